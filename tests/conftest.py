@@ -1,0 +1,38 @@
+"""Fixtures shared by all tests."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def _shared(name: str) -> Path:
+    if not (SHARED / name).is_dir():
+        pytest.skip(f"needs {name} numbers or clips, which are not part of the project")
+    return SHARED / name
+
+
+@pytest.fixture
+def golden() -> Path:
+    """The folder of golden numbers."""
+    return _shared("golden")
+
+
+@pytest.fixture
+def real_clips() -> Path:
+    """The folder of real videos."""
+    return _shared("clips")
+
+
+@pytest.fixture
+def few_shot_info() -> Path:
+    """The folder of the benchmarks' real split lists."""
+    return _shared("few_shot_info")
+
+
+@pytest.fixture(autouse=True)
+def _quiet_threads():
+    """Two threads at most: results and run times comparable between machines."""
+    torch.set_num_threads(min(2, torch.get_num_threads()))

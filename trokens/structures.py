@@ -1,0 +1,139 @@
+"""The values that cross module borders: Tracks of one video, Clips of a batch, an Episode of both sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+def check_shape(name: str, x: Tensor, spec: str, sizes: dict[str, int]) -> None:
+    """Match ``x.shape`` against ``spec`` ("T N 2"), binding each letter once in ``sizes``.
+
+    Raises:
+        ValueError: The shape does not fit; the message gives both.
+    """
+    dims = spec.split()
+    if x.ndim != len(dims):
+        raise ValueError(f"{name} is {tuple(x.shape)}; expected ({', '.join(dims)}).")
+    for dim, size in zip(dims, x.shape, strict=True):
+        want = int(dim) if dim.isdigit() else sizes.setdefault(dim, size)
+        if size != want:
+            raise ValueError(f"{name} is {tuple(x.shape)}; expected ({', '.join(dims)}) with {dim}={want}.")
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Point trajectories of one video.
+
+    Attributes:
+        xy: Positions in pixels of the source frame, (T, N, 2) float32, x right, y down.
+        visibility: True where the tracker sees the point, (T, N) bool.
+        query_frame: Position (row of ``xy``) at which each point was chosen, (N,) long.
+        cluster: Semantic cluster each point was drawn from, (N,) long.
+        size: Source frame (height, width) in pixels, or None where the file does not say.
+        frame: The video's own frame number of every position, (T,) long; None means that the positions
+            are spread evenly over the video, as in the published point files.
+    """
+
+    xy: Tensor
+    visibility: Tensor
+    query_frame: Tensor
+    cluster: Tensor
+    size: tuple[int, int] | None = None
+    frame: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        sizes: dict[str, int] = {}
+        check_shape("xy", self.xy, "T N 2", sizes)
+        check_shape("visibility", self.visibility, "T N", sizes)
+        check_shape("query_frame", self.query_frame, "N", sizes)
+        check_shape("cluster", self.cluster, "N", sizes)
+        if self.frame is not None:
+            check_shape("frame", self.frame, "T", sizes)
+
+    @property
+    def num_positions(self) -> int:
+        return self.xy.shape[0]
+
+    @property
+    def num_points(self) -> int:
+        return self.xy.shape[1]
+
+    def select(self, points: Tensor) -> Tracks:
+        """Keep the given points (N',), in the given order; repeats are allowed."""
+        return replace(self, xy=self.xy[:, points], visibility=self.visibility[:, points],
+                       query_frame=self.query_frame[points], cluster=self.cluster[points])
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Tensors that move together."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> _Batch:
+        return self._map(lambda x: x.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> _Batch:
+        return self._map(lambda x: x.pin_memory())
+
+    def _map(self, fn) -> _Batch:
+        moved = {f.name: fn(v) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor | _Batch)}
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class Clips(_Batch):
+    """A batch of clips, ready for the model. Shapes: V clips, T sampled frames, N points.
+
+    Attributes:
+        video: Frames as read and resized, (V, T, 3, H, W) uint8; None where the features come from a cache.
+        tracks: Point positions, (V, T, N, 2) float32 in [-1, 1] inside the frame.
+        visibility: (V, T, N) bool.
+        query_mask: True from each point's query frame on, (V, T, N) bool.
+        class_id: Class of each clip in the dataset, (V,) long.
+        index: Row of each clip in its split's list, (V,) long.
+    """
+
+    video: Tensor | None
+    tracks: Tensor
+    visibility: Tensor
+    query_mask: Tensor
+    class_id: Tensor
+    index: Tensor
+
+    def __post_init__(self) -> None:
+        sizes: dict[str, int] = {}
+        if self.video is not None:
+            check_shape("video", self.video, "V T 3 H W", sizes)
+        check_shape("tracks", self.tracks, "V T N 2", sizes)
+        check_shape("visibility", self.visibility, "V T N", sizes)
+        check_shape("query_mask", self.query_mask, "V T N", sizes)
+        check_shape("class_id", self.class_id, "V", sizes)
+        check_shape("index", self.index, "V", sizes)
+
+    def __len__(self) -> int:
+        return len(self.class_id)
+
+
+@dataclass(frozen=True)
+class Episode(_Batch):
+    """One n-way k-shot task: support clips first, each set class-major.
+
+    Attributes:
+        clips: All clips, the S support clips first.
+        way: Class of each clip within the episode, in [0, n_way), (V,) long.
+        n_way: Number of classes.
+        num_support: S = n_way * k_shot.
+    """
+
+    clips: Clips
+    way: Tensor
+    n_way: int
+    num_support: int
+
+    def __post_init__(self) -> None:
+        if self.way.shape != (len(self.clips),):
+            raise ValueError(f"way is {tuple(self.way.shape)}; expected ({len(self.clips)},).")
+        if not 0 < self.num_support < len(self.clips):
+            raise ValueError(f"num_support is {self.num_support}; expected 1 to {len(self.clips) - 1}.")
