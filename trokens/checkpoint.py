@@ -1,0 +1,69 @@
+"""Checkpoints: written whole or not at all, found again after a crash."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+INTERRUPTED = "checkpoint_interrupted.pyth"
+BEST = "checkpoint_best.pyth"
+
+
+def checkpoint_dir(output_dir: str | Path) -> Path:
+    """Where a run keeps its checkpoints."""
+    return Path(output_dir) / "checkpoints"
+
+
+def epoch_path(output_dir: str | Path, num_epochs: int) -> Path:
+    """File of the state after ``num_epochs`` whole epochs."""
+    return checkpoint_dir(output_dir) / f"checkpoint_epoch_{num_epochs:05d}.pyth"
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write ``state`` so that a crash at any moment leaves either the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "wb") as f:
+        torch.save(state, f)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU without executing anything in it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not a checkpoint.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"No checkpoint at {path}.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as a checkpoint ({type(error).__name__}: {error}).") from error
+    if not isinstance(state, dict) or "model_state" not in state:
+        raise ValueError(f"{path} is not a checkpoint: it has no 'model_state'.")
+    return state
+
+
+def saved_epochs(output_dir: str | Path) -> dict[int, Path]:
+    """Whole-epoch checkpoints by number of epochs, ascending."""
+    found = {int(m[1]): p for p in checkpoint_dir(output_dir).glob("checkpoint_epoch_*.pyth")
+             if (m := re.fullmatch(r"checkpoint_epoch_(\d+)\.pyth", p.name))}
+    return dict(sorted(found.items()))
+
+
+def last_checkpoint(output_dir: str | Path) -> Path | None:
+    """The furthest state a run can go on from: an interruption later than the last whole epoch, or that epoch."""
+    epochs = saved_epochs(output_dir)
+    interrupted = checkpoint_dir(output_dir) / INTERRUPTED
+    if interrupted.is_file() and (not epochs or load_checkpoint(interrupted)["epoch"] + 1 >= max(epochs)):
+        return interrupted
+    return epochs[max(epochs)] if epochs else None

@@ -1,0 +1,91 @@
+"""Which clips an episode shows: a pure function of seed, epoch and episode, so every world size sees the same list."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch.utils.data import Sampler
+
+
+@dataclass(frozen=True)
+class EpisodePlan:
+    """The clips of one episode, support first, each set class-major.
+
+    Attributes:
+        indices: Rows of the split's clip list, num_support + n_way * n_query of them.
+        way: Class of each within the episode, in [0, n_way).
+        n_way: Number of classes.
+        num_support: n_way * k_shot.
+        key: What random draws inside the episode (points, augmentation) are seeded with.
+    """
+
+    indices: tuple[int, ...]
+    way: tuple[int, ...]
+    n_way: int
+    num_support: int
+    key: str
+
+
+class EpisodeSampler(Sampler[EpisodePlan]):
+    """Draw the classes and clips of each episode.
+
+    Indexing (``sampler[i]``) gives episode ``i`` of the current epoch; iteration gives this process's share,
+    episodes ``rank + start * world_size``, ``rank + (start + 1) * world_size``, ... of ``num_episodes``.
+
+    Args:
+        class_ids: Class of every clip of the split.
+        n_way: Classes an episode.
+        k_shot: Support clips a class.
+        n_query: Query clips a class.
+        num_episodes: Episodes an epoch, over all processes.
+        seed: Two samplers with the same seed draw the same episodes.
+        rank: Number of this process.
+        world_size: Number of processes.
+
+    Raises:
+        ValueError: Too few classes, or a class with too few clips.
+    """
+
+    def __init__(self, class_ids: Sequence[int], *, n_way: int, k_shot: int, n_query: int, num_episodes: int,
+                 seed: int, rank: int = 0, world_size: int = 1):
+        by_class: dict[int, list[int]] = defaultdict(list)
+        for index, class_id in enumerate(class_ids):
+            by_class[class_id].append(index)
+        if n_way > len(by_class):
+            raise ValueError(f"n_way is {n_way}, but the split has {len(by_class)} classes; lower FEW_SHOT.N_WAY.")
+        need = k_shot + n_query
+        small = {c: len(clips) for c, clips in sorted(by_class.items()) if len(clips) < need}
+        if small:
+            class_id, count = next(iter(small.items()))
+            raise ValueError(f"Class {class_id} has {count} videos; k_shot + n_query needs {need} "
+                             f"({len(small)} classes too small).")
+        self._by_class = {c: by_class[c] for c in sorted(by_class)}
+        self.n_way, self.k_shot, self.n_query = n_way, k_shot, n_query
+        self.num_episodes, self.seed, self.rank, self.world_size = num_episodes, seed, rank, world_size
+        self._epoch, self._start = 0, 0
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch to draw, and how many of this process's episodes of it are behind us already."""
+        self._epoch, self._start = epoch, start
+
+    def __getitem__(self, episode: int) -> EpisodePlan:
+        key = f"{self.seed}/{self._epoch}/{episode}"
+        rng = random.Random(key)
+        drawn = [rng.sample(self._by_class[c], self.k_shot + self.n_query)
+                 for c in rng.sample(list(self._by_class), self.n_way)]
+        support = [(clip, way) for way, clips in enumerate(drawn) for clip in clips[:self.k_shot]]
+        query = [(clip, way) for way, clips in enumerate(drawn) for clip in clips[self.k_shot:]]
+        indices, way = zip(*support, *query, strict=True)
+        return EpisodePlan(indices, way, self.n_way, len(support), key)
+
+    def __len__(self) -> int:
+        return len(self._mine())
+
+    def __iter__(self) -> Iterator[EpisodePlan]:
+        return (self[episode] for episode in self._mine())
+
+    def _mine(self) -> range:
+        return range(self.rank + self._start * self.world_size, self.num_episodes, self.world_size)

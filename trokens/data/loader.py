@@ -1,0 +1,167 @@
+"""From a split's clip list to batches: read frames and tracks, choose points, collate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from trokens.data.datasets import Clip
+from trokens.data.episodes import EpisodePlan, EpisodeSampler
+from trokens.data.transforms import PhotometricAugment, resize
+from trokens.data.video import probe, read_video
+from trokens.points.geometry import decoded_frames, frame_positions, normalize_tracks, query_mask
+from trokens.points.io import read_tracks
+from trokens.points.sampling import choose_points, clip_seed
+from trokens.structures import Clips, Episode, Tracks
+
+
+@dataclass(frozen=True)
+class ClipReader:
+    """Reads one clip: its sampled frames, and the chosen points' positions in them.
+
+    Attributes:
+        clips: The split.
+        num_frames: Frames sampled from each clip (T).
+        size: Side of the square the frames are resized to, in pixels.
+        num_points: Points chosen of each clip (N).
+        sampling: How points are chosen, see :func:`trokens.points.sampling.choose_points`.
+        hod_clusters: Motion groups of the ``hod`` samplings.
+        coords: How pixels become [-1, 1], see :func:`trokens.points.geometry.normalize_tracks`.
+        obj_id_key: Key of the cluster ids in a published point file.
+        backend: Decoder of :func:`trokens.data.video.read_video`.
+        augment: Applied to the frames of training clips before the resize; None leaves them as they are.
+    """
+
+    clips: Sequence[Clip]
+    num_frames: int
+    size: int
+    num_points: int
+    sampling: str
+    hod_clusters: int = 16
+    coords: str = "published"
+    obj_id_key: str = "obj_ids"
+    backend: str = "pyav"
+    augment: PhotometricAugment | None = None
+
+    @classmethod
+    def from_config(cls, cfg, clips: Sequence[Clip], *, augment: bool) -> ClipReader:
+        """Read the options; ``augment`` applies RandAugment where the config asks for it."""
+        augment = augment and cfg.DATA.USE_RAND_AUGMENT
+        return cls(clips, num_frames=cfg.DATA.NUM_FRAMES, size=cfg.DATA.TRAIN_CROP_SIZE,
+                   num_points=cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE, sampling=cfg.POINT_INFO.SAMPLING_TYPE,
+                   hod_clusters=cfg.POINT_INFO.HOD.NUM_CLUSTERS, coords=cfg.POINT_INFO.COORDS,
+                   obj_id_key=cfg.POINT_INFO.OBJ_ID_KEY,
+                   backend="decord" if cfg.DATA.DECODING_BACKEND == "decord" else "pyav",
+                   augment=PhotometricAugment(cfg.AUG.AA_TYPE) if augment else None)
+
+    def read(self, index: int, *, with_video: bool, key: str | None = None) -> Clips:
+        """Read clip ``index`` as a batch of one.
+
+        Args:
+            index: Row of ``clips``.
+            with_video: False leaves the frames out.
+            key: Seeds the draw of points and of the augmentation in training; None (evaluation) makes both
+                depend on the clip's id alone.
+
+        Raises:
+            VideoError, ValueError, OSError: A file cannot be read; the message names it.
+        """
+        clip = self.clips[index]
+        seed = clip_seed(clip.id if key is None else key)
+        generator = torch.Generator().manual_seed(seed % 2**63)
+        tracks = read_tracks(clip.tracks, self.obj_id_key)
+        positions = frame_positions(tracks.num_positions, self.num_frames)  # (T,)
+        size, video = tracks.size, None
+        if with_video:
+            frames = read_video(clip.video, self._frame_numbers(clip, tracks, positions), backend=self.backend)
+            size = size or tuple(frames.shape[1:3])
+            if self.augment is not None:
+                frames = self.augment(frames, generator)
+            video = resize(frames, self.size)[None]  # (1, T, 3, size, size)
+        size = size or probe(clip.video).size
+        chosen = tracks.select(choose_points(tracks, self.num_points, method=self.sampling, generator=generator,
+                                             hod_clusters=self.hod_clusters))
+        return Clips(
+            video=video,
+            tracks=normalize_tracks(chosen.xy[positions], size, self.coords)[None],
+            visibility=chosen.visibility[positions][None],
+            query_mask=query_mask(chosen.query_frame, positions)[None],
+            class_id=torch.tensor([clip.class_id]),
+            index=torch.tensor([index]),
+        )
+
+    def _frame_numbers(self, clip: Clip, tracks: Tracks, positions: Tensor) -> list[int]:
+        if tracks.frame is not None:
+            return tracks.frame[positions].tolist()
+        return decoded_frames(probe(clip.video).num_frames, tracks.num_positions, positions).tolist()
+
+
+def collate(clips: Sequence[Clips]) -> Clips:
+    """Join batches along the clips."""
+
+    def join(name: str) -> Tensor | None:
+        parts = [getattr(c, name) for c in clips]
+        return None if parts[0] is None else torch.cat(parts)
+
+    return Clips(**{name: join(name) for name in Clips.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class EpisodeDataset(Dataset):
+    """Episodes, asked for by their plans.
+
+    Attributes:
+        reader: Reads the split's clips.
+        with_video: False where patch features come from elsewhere.
+    """
+
+    reader: ClipReader
+    with_video: bool = True
+
+    def __getitem__(self, plan: EpisodePlan) -> Episode:
+        clips = [self.reader.read(index, with_video=self.with_video, key=f"{plan.key}/{position}")
+                 for position, index in enumerate(plan.indices)]
+        return Episode(collate(clips), torch.tensor(plan.way), plan.n_way, plan.num_support)
+
+
+@dataclass(frozen=True)
+class ClipDataset(Dataset):
+    """Single clips, asked for by lists of indices; their random draws depend on the clip alone."""
+
+    reader: ClipReader
+    with_video: bool = True
+
+    def __getitem__(self, indices: Sequence[int]) -> Clips:
+        return collate([self.reader.read(index, with_video=self.with_video) for index in indices])
+
+
+def _as_it_is(item):
+    return item
+
+
+def _loader(dataset: Dataset, order, num_workers: int, pin_memory: bool, keep_workers: bool) -> DataLoader:
+    """A loader whose items come ready from the dataset: ``order`` yields what ``dataset[...]`` takes."""
+    return DataLoader(dataset, sampler=order, batch_size=None, collate_fn=_as_it_is, num_workers=num_workers,
+                      pin_memory=pin_memory and torch.cuda.is_available(),
+                      persistent_workers=keep_workers and num_workers > 0)
+
+
+def episode_loader(reader: ClipReader, sampler: EpisodeSampler, *, with_video: bool = True, num_workers: int = 0,
+                   pin_memory: bool = False) -> DataLoader:
+    """Training episodes in the sampler's order; workers read ahead."""
+    return _loader(EpisodeDataset(reader, with_video), sampler, num_workers, pin_memory, keep_workers=True)
+
+
+def clip_batches(indices: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Cut ``indices`` into batches; which clips share a batch does not depend on the number of processes."""
+    return [list(indices[i:i + batch_size]) for i in range(0, len(indices), batch_size)]
+
+
+def clip_loader(reader: ClipReader, batches: Sequence[Sequence[int]], *, with_video: bool = True,
+                num_workers: int = 0, pin_memory: bool = False) -> Iterator[Clips]:
+    """Evaluation clips, batch by batch."""
+    return iter(_loader(ClipDataset(reader, with_video), batches, num_workers, pin_memory, keep_workers=False))

@@ -1,0 +1,149 @@
+"""Processes of one run: start, rank, and the few collectives that the rest needs. One process needs no setup."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+logger = logging.getLogger(__name__)
+
+
+def rank() -> int:
+    """Number of this process, 0 for a single one."""
+    return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", 0))
+
+
+def world_size() -> int:
+    """Number of processes of the run."""
+    return dist.get_world_size() if dist.is_initialized() else int(os.environ.get("WORLD_SIZE", 1))
+
+
+def local_rank() -> int:
+    """Number of this process on its node."""
+    return int(os.environ.get("LOCAL_RANK", 0))
+
+
+def is_main() -> bool:
+    """True in the one process that writes files and logs."""
+    return rank() == 0
+
+
+def pick_device(num_gpus: int) -> torch.device:
+    """The device of this process: its own GPU where there is one and ``num_gpus`` is not 0, else the CPU.
+
+    Raises:
+        ValueError: More processes were started on this node than it has GPUs.
+    """
+    if num_gpus == 0 or not torch.cuda.is_available():
+        if num_gpus and torch.backends.mps.is_available():
+            logger.info("Apple GPUs are not used: running on the CPU.")
+        return torch.device("cpu")
+    if local_rank() >= torch.cuda.device_count():
+        raise ValueError(f"Process {local_rank()} of this node has no GPU of its own: it has "
+                         f"{torch.cuda.device_count()}. Lower --nproc_per_node, or set NUM_GPUS 0 for the CPU.")
+    return torch.device("cuda", local_rank())
+
+
+@contextmanager
+def process_group(device: torch.device, *, backend: str = "nccl", init_method: str = "env://",
+                  master_port: int = 8888) -> Iterator[None]:
+    """Join the other processes that torchrun started; do nothing for a single process.
+
+    Args:
+        device: From :func:`pick_device`. On the CPU gloo is used whatever ``backend`` says. On GPUs both
+            are used: ``backend`` for tensors on the GPU, gloo for those in host memory.
+        init_method: As for ``torch.distributed.init_process_group``.
+        master_port: Taken where the environment names none.
+    """
+    if world_size() == 1:
+        yield
+        return
+    os.environ.setdefault("MASTER_ADDR", "localhost")
+    os.environ.setdefault("MASTER_PORT", str(master_port))
+    backends = f"cpu:gloo,cuda:{backend}" if device.type == "cuda" and backend != "gloo" else "gloo"
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    # The others wait at a barrier while one process downloads weights or embeds a clip more: hence hours.
+    dist.init_process_group(backends, init_method=init_method, rank=rank(), world_size=world_size(),
+                            timeout=timedelta(hours=2))
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def barrier() -> None:
+    """Wait until every process is here."""
+    if dist.is_initialized():
+        dist.all_reduce(torch.zeros(1))
+
+
+@contextmanager
+def local_rank_zero_first() -> Iterator[None]:
+    """Run the block in the first process of each node, then in the others (one downloads, the rest find it)."""
+    if local_rank() != 0:
+        barrier()
+    yield
+    if local_rank() == 0:
+        barrier()
+
+
+class StopFlag:
+    """Tells every process of a run that one of them was asked to stop, at the same step in all.
+
+    The collective runs on host memory beside the training step, so no GPU waits for it.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._work: tuple[dist.Work, torch.Tensor] | None = None
+
+    def start(self) -> None:
+        """Begin to ask the others; call once at the start of each step."""
+        if dist.is_initialized():
+            flag = torch.tensor([float(self.requested)])
+            self._work = dist.all_reduce(flag, op=dist.ReduceOp.MAX, async_op=True), flag
+
+    def result(self) -> bool:
+        """True where any process had been asked to stop when :meth:`start` was called."""
+        if self._work is None:
+            return self.requested
+        work, flag = self._work
+        work.wait()
+        self._work = None
+        return bool(flag.item())
+
+
+def sum_over_processes(x: torch.Tensor) -> torch.Tensor:
+    """Sum of ``x`` (any shape, on the CPU) over all processes, in each of them; ``x`` itself is left alone."""
+    x = x.clone()
+    if dist.is_initialized():
+        dist.all_reduce(x)
+    return x
+
+
+def merge_rows(rows: torch.Tensor, num_rows: int) -> torch.Tensor:
+    """Put rows computed in turns back together, in every process.
+
+    Args:
+        rows: This process's rows r, r + w, r + 2w, ... of ``num_rows``, on the CPU; all of one shape and type,
+            also in a process that has none.
+        num_rows: Rows in all.
+
+    Returns:
+        (num_rows, ...) in order.
+    """
+    world = world_size()
+    if not dist.is_initialized():
+        assert len(rows) == num_rows
+        return rows
+    merged = rows.new_empty(num_rows, *rows.shape[1:])
+    for r in range(world):
+        part = rows.contiguous() if r == rank() else rows.new_empty(len(range(r, num_rows, world)), *rows.shape[1:])
+        dist.broadcast(part, src=r)
+        merged[r::world] = part
+    return merged

@@ -1,0 +1,72 @@
+"""Optimizer and learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+
+def learning_rate(epoch: int, *, base_lr: float, policy: str, max_epoch: int, steps: Sequence[int] = (),
+                  lrs: Sequence[float] = (), warmup_epochs: float = 0, warmup_start_lr: float = 0.0,
+                  cosine_end_lr: float = 0.0, cosine_after_warmup: bool = False) -> float:
+    """Learning rate of a whole epoch.
+
+    Args:
+        epoch: From 0.
+        base_lr: What the relative rates multiply; the cosine's start.
+        policy: ``steps_with_relative_lrs`` or ``cosine``.
+        max_epoch: Where the cosine ends.
+        steps: First epoch of each relative rate, ascending from 0.
+        lrs: Relative rates.
+        warmup_epochs: Epochs of linear warm-up, to the rate that the policy gives right after them.
+        warmup_start_lr: Rate of epoch 0 during warm-up.
+        cosine_end_lr: Rate the cosine falls to.
+        cosine_after_warmup: The cosine starts after the warm-up, not at epoch 0.
+    """
+
+    def by_policy(at: float) -> float:
+        if policy == "steps_with_relative_lrs":
+            return base_lr * lrs[max(i for i, step in enumerate(steps) if step <= at)]
+        offset = warmup_epochs if cosine_after_warmup else 0.0
+        progress = (at - offset) / (max_epoch - offset)
+        return cosine_end_lr + (base_lr - cosine_end_lr) * (math.cos(math.pi * progress) + 1) / 2
+
+    if epoch < warmup_epochs:
+        return warmup_start_lr + (by_policy(warmup_epochs) - warmup_start_lr) * epoch / warmup_epochs
+    return by_policy(epoch)
+
+
+def learning_rate_from_config(cfg, epoch: int) -> float:
+    """:func:`learning_rate` with the options of ``cfg.SOLVER``."""
+    s = cfg.SOLVER
+    return learning_rate(epoch, base_lr=s.BASE_LR, policy=s.LR_POLICY, max_epoch=s.MAX_EPOCH, steps=s.STEPS,
+                         lrs=s.LRS, warmup_epochs=s.WARMUP_EPOCHS, warmup_start_lr=s.WARMUP_START_LR,
+                         cosine_end_lr=s.COSINE_END_LR, cosine_after_warmup=s.COSINE_AFTER_WARMUP)
+
+
+def build_optimizer(cfg, model: nn.Module) -> torch.optim.Optimizer:
+    """Optimizer over the trainable parameters; weight decay spares the class token, on request all 1-D ones."""
+    s = cfg.SOLVER
+    decayed, spared = [], []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            spare = name.endswith("cls_token") or (s.ZERO_WD_1D_PARAM and parameter.ndim <= 1)
+            (spared if spare else decayed).append(parameter)
+    groups = [{"params": decayed, "weight_decay": s.WEIGHT_DECAY}, {"params": spared, "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]
+    if s.OPTIMIZING_METHOD == "sgd":
+        return torch.optim.SGD(groups, lr=s.BASE_LR, momentum=s.MOMENTUM, dampening=s.DAMPENING,
+                               nesterov=s.NESTEROV)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[s.OPTIMIZING_METHOD]
+    return kind(groups, lr=s.BASE_LR, betas=(0.9, 0.999), eps=1e-8)
+
+
+def clip_gradients(cfg, model: nn.Module) -> None:
+    """Clip gradients by value or by norm where the config asks for it."""
+    if cfg.SOLVER.CLIP_GRAD_VAL:
+        nn.utils.clip_grad_value_(model.parameters(), cfg.SOLVER.CLIP_GRAD_VAL)
+    elif cfg.SOLVER.CLIP_GRAD_L2NORM:
+        nn.utils.clip_grad_norm_(model.parameters(), cfg.SOLVER.CLIP_GRAD_L2NORM)

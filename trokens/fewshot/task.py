@@ -1,0 +1,73 @@
+"""The training objective of one episode: what DDP wraps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trokens.fewshot.matchers import match
+from trokens.models.trokens import Trokens
+from trokens.structures import Episode
+
+
+class FewShotTask(nn.Module):
+    """Embed an episode's clips, match query with support, and add the two losses.
+
+    Args:
+        model: Clips to class logits and tokens.
+        matching: Options of :func:`trokens.fewshot.matchers.match`: aggregation, norm, prototype, matcher.
+        temperature: Divides the logits of both losses.
+        label_smoothing: Of the class loss; 0 for plain cross-entropy.
+        class_weight: Weight of the class loss (over all clips and all training classes).
+        match_weight: Weight of the matching loss (over the episode's query clips and ways).
+    """
+
+    def __init__(self, model: Trokens, *, matching: dict[str, str], temperature: float = 1.0,
+                 label_smoothing: float = 0.1, class_weight: float = 1.0, match_weight: float = 1.0):
+        super().__init__()
+        self.model = model
+        self.matching = matching
+        self.temperature, self.label_smoothing = temperature, label_smoothing
+        self.class_weight, self.match_weight = class_weight, match_weight
+
+    @classmethod
+    def from_config(cls, cfg, model: Trokens) -> FewShotTask:
+        smoothing = cfg.MIXUP.LABEL_SMOOTH_VALUE if cfg.MODEL.LOSS_FUNC == "label_smoothing_cross_entropy" else 0.0
+        return cls(model, matching=matching_options(cfg), temperature=cfg.SOLVER.TEMPRATURE,
+                   label_smoothing=smoothing, class_weight=cfg.FEW_SHOT.CLASS_LOSS_LAMBDA,
+                   match_weight=cfg.FEW_SHOT.Q2S_LOSS_LAMBDA)
+
+    def forward(self, episode: Episode, patch_features: Tensor | None = None) -> dict[str, Tensor]:
+        """Score one episode.
+
+        Args:
+            episode: V clips, the support first.
+            patch_features: (V, T, S, S, D) where they are known already.
+
+        Returns:
+            loss, loss_class, loss_match: scalars; logits: (Q, n_way) float32; accuracy: share of query clips
+            whose nearest class is theirs.
+        """
+        clips, support = episode.clips, episode.num_support
+        class_logits, tokens = self.model(clips, patch_features)
+        logits = match(tokens[support:], tokens[:support], episode.way[:support], n_way=episode.n_way,
+                       **self.matching)
+        way = episode.way[support:]
+        loss_class = F.cross_entropy(class_logits.float() / self.temperature, clips.class_id,
+                                     label_smoothing=self.label_smoothing)
+        loss_match = F.cross_entropy(logits / self.temperature, way)
+        return {
+            "loss": self.class_weight * loss_class + self.match_weight * loss_match,
+            "loss_class": loss_class.detach(),
+            "loss_match": loss_match.detach(),
+            "logits": logits.detach(),
+            "accuracy": (logits.detach().argmax(1) == way).to(torch.float32).mean(),
+        }
+
+
+def matching_options(cfg) -> dict[str, str]:
+    """The keyword arguments of :func:`trokens.fewshot.matchers.match` that a config sets."""
+    few_shot = cfg.FEW_SHOT
+    return {"aggregation": few_shot.PATCH_TOKENS_AGG, "norm": few_shot.DIST_NORM,
+            "prototype": few_shot.PROTOTYPE, "matcher": few_shot.MATCHER}
