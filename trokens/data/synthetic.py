@@ -1,0 +1,260 @@
+"""Moving Shapes: rendered clips whose classes differ only in motion, with exact tracks and occlusions.
+
+A clip shows textured shapes over a textured background. What things look like is drawn from a stream of random numbers
+that never sees the motion's name; see ``motions`` for what moves how.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import torch
+from numpy import ndarray
+
+from trokens.data.motions import SPLITS, Pose, Variation, poses
+from trokens.structures import Tracks
+
+__all__ = ["LEVELS", "SPLITS", "TEXTURES", "clip_seed", "render_clip", "write_video"]
+
+TEXTURES = ("shared", "varied")
+FPS = 10  # the rate at which points are extracted, so that every frame is a position
+_UNIT = 128  # frame width to which lengths here refer
+_MARGIN = 16  # texture beyond the frame, for the camera's jitter
+
+
+@dataclass(frozen=True)
+class Level:
+    """Difficulty: noise in gray values, camera jitter in pixels (both standard deviations), what else is in view."""
+
+    noise: float
+    jitter: float
+    distractors: int
+    occluders: int
+    drift: float
+    variation: Variation
+
+
+LEVELS = {
+    "easy": Level(2, 0.3, 0, 0, 0, Variation(direction=10, axis=30, speed=0.12)),
+    "medium": Level(5, 0.7, 1, 1, 6, Variation(direction=15, axis=60, speed=0.2)),
+    "hard": Level(9, 1.4, 2, 2, 12, Variation(direction=22, axis=180, speed=0.3)),
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A textured outline: ``sprite`` (S, S, 4) premultiplied RGBA float32 in [0, 255] and the outline's own numbers.
+
+    The outline lies between a circle (``roundness`` 1) and a regular polygon of ``corners`` corners (0).
+    """
+
+    sprite: ndarray
+    radius: float
+    corners: int
+    roundness: float
+
+    def contains(self, points: ndarray) -> ndarray:
+        """Whether points (..., 2), in pixels from the middle of the shape, lie inside: (...,) bool."""
+        return _rim(points, self.radius, self.corners, self.roundness) > 0
+
+
+def _rim(points: ndarray, radius: float, corners: int, roundness: float) -> ndarray:
+    """Distance along the ray from points (..., 2) to the outline, positive inside."""
+    step = np.pi / corners
+    angle = np.arctan2(points[..., 1], points[..., 0]) % (2 * step) - step
+    polygon = np.sqrt(np.pi / (corners * np.sin(step) * np.cos(step))) * np.cos(step) / np.cos(angle)  # circle's area
+    return radius * (roundness + (1 - roundness) * polygon) - np.hypot(points[..., 0], points[..., 1])
+
+
+def clip_seed(seed: int, split: str, motion: str, index: int) -> int:
+    """Seed of one clip of a rendered data set: 63 bits that depend on nothing but the arguments."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{split}/{motion}/{index}".encode()).digest()[:8], "big") >> 1
+
+
+def render_clip(motion: str, *, seed: int, level: str = "easy", textures: str = "shared", size: int = 128,
+                num_frames: int = 24, num_points: int = 160) -> tuple[ndarray, Tracks]:
+    """Render one clip of Moving Shapes.
+
+    The picture of the shapes and the background depends on ``seed`` alone; only the poses depend on ``motion`` too.
+
+    Args:
+        motion: Class name, one of ``SPLITS``.
+        level: ``easy``, ``medium`` or ``hard``: noise, jitter, variation, distractors and occluders.
+        textures: ``shared`` (all clips of all seeds draw on one small family) or ``varied`` (each clip its own).
+        size: Width and height in pixels.
+        num_points: Points tracked; three quarters lie on shapes, and each is visible at its own random query frame.
+
+    Returns:
+        Frames (T, size, size, 3) uint8 RGB and the exact ``Tracks``: ``cluster`` is 0 on the background, 1 and 2 on
+        the moving shapes, more on the others; pixel centers have whole coordinates.
+
+    Raises:
+        ValueError: Motion, level or textures is unknown.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"Level '{level}' is unknown; expected one of {', '.join(LEVELS)}.")
+    if textures not in TEXTURES:
+        raise ValueError(f"Textures '{textures}' is unknown; expected one of {', '.join(TEXTURES)}.")
+    grade, scale = LEVELS[level], size / _UNIT
+    looks, moves, extras = (np.random.default_rng([seed, stream]) for stream in range(3))
+    time = np.linspace(0, 1, num_frames)
+    background, shapes = _draw_looks(looks, textures, size, 2 + grade.distractors + grade.occluders)
+    turns = looks.uniform(0, 2 * np.pi, len(shapes))
+
+    pair = poses(motion, time, grade.variation, moves)
+    others = [_drifting(extras, time, grade.drift) for _ in shapes[2:]]
+    jitter = extras.normal(0, grade.jitter, (num_frames, 2))
+    placed = [Pose((p.center * scale + scale / 2 - 0.5) + jitter * scale, p.angle + turn, p.scale)
+              for p, turn in zip([*pair, *others], turns, strict=True)]
+    # Occluders are in front, then the two in random order, then distractors.
+    behind = 2 + grade.occluders
+    order = [*range(behind, len(shapes)), *extras.permutation(2), *range(2, behind)]
+
+    frames = np.stack([_compose(background, shapes, placed, order, t, jitter[t] * scale, size)
+                       for t in range(num_frames)])
+    frames += extras.normal(0, grade.noise, (num_frames, size, size, 1)).astype(np.float32)
+    tracks = _exact_tracks(shapes, placed, order, jitter * scale, size, num_points, extras)
+    return np.clip(frames + 0.5, 0, 255).astype(np.uint8), tracks
+
+
+# Appearance ------------------------------------------------------------------------------------------------------
+
+def _draw_looks(rng: np.random.Generator, textures: str, size: int, count: int) -> tuple[ndarray, list[Shape]]:
+    """Background (size + 2 margins, ..., 3) and ``count`` shapes; the first two never share a texture."""
+    side = size + 2 * _MARGIN
+    if textures == "shared":
+        fabrics, grounds = _family(side)
+        picked = [fabrics[k] for k in rng.permutation(len(fabrics))]
+        background = grounds[rng.integers(len(grounds))]
+    else:
+        picked = [_texture(rng, side, vivid=True) for _ in range(2)]
+        background = _texture(rng, side, vivid=False)
+    shapes = []
+    for k in range(count):
+        # Those beyond the two are smaller, so that they neither look nor act like main shapes.
+        radius = (rng.uniform(18, 23) if k < 2 else rng.uniform(9, 12)) * size / _UNIT
+        shapes.append(_cut(rng, picked[k % len(picked)], radius))
+    return np.roll(background, tuple(rng.integers(side, size=2)), (0, 1)), shapes
+
+
+@lru_cache(maxsize=4)
+def _family(side: int) -> tuple[list[ndarray], list[ndarray]]:
+    """The shared textures: four for shapes, two for backgrounds."""
+    rng = np.random.default_rng(2025)
+    return ([_texture(rng, side, vivid=True, hue=k / 4) for k in range(4)],
+            [_texture(rng, side, vivid=False) for _ in range(2)])
+
+
+def _texture(rng: np.random.Generator, side: int, *, vivid: bool, hue: float | None = None) -> ndarray:
+    """Seamless two-color pattern of blobs or stripes, (side, side, 3) float32 in [0, 255]."""
+    hue = rng.uniform() if hue is None else hue
+    saturation, values = (200, (90, 250)) if vivid else (50, (60, 150))
+    ends = np.array([[[hue * 180, saturation, values[0]], [(hue + rng.uniform(0.1, 0.3)) % 1 * 180, saturation,
+                                                           values[1]]]], np.uint8)
+    dark, bright = cv2.cvtColor(ends, cv2.COLOR_HSV2RGB)[0].astype(np.float32)
+    frequency = np.stack(np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)), -1)
+    grain = rng.uniform(1.6, 2.4, 2) * (1.0 if vivid else 1.5)  # blur in pixels along the two directions
+    spectrum = np.fft.fft2(rng.normal(size=(side, side))) * np.exp(-2 * np.pi**2 * (frequency**2 @ grain**2))
+    pattern = np.fft.ifft2(spectrum).real
+    blend = 1 / (1 + np.exp(-3 * pattern / pattern.std()))[..., None]
+    return (dark + (bright - dark) * blend).astype(np.float32)
+
+
+def _cut(rng: np.random.Generator, texture: ndarray, radius: float) -> Shape:
+    """Cut a random outline out of a random place of ``texture``."""
+    corners, roundness = int(rng.integers(3, 7)), rng.uniform(0.2, 0.9)
+    reach = int(np.ceil(1.6 * radius)) + 2
+    grid = np.arange(-reach, reach + 1)
+    alpha = np.clip(0.5 + _rim(np.stack(np.meshgrid(grid, grid), -1), radius, corners, roundness), 0, 1)[..., None]
+    rows, columns = (rng.integers(len(texture)) + grid[None] for _ in range(2))
+    patch = texture[rows.T % len(texture), columns % len(texture)]
+    return Shape(np.concatenate([patch * alpha, alpha], -1).astype(np.float32), radius, corners, roundness)
+
+
+# Geometry --------------------------------------------------------------------------------------------------------
+
+def _drifting(rng: np.random.Generator, time: ndarray, drift: float) -> Pose:
+    """A shape that has no part in the motion: it drifts slowly from a place anywhere in the frame."""
+    center = rng.uniform(12, _UNIT - 12, 2) + np.outer(time - 0.5, rng.normal(0, drift, 2))
+    return Pose(center, np.zeros_like(time), np.ones_like(time))
+
+
+def _matrix(pose: Pose, t: int) -> ndarray:
+    """Turn and scale (2, 2) of a pose."""
+    cos, sin = np.cos(pose.angle[t]), np.sin(pose.angle[t])
+    return pose.scale[t] * np.array([[cos, -sin], [sin, cos]])
+
+
+def _compose(background: ndarray, shapes: list[Shape], placed: list[Pose], order: list[int], t: int, jitter: ndarray,
+             size: int) -> ndarray:
+    """One frame (size, size, 3) float32, shapes painted in ``order``."""
+    shift = np.concatenate([np.eye(2), (jitter - _MARGIN)[:, None]], 1)
+    frame = cv2.warpAffine(background, shift, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    for k in order:
+        linear = _matrix(placed[k], t)
+        middle = (len(shapes[k].sprite) - 1) / 2
+        affine = np.concatenate([linear, (placed[k].center[t] - linear @ [middle, middle])[:, None]], 1)
+        layer = cv2.warpAffine(shapes[k].sprite, affine, (size, size), flags=cv2.INTER_LINEAR)
+        frame = frame * (1 - layer[..., 3:]) + layer[..., :3]
+    return frame
+
+
+def _exact_tracks(shapes: list[Shape], placed: list[Pose], order: list[int], jitter: ndarray, size: int,
+                  num_points: int, rng: np.random.Generator) -> Tracks:
+    """Draw points on shapes and background, each visible at its query frame, and follow them exactly."""
+    num_frames = len(jitter)
+    budget = np.full(1 + len(shapes), (num_points * 3 // 4) // len(shapes))
+    budget[0] = num_points
+    chosen: list[tuple[ndarray, ndarray, ndarray, int]] = []
+    for k in [*range(len(shapes)), -1]:  # the background last: it fills what hidden shapes could not give
+        count = 12 * num_points
+        query = rng.integers(num_frames, size=count)
+        if k < 0:
+            xy = rng.uniform(0, size - 1, (count, 2)) - jitter[query] + jitter[:, None]
+        else:
+            local = rng.uniform(-1.6, 1.6, (count, 2)) * shapes[k].radius
+            query, local = (x[shapes[k].contains(local)] for x in (query, local))
+            xy = np.stack([local @ _matrix(placed[k], t).T + placed[k].center[t] for t in range(num_frames)])
+        seen = _visible(xy, order[order.index(k) + 1:] if k >= 0 else order, shapes, placed, size)
+        good = np.flatnonzero(seen[query, np.arange(len(query))])
+        room = num_points - sum(len(c[2]) for c in chosen)
+        good = good[:min(budget[k + 1], room)]
+        chosen.append((xy[:, good], seen[:, good], query[good], k + 1))
+    return Tracks(
+        xy=torch.from_numpy(np.concatenate([c[0] for c in chosen], 1)).float(),
+        visibility=torch.from_numpy(np.concatenate([c[1] for c in chosen], 1)),
+        query_frame=torch.from_numpy(np.concatenate([c[2] for c in chosen])),
+        cluster=torch.cat([torch.full((len(c[2]),), c[3]) for c in chosen]),
+        size=(size, size),
+        frame=torch.arange(num_frames),
+    )
+
+
+def _visible(xy: ndarray, in_front: list[int], shapes: list[Shape], placed: list[Pose], size: int) -> ndarray:
+    """Whether points (T, M, 2) are inside the frame and under none of the shapes ``in_front``: (T, M) bool."""
+    seen = ((xy >= 0) & (xy <= size - 1)).all(-1)
+    for k in in_front:
+        for t in range(len(xy)):
+            seen[t] &= ~shapes[k].contains((xy[t] - placed[k].center[t]) @ np.linalg.inv(_matrix(placed[k], t)).T)
+    return seen
+
+
+# Files -----------------------------------------------------------------------------------------------------------
+
+def write_video(path: Path, frames: ndarray, crf: int = 14) -> None:
+    """Write frames (T, H, W, 3) uint8 RGB as H.264 in mp4; the same frames always give the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        # One thread: with more, x264's rate control and so the file depend on the machine.
+        stream = container.add_stream("libx264", rate=FPS, options={"crf": str(crf), "preset": "fast", "threads": "1"})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
