@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -143,10 +144,16 @@ def _as_it_is(item):
     return item
 
 
+def _ignore_signals(_worker: int) -> None:
+    """A signal to the whole process group is the main process's business: it still needs its workers."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _loader(dataset: Dataset, order, num_workers: int, pin_memory: bool, keep_workers: bool) -> DataLoader:
     """A loader whose items come ready from the dataset: ``order`` yields what ``dataset[...]`` takes."""
     return DataLoader(dataset, sampler=order, batch_size=None, collate_fn=_as_it_is, num_workers=num_workers,
-                      pin_memory=pin_memory and torch.cuda.is_available(),
+                      pin_memory=pin_memory and torch.cuda.is_available(), worker_init_fn=_ignore_signals,
                       persistent_workers=keep_workers and num_workers > 0)
 
 

@@ -17,7 +17,7 @@ from trokens.structures import Clips
 @torch.no_grad()
 def embed_clips(embed: Callable[[Clips], Tensor], reader: ClipReader, indices: Sequence[int], *, batch_size: int,
                 with_video: bool = True, num_workers: int = 0, pin_memory: bool = False,
-                progress: Callable[[Iterable, int], Iterable] = lambda it, total: it) -> Tensor:
+                progress: Callable[[Iterable, int], Iterable] | None = None) -> Tensor:
     """Apply ``embed`` to every clip once; processes share the batches and all get the whole.
 
     Args:
@@ -39,7 +39,9 @@ def embed_clips(embed: Callable[[Clips], Tensor], reader: ClipReader, indices: S
     batches[-1] = batches[-1] + [batches[-1][-1]] * fill
     mine = batches[rank()::world_size()] or batches[:1]  # an idle process still has to learn the shape
     loader = clip_loader(reader, mine, with_video=with_video, num_workers=num_workers, pin_memory=pin_memory)
-    rows = torch.stack([embed(clips).cpu() for clips in progress(loader, len(mine))])  # (B, batch, ...)
+    if progress is not None:
+        loader = progress(loader, len(mine))
+    rows = torch.stack([embed(clips).cpu() for clips in loader])  # (B, batch, ...)
     merged = merge_rows(rows[:len(range(rank(), len(batches), world_size()))], len(batches))
     return merged.flatten(0, 1)[:len(indices)]
 

@@ -1,0 +1,56 @@
+"""Train and test a model: `tools/run_net.py --cfg configs/trokens/hmdb.yaml KEY VALUE ...`, alone or under torchrun."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Train and test few-shot action recognition with trajectory tokens.")
+    parser.add_argument("--cfg", "--cfg_file", dest="cfg", required=True, help="YAML file, see configs/trokens")
+    parser.add_argument("--init_method", default="env://", help="how processes meet, as in torch.distributed")
+    parser.add_argument("--new_dist_init", action="store_true", help="accepted for published commands; always on")
+    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="options, see docs/CONFIG.md")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one experiment; the exit code is 2 for a config or data problem, 143 for an interrupted training."""
+    args = parse_args(argv)
+    from trokens.config import ConfigError, load_cfg
+
+    try:
+        cfg = load_cfg(args.cfg, args.overrides)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+    # What is heavy to import comes after the config was found to be sound.
+    from trokens.data.video import VideoError
+    from trokens.distributed import pick_device, process_group
+    from trokens.engine.experiment import Experiment
+    from trokens.engine.loggers import setup_logging
+    from trokens.engine.trainer import Interrupted
+
+    setup_logging(cfg.OUTPUT_DIR)
+    try:
+        device = pick_device(cfg.NUM_GPUS)
+        with process_group(device, backend=cfg.DIST_BACKEND, init_method=args.init_method,
+                           master_port=cfg.MASTER_PORT):
+            Experiment(cfg, device).run()
+    except (ConfigError, VideoError, FileNotFoundError, ValueError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        return 143
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

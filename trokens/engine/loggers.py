@@ -1,0 +1,162 @@
+"""Where a run's figures go: the console, metrics.jsonl, and on request wandb and TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from trokens.distributed import is_main
+
+logger = logging.getLogger(__name__)
+
+
+def setup_logging(output_dir: str | Path | None = None) -> None:
+    """Send log lines to the console and to OUTPUT_DIR/log.txt, in the main process; warnings only in the others."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    if output_dir and is_main():
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(Path(output_dir) / "log.txt"))
+    logging.basicConfig(level=logging.INFO if is_main() else logging.WARNING, handlers=handlers, force=True,
+                        format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    for noisy in ("httpx", "timm", "huggingface_hub"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def progress(items: Iterable, total: int, title: str) -> Iterator:
+    """Iterate with a bar on a terminal, and a line at every fifth of the way elsewhere."""
+    if sys.stderr.isatty() and is_main():
+        yield from tqdm(items, total=total, desc=title, leave=False)
+        return
+    for done, item in enumerate(items, 1):
+        yield item
+        if total >= 20 and done * 5 // total > (done - 1) * 5 // total:
+            logger.info("%s: %d of %d", title, done, total)
+
+
+class RunLog:
+    """Writes records of figures; what cannot be reached never stops the run.
+
+    Args:
+        output_dir: Gets metrics.jsonl.
+        start: (epoch, step) the run goes on from; later records of an interrupted run are dropped.
+        sinks: Further receivers, each called with every record.
+    """
+
+    def __init__(self, output_dir: str | Path, *, start: tuple[int, int] = (0, 0), sinks: Iterable = ()):
+        self.path = Path(output_dir) / "metrics.jsonl"
+        self.sinks = list(sinks)
+        if not is_main():
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        kept = [line for line in self._lines() if _before(line, start)]
+        partial = self.path.with_name(self.path.name + ".partial")
+        partial.write_text("".join(line + "\n" for line in kept))
+        os.replace(partial, self.path)
+
+    def _lines(self) -> list[str]:
+        return self.path.read_text().splitlines() if self.path.is_file() else []
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Add one record: ``phase``, ``epoch``, ``step`` and figures."""
+        if not is_main():
+            return
+        with open(self.path, "a") as f:
+            f.write(json.dumps(record) + "\n")
+        for sink in list(self.sinks):
+            try:
+                sink(record)
+            except Exception as error:
+                self.sinks.remove(sink)
+                logger.warning("%s stopped taking figures (%s); metrics.jsonl goes on.", type(sink).__name__, error)
+
+    def close(self) -> None:
+        """Flush the sinks."""
+        for sink in self.sinks:
+            try:
+                sink.close()
+            except Exception as error:
+                logger.warning("%s did not close (%s).", type(sink).__name__, error)
+
+
+def _before(line: str, start: tuple[int, int]) -> bool:
+    """True for a whole record made before ``start``; a line cut off by a crash is not one."""
+    try:
+        record = json.loads(line)
+        return record["phase"] != "test" and (record["epoch"], record["step"]) <= start
+    except (json.JSONDecodeError, KeyError):
+        return False
+
+
+def _figures(record: dict[str, Any]) -> dict[str, float]:
+    skipped = ("phase", "global_step")
+    return {f"{record['phase']}/{k}": v for k, v in record.items() if k not in skipped and isinstance(v, int | float)}
+
+
+class WandbSink:
+    """Weights & Biases, offline where there is no key."""
+
+    def __init__(self, output_dir: str | Path, *, project: str, entity: str, run_id: str, name: str,
+                 config: dict[str, Any]):
+        import wandb  # an optional extra
+
+        mode = os.environ.get("WANDB_MODE")
+        if mode is None and not (os.environ.get("WANDB_API_KEY") or wandb.api.api_key):
+            mode = "offline"
+            logger.warning("wandb has no key: logging offline below %s (wandb login, then wandb sync).", output_dir)
+        options = {"project": project, "entity": entity or None, "id": run_id or None, "name": name or None,
+                   "dir": str(output_dir), "config": config, "resume": "allow",
+                   "settings": wandb.Settings(silent=True, console="off", init_timeout=60)}
+        try:
+            self.run = wandb.init(mode=mode, **options)
+        except Exception as error:
+            logger.warning("wandb cannot be reached (%s): logging offline below %s.", error, output_dir)
+            self.run = wandb.init(mode="offline", **options)
+
+    def __call__(self, record: dict[str, Any]) -> None:
+        self.run.log(_figures(record), step=record["global_step"])
+
+    def close(self) -> None:
+        self.run.finish()
+
+
+class TensorBoardSink:
+    """TensorBoard event files in OUTPUT_DIR/tensorboard."""
+
+    def __init__(self, output_dir: str | Path):
+        from torch.utils.tensorboard import SummaryWriter  # an optional extra
+
+        self.writer = SummaryWriter(str(Path(output_dir) / "tensorboard"))
+
+    def __call__(self, record: dict[str, Any]) -> None:
+        for name, value in _figures(record).items():
+            self.writer.add_scalar(name, value, record["global_step"])
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def build_log(cfg, *, start: tuple[int, int], config: dict[str, Any]) -> RunLog:
+    """The log of a run with the sinks that the config asks for."""
+    w, sinks = cfg.WANDB, []
+    wanted = w.ENABLE == "always" or (w.ENABLE == "auto" and (w.ID or w.EXP_NAME))
+    makers = {
+        "wandb": wanted and (lambda: WandbSink(cfg.OUTPUT_DIR, project=w.PROJECT, entity=w.ENTITY, run_id=w.ID,
+                                               name=w.EXP_NAME, config=config)),
+        "tensorboard": cfg.TENSORBOARD.ENABLE and (lambda: TensorBoardSink(cfg.OUTPUT_DIR)),
+    }
+    for name, make in makers.items():
+        if make and is_main():
+            try:
+                sinks.append(make())
+            except ImportError:
+                logger.warning("%s is not installed: logging to metrics.jsonl only (pip install %s).", name, name)
+            except Exception as error:
+                logger.warning("%s did not start (%s): logging to metrics.jsonl only.", name, error)
+    return RunLog(cfg.OUTPUT_DIR, start=start, sinks=sinks)

@@ -1,0 +1,55 @@
+"""What a run is about to do, in a few lines, before it does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from trokens.data.datasets import Clip
+from trokens.distributed import world_size
+from trokens.models.trokens import Trokens
+
+# Bytes of autograd's graph per token and channel in one divided space-time block with its MLP (float32),
+# and per backbone token and channel without a graph; fitted to measured peaks, see docs/ARCHITECTURE.md.
+_BLOCK_FLOATS, _BACKBONE_FLOATS = 34, 12
+
+
+def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], device: torch.device,
+                 precision: torch.dtype | None) -> list[str]:
+    """The plan, line by line: device, processes, episodes, clips, parameters, estimated memory."""
+    few_shot = cfg.FEW_SHOT
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in model.parameters()) - trained
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    lines = [
+        f"Device      {where}; {world_size()} process(es); {str(precision or torch.float32).removeprefix('torch.')}",
+        "Clips       " + ", ".join(f"{name} {len(clips)} in {len({c.class_id for c in clips})} classes"
+                                   for name, clips in splits.items()),
+        f"Episodes    {few_shot.N_WAY}-way {few_shot.K_SHOT}-shot"
+        + (f"; {cfg.SOLVER.MAX_EPOCH} epochs of {steps_per_epoch(cfg)} steps" if cfg.TRAIN.ENABLE else "")
+        + (f"; {few_shot.TEST_EPISODES} test episodes" if cfg.TEST.ENABLE else ""),
+        f"Parameters  {trained / 1e6:.2f} M trained, {frozen / 1e6:.2f} M frozen",
+        f"Memory      about {estimated_bytes(cfg, model, trained, frozen) / 2**30:.1f} GB a process "
+        + ("in training" if cfg.TRAIN.ENABLE else "in testing"),
+    ]
+    return lines
+
+
+def steps_per_epoch(cfg) -> int:
+    """Optimizer steps an epoch: TRAIN_EPISODES, or its share of each process where the total is divided."""
+    total = cfg.FEW_SHOT.TRAIN_EPISODES
+    return total if cfg.FEW_SHOT.TRAIN_OG_EPISODES else max(1, total // world_size())
+
+
+def estimated_bytes(cfg, model: Trokens, trained: int, frozen: int) -> float:
+    """Rough peak memory of one process's model and step, in bytes (without the loader's processes)."""
+    few_shot, frames = cfg.FEW_SHOT, cfg.DATA.NUM_FRAMES
+    clips = few_shot.N_WAY * (few_shot.K_SHOT + few_shot.TRAIN_QUERY_PER_CLASS) if cfg.TRAIN.ENABLE else 8
+    chunk = min(clips, cfg.MODEL.BACKBONE_BATCH or clips)
+    floats = frozen + trained * (4 if cfg.TRAIN.ENABLE else 1)  # weight, gradient, two moments
+    floats += clips * frames * (cfg.DATA.TRAIN_CROP_SIZE**2 * 3 / 4 + model.grid**2 * model.backbone_dim)
+    tokens = clips * frames * cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE * model.embed_dim
+    floats += tokens * (_BLOCK_FLOATS * cfg.MF.DEPTH if cfg.TRAIN.ENABLE else _BACKBONE_FLOATS)
+    floats += chunk * frames * model.grid**2 * model.backbone_dim * _BACKBONE_FLOATS
+    return 4 * floats

@@ -1,0 +1,207 @@
+"""The training loop: episodes in, checkpoints out, and the same result however often it was interrupted."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from trokens.checkpoint import BEST, INTERRUPTED, checkpoint_dir, epoch_path, save_checkpoint
+from trokens.data.episodes import EpisodeSampler
+from trokens.distributed import StopFlag, barrier, is_main, rank, world_size
+from trokens.engine.loggers import RunLog, progress
+from trokens.fewshot.task import FewShotTask
+from trokens.points.sampling import clip_seed
+from trokens.structures import Episode
+
+logger = logging.getLogger(__name__)
+
+
+class Interrupted(Exception):
+    """Training was asked to stop; its state is saved."""
+
+
+class Trainer:
+    """Trains a task for a number of epochs.
+
+    Everything random in a step follows from (seed, epoch, step, process), so a resumed run equals an undisturbed
+    one bit for bit.
+
+    Args:
+        task: What is trained.
+        optimizer: Over the task's trainable parameters.
+        loader: This process's training episodes, in the order of ``sampler``.
+        sampler: Told the epoch, and how much of it is done.
+        output_dir: Gets the checkpoints.
+        device: Where the task lives.
+        seed: Of dropout and stochastic depth.
+        lr_at: Learning rate of an epoch.
+        clip_gradients: Called with the task between backward and step.
+        max_epoch: Epochs.
+        validate: Returns a result with ``accuracy``; None where there is no validation split.
+        eval_period: Epochs between two validations.
+        checkpoint_period: Epochs between two checkpoints.
+        log_period: Steps between two records.
+        log: Takes the records.
+        cfg_text: Full config, kept in every checkpoint.
+        precision: Type for mixed precision, or None.
+        features: Patch features of all training clips, (C, T, S, S, D) on the CPU, or None.
+    """
+
+    def __init__(self, task: FewShotTask, optimizer: torch.optim.Optimizer, loader: DataLoader,
+                 sampler: EpisodeSampler, *, output_dir: str | Path, device: torch.device, seed: int,
+                 lr_at: Callable[[int], float], clip_gradients: Callable[[nn.Module], None], max_epoch: int,
+                 validate: Callable[[], dict] | None, eval_period: int, checkpoint_period: int, log_period: int,
+                 log: RunLog, cfg_text: str, precision: torch.dtype | None = None, features: Tensor | None = None):
+        self.task, self.optimizer, self.loader, self.sampler = task, optimizer, loader, sampler
+        self.output_dir, self.device, self.seed, self.features = output_dir, device, seed, features
+        self.lr_at, self.clip_gradients, self.validate, self.log = lr_at, clip_gradients, validate, log
+        self.max_epoch, self.eval_period, self.checkpoint_period = max_epoch, eval_period, checkpoint_period
+        self.log_period, self.cfg_text, self.precision = log_period, cfg_text, precision
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
+        self.epoch, self.step = 0, 0  # where the next step stands
+        self.best: dict[str, float] = {"accuracy": -1.0, "epoch": -1}
+        self.stop = StopFlag()
+        self.ddp = DistributedDataParallel(
+            task, device_ids=[device.index] if device.type == "cuda" else None, broadcast_buffers=False,
+        ) if world_size() > 1 else task
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint of this run (the model's weights are loaded by the caller)."""
+        self.optimizer.load_state_dict(state["optimizer_state"])
+        if state["scaler_state"]:
+            self.scaler.load_state_dict(state["scaler_state"])
+        self.epoch, self.step, self.best = state["epoch"] + 1, state["step"], state["best"]
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds; ``epoch`` is the last whole one, from 0, and ``step`` the steps done since."""
+        return {"epoch": self.epoch - 1, "step": self.step, "best": self.best, "cfg": self.cfg_text,
+                "model_state": self.task.model.trained_state(), "optimizer_state": self.optimizer.state_dict(),
+                "scaler_state": self.scaler.state_dict()}
+
+    def run(self) -> None:
+        """Train what is left of the epochs.
+
+        Raises:
+            Interrupted: SIGTERM or SIGINT came; the state is saved.
+            FloatingPointError: The loss is not finite.
+        """
+        before = {s: signal.signal(s, self._ask_to_stop) for s in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            while self.epoch < self.max_epoch:
+                self._train_epoch()
+                self._finish_epoch()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _ask_to_stop(self, number: int, _frame) -> None:
+        if self.stop.requested:  # asked twice: do not wait for the step
+            raise KeyboardInterrupt
+        logger.info("%s: stopping after this step.", signal.Signals(number).name)
+        self.stop.requested = True
+
+    def _train_epoch(self) -> None:
+        self.task.train()
+        self.sampler.set_epoch(self.epoch, start=self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr_at(self.epoch)
+        pending: list[dict[str, Tensor]] = []
+        started = time.perf_counter()
+        title = f"Epoch {self.epoch + 1} of {self.max_epoch}"
+        for episode in progress(self.loader, len(self.sampler), title):
+            self.stop.start()
+            pending.append(self.train_step(episode))
+            self.step += 1
+            if self.step % self.log_period == 0:
+                self._record(pending, time.perf_counter() - started)
+                pending, started = [], time.perf_counter()
+            if self.stop.result():
+                self._interrupt(pending)
+        check_finite(pending, self.epoch, self.step)
+
+    def train_step(self, episode: Episode) -> dict[str, Tensor]:
+        """One episode forward, backward, and one step of the optimizer."""
+        torch.manual_seed(clip_seed(f"{self.seed}/{self.epoch}/{self.step}/{rank()}"))
+        features = None
+        if self.features is not None:
+            features = self.features[episode.clips.index].to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
+            out = self.ddp(episode.to(self.device), features)
+        if self.device.type == "cpu":  # a GPU would have to be waited for: there it is checked when figures are read
+            check_finite([out], self.epoch, self.step + 1)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(out["loss"]).backward()
+        self.scaler.unscale_(self.optimizer)
+        self.clip_gradients(self.task)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return {k: out[k].detach() for k in ("loss", "loss_class", "loss_match", "accuracy")}
+
+    def _record(self, steps: list[dict[str, Tensor]], seconds: float) -> None:
+        figures = check_finite(steps, self.epoch, self.step)
+        means = {k: sum(f[k] for f in figures) / len(figures) for k in figures[0]}
+        self.log.write({"phase": "train", "epoch": self.epoch, "step": self.step, "global_step": self._global_step(),
+                        **means, "lr": self.lr_at(self.epoch), "seconds_per_step": seconds / len(figures)})
+        logger.info("epoch %d step %d/%d  loss %.4f (class %.4f match %.4f)  accuracy %.1f %%  %.2f s/step",
+                    self.epoch + 1, self.step, len(range(self.sampler.rank, self.sampler.num_episodes,
+                                                         self.sampler.world_size)),
+                    means["loss"], means["loss_class"], means["loss_match"], 100 * means["accuracy"],
+                    seconds / len(figures))
+
+    def _global_step(self) -> int:
+        return self.epoch * (self.sampler.num_episodes // self.sampler.world_size) + self.step
+
+    def _interrupt(self, pending: list[dict[str, Tensor]]) -> None:
+        check_finite(pending, self.epoch, self.step)
+        self._save(checkpoint_dir(self.output_dir) / INTERRUPTED)
+        raise Interrupted(f"Stopped at epoch {self.epoch + 1}, step {self.step}; the same command goes on from there.")
+
+    def _finish_epoch(self) -> None:
+        """Validate, then write: a crash in between repeats the epoch and comes to the same files."""
+        self.epoch, self.step = self.epoch + 1, 0
+        last = self.epoch == self.max_epoch
+        if self.validate and (last or self.epoch % self.eval_period == 0):
+            result = self.validate()
+            self.log.write({"phase": "val", "epoch": self.epoch, "step": 0, "global_step": self._global_step(),
+                            **result})
+            logger.info("epoch %d  %s accuracy %.2f ± %.2f %%", self.epoch, result["split"],
+                        100 * result["accuracy"], 100 * result["interval"])
+            if result["accuracy"] > self.best["accuracy"]:
+                self.best = {"accuracy": result["accuracy"], "epoch": self.epoch}
+                self._save(checkpoint_dir(self.output_dir) / BEST)
+        if last or self.epoch % self.checkpoint_period == 0:
+            self._save(epoch_path(self.output_dir, self.epoch))
+            if is_main():
+                (checkpoint_dir(self.output_dir) / INTERRUPTED).unlink(missing_ok=True)
+
+    def _save(self, path: Path) -> None:
+        if is_main():
+            save_checkpoint(path, self.state())
+        barrier()
+
+
+def check_finite(steps: list[dict[str, Tensor]], epoch: int, last_step: int) -> list[dict[str, float]]:
+    """Bring the figures of the steps up to ``last_step`` to the host, in one go.
+
+    Raises:
+        FloatingPointError: A loss is not finite; the message names the first such step.
+    """
+    keys = ("loss", "loss_class", "loss_match", "accuracy")
+    if not steps:
+        return []
+    table = torch.stack([torch.stack([s[k].detach().float() for k in keys]) for s in steps]).tolist()
+    figures = [dict(zip(keys, row, strict=True)) for row in table]
+    for step, f in enumerate(figures, last_step - len(figures) + 1):
+        if not all(abs(f[k]) < float("inf") for k in keys[:3]):
+            raise FloatingPointError(f"Loss is {f['loss']} at epoch {epoch + 1}, step {step}: "
+                                     f"loss_class={f['loss_class']:.4g} loss_match={f['loss_match']:.4g}.")
+    return figures
