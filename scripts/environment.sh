@@ -27,6 +27,6 @@ if [ ! -e "$stamp" ]; then
     pins=()  # torch was put into .venv by hand: keep it
   fi
   echo "Installing into .venv (once; some minutes where torch has to be fetched) ..."
-  "$PY" -m pip install --quiet --disable-pip-version-check "${pins[@]}" -e ".[$EXTRAS]"
+  "$PY" -m pip install --quiet --disable-pip-version-check ${pins[@]+"${pins[@]}"} -e ".[$EXTRAS]"
   touch "$stamp"
 fi
