@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 INTERRUPTED = "checkpoint_interrupted.pyth"
 BEST = "checkpoint_best.pyth"
@@ -32,6 +33,14 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         f.flush()
         os.fsync(f.fileno())
     os.replace(partial, path)
+
+
+def trained_state(model: nn.Module) -> dict[str, Any]:
+    """The model's state without a frozen backbone, which is the same file on every disk."""
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    backbone_is_frozen = any(name.startswith("dino.") for name in frozen)
+    return {name: value for name, value in model.state_dict().items()
+            if not (backbone_is_frozen and name.startswith("dino."))}
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -37,31 +37,33 @@ class Evaluator:
         batch_size: Clips embedded at a time.
         num_workers: Loader processes.
         pin_memory: As for a DataLoader.
-        keep_features: Keep the frozen backbone's features for the next run (validation is repeated).
     """
 
     def __init__(self, reader: ClipReader, sampler: EpisodeSampler, *, split: str, matching: dict[str, str],
-                 device: torch.device, batch_size: int = 8, num_workers: int = 0, pin_memory: bool = False,
-                 keep_features: bool = False):
+                 device: torch.device, batch_size: int = 8, num_workers: int = 0, pin_memory: bool = False):
         self.reader, self.split, self.matching, self.device = reader, split, matching, device
         self.sampler = sampler
         self.plans = list(sampler)
         self.indices = sorted({index for plan in self.plans for index in plan.indices})
         self.loading = {"batch_size": batch_size, "num_workers": num_workers, "pin_memory": pin_memory}
-        self.keep_features = keep_features
+        self._keep_features = False
         self._features: Tensor | None = None
 
     @classmethod
-    def from_config(cls, cfg, clips: Sequence[Clip], *, split: str, device: torch.device,
-                    keep_features: bool = False) -> Evaluator:
+    def from_config(cls, cfg, clips: Sequence[Clip], *, split: str, device: torch.device) -> Evaluator:
         few_shot = cfg.FEW_SHOT
         sampler = EpisodeSampler([clip.class_id for clip in clips], n_way=few_shot.N_WAY, k_shot=few_shot.K_SHOT,
                                  n_query=few_shot.TEST_QUERY_PER_CLASS, num_episodes=few_shot.TEST_EPISODES,
                                  seed=f"{cfg.RNG_SEED}/{split}")
         return cls(ClipReader.from_config(cfg, clips, augment=False), sampler, split=split,
                    matching=matching_options(cfg), device=device, batch_size=cfg.MODEL.BACKBONE_BATCH or 8,
-                   num_workers=cfg.DATA_LOADER.NUM_WORKERS, pin_memory=cfg.DATA_LOADER.PIN_MEMORY,
-                   keep_features=keep_features)
+                   num_workers=cfg.DATA_LOADER.NUM_WORKERS, pin_memory=cfg.DATA_LOADER.PIN_MEMORY)
+
+    def keep_features(self, model: Trokens, room: float) -> float:
+        """Keep a frozen backbone's features between runs if they fit into ``room`` bytes; returns the bytes taken."""
+        size = len(self.indices) * feature_bytes(model, self.reader.num_frames, self.reader.size)
+        self._keep_features = 0 < size <= room
+        return size if self._keep_features else 0.0
 
     @torch.no_grad()
     def run(self, model: Trokens) -> dict[str, float | int | str]:
@@ -83,7 +85,7 @@ class Evaluator:
 
     def _bank(self, model: Trokens) -> TokenBank:
         aggregated = TokenBank.can_aggregate(self.sampler.k_shot, self.matching["prototype"])
-        if self.keep_features and self._features is None:
+        if self._keep_features and self._features is None:
             self._features = self._embed(lambda clips: model.patch_features(clips.video), "Backbone features")
         row = {index: row for row, index in enumerate(self.indices)}
 
@@ -94,7 +96,7 @@ class Evaluator:
             tokens = model(clips, features)[1].float()  # (B, T, N, D)
             return clip_features(tokens, self.matching["aggregation"]) if aggregated else tokens
 
-        with_video = model.uses_appearance and self._features is None
+        with_video = model.appearance and self._features is None
         bank = self._embed(tokens, f"Clips of {self.split}", with_video=with_video)
         return TokenBank(bank, self.indices, is_aggregated=aggregated, **self.matching)
 
@@ -102,3 +104,10 @@ class Evaluator:
         return embed_clips(lambda clips: embed(clips.to(self.device)), self.reader, self.indices,
                            with_video=with_video, progress=lambda it, total: progress(it, total, title),
                            **self.loading)
+
+
+def feature_bytes(model: Trokens, num_frames: int, size: int) -> int:
+    """Memory for the backbone features of one clip; 0 where there are none to keep (no backbone, or it learns)."""
+    if model.dino is None or model.train_backbone:
+        return 0
+    return 4 * num_frames * model.dino.grid(size) ** 2 * model.dino.embed_dim

@@ -20,7 +20,7 @@ from trokens.data.datasets import Clip, build_split, check_labels, keep_present
 from trokens.data.episodes import EpisodeSampler
 from trokens.data.loader import ClipReader, episode_loader
 from trokens.distributed import barrier, is_main, rank, world_size
-from trokens.engine.evaluator import Evaluator
+from trokens.engine.evaluator import Evaluator, feature_bytes
 from trokens.engine.loggers import build_log, progress
 from trokens.engine.optim import build_optimizer, clip_gradients, learning_rate_from_config
 from trokens.engine.plan import describe_run, steps_per_epoch
@@ -68,21 +68,11 @@ class Experiment:
                 seed=f"{cfg.RNG_SEED}/train", rank=rank(), world_size=world_size())
 
         def evaluator(split: str) -> None:
-            self.evaluators[split] = Evaluator.from_config(cfg, self.splits[split], split=split, device=self.device,
-                                                           keep_features=split == "val" and self._fits("train", "val"))
+            self.evaluators[split] = Evaluator.from_config(cfg, self.splits[split], split=split, device=self.device)
 
         jobs: list[Callable[[], None]] = [training_sampler] if cfg.TRAIN.ENABLE and not cfg.TRAIN.VAL_ONLY else []
         jobs += [partial(evaluator, split) for split in self.splits if split != "train" and self.splits[split]]
         collect_problems(jobs)
-
-    def _fits(self, *splits: str) -> bool:
-        """True where the frozen backbone's features of these splits fit into MODEL.CACHE_GB."""
-        cfg = self.cfg
-        if cfg.MODEL.TRAIN_BACKBONE or cfg.MODEL.APPEARANCE_MODULE_DISABLE or not cfg.MODEL.CACHE_GB:
-            return False
-        clips = sum(len(self.splits.get(split, ())) for split in splits)
-        # A generous bound that needs no model yet: 256 patches of 1024 channels, float32.
-        return clips * cfg.DATA.NUM_FRAMES * 256 * 1024 * 4 <= cfg.MODEL.CACHE_GB * 2**30
 
     def run(self) -> dict[str, Any] | None:
         """Do what the config asks for; returns the test's result, if there was a test."""
@@ -104,11 +94,14 @@ class Experiment:
     def _train(self, model: Trokens) -> None:
         cfg = self.cfg
         state = self._starting_state(model)
-        features = self._train_features(model)
-        reader = ClipReader.from_config(cfg, self.splits["train"], augment=True)
-        loader = episode_loader(reader, self.sampler, with_video=model.uses_appearance and features is None,
-                                num_workers=cfg.DATA_LOADER.NUM_WORKERS, pin_memory=cfg.DATA_LOADER.PIN_MEMORY)
         validation = self.evaluators.get(cfg.TRAIN.VAL_SPLIT)
+        room = cfg.MODEL.CACHE_GB * 2**30
+        if validation is not None:
+            room -= validation.keep_features(model, room)
+        features = self._train_features(model, room)
+        reader = ClipReader.from_config(cfg, self.splits["train"], augment=True)
+        loader = episode_loader(reader, self.sampler, with_video=model.appearance and features is None,
+                                num_workers=cfg.DATA_LOADER.NUM_WORKERS, pin_memory=cfg.DATA_LOADER.PIN_MEMORY)
         if validation is None:
             logger.info("There is no '%s' split: nothing is selected, the last checkpoint counts.",
                         cfg.TRAIN.VAL_SPLIT)
@@ -149,12 +142,12 @@ class Experiment:
                 return state
         return None
 
-    def _train_features(self, model: Trokens) -> Tensor | None:
+    def _train_features(self, model: Trokens, room: float) -> Tensor | None:
         """The frozen backbone's features of all training clips, where they fit and nothing augments the frames."""
-        cfg = self.cfg
-        if cfg.DATA.USE_RAND_AUGMENT or not self._fits("train", "val"):
+        cfg, clips = self.cfg, self.splits["train"]
+        size = feature_bytes(model, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE)
+        if cfg.DATA.USE_RAND_AUGMENT or not size or len(clips) * size > room:
             return None
-        clips = self.splits["train"]
         return embed_clips(lambda batch: model.patch_features(batch.video.to(self.device)),
                            ClipReader.from_config(cfg, clips, augment=False), range(len(clips)),
                            batch_size=cfg.MODEL.BACKBONE_BATCH or 8, num_workers=cfg.DATA_LOADER.NUM_WORKERS,

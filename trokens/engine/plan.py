@@ -48,8 +48,10 @@ def estimated_bytes(cfg, model: Trokens, trained: int, frozen: int) -> float:
     clips = few_shot.N_WAY * (few_shot.K_SHOT + few_shot.TRAIN_QUERY_PER_CLASS) if cfg.TRAIN.ENABLE else 8
     chunk = min(clips, cfg.MODEL.BACKBONE_BATCH or clips)
     floats = frozen + trained * (4 if cfg.TRAIN.ENABLE else 1)  # weight, gradient, two moments
-    floats += clips * frames * (cfg.DATA.TRAIN_CROP_SIZE**2 * 3 / 4 + model.grid**2 * model.backbone_dim)
+    size = cfg.DATA.TRAIN_CROP_SIZE
+    patches = model.dino.grid(size) ** 2 * model.dino.embed_dim if model.dino is not None else 0
+    floats += clips * frames * (size**2 * 3 / 4 + patches)
     tokens = clips * frames * cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE * model.embed_dim
     floats += tokens * (_BLOCK_FLOATS * cfg.MF.DEPTH if cfg.TRAIN.ENABLE else _BACKBONE_FLOATS)
-    floats += chunk * frames * model.grid**2 * model.backbone_dim * _BACKBONE_FLOATS
+    floats += chunk * frames * patches * _BACKBONE_FLOATS
     return 4 * floats

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from trokens.checkpoint import BEST, INTERRUPTED, checkpoint_dir, epoch_path, save_checkpoint
+from trokens.checkpoint import BEST, INTERRUPTED, checkpoint_dir, epoch_path, save_checkpoint, trained_state
 from trokens.data.episodes import EpisodeSampler
 from trokens.distributed import StopFlag, barrier, is_main, rank, world_size
 from trokens.engine.loggers import RunLog, progress
@@ -84,7 +84,7 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds; ``epoch`` is the last whole one, from 0, and ``step`` the steps done since."""
         return {"epoch": self.epoch - 1, "step": self.step, "best": self.best, "cfg": self.cfg_text,
-                "model_state": self.task.model.trained_state(), "optimizer_state": self.optimizer.state_dict(),
+                "model_state": trained_state(self.task.model), "optimizer_state": self.optimizer.state_dict(),
                 "scaler_state": self.scaler.state_dict()}
 
     def run(self) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from trokens.data.episodes import EpisodePlan
 from trokens.data.loader import ClipReader, clip_batches, clip_loader
 from trokens.distributed import merge_rows, rank, world_size
-from trokens.fewshot.matchers import MATCHERS, clip_features, prototypes
+from trokens.fewshot.matchers import class_prototypes, clip_features, pairwise_logits, prototypes
 from trokens.structures import Clips
 
 
@@ -63,8 +63,7 @@ class TokenBank:
         self.features = tokens if is_aggregated else clip_features(tokens, aggregation)  # (C, L, D)
         self.tokens = None if is_aggregated else tokens
         self.row = {index: row for row, index in enumerate(indices)}
-        self.aggregation, self.norm, self.prototype = aggregation, norm, prototype
-        self.compare = MATCHERS.get(matcher)
+        self.aggregation, self.norm, self.prototype, self.matcher = aggregation, norm, prototype, matcher
 
     @staticmethod
     def can_aggregate(k_shot: int, prototype: str) -> bool:
@@ -76,10 +75,11 @@ class TokenBank:
         rows = torch.tensor([self.row[index] for index in plan.indices])
         support, query = rows[:plan.num_support], rows[plan.num_support:]
         way = torch.tensor(plan.way[:plan.num_support], device=device)
-        source = self.features if self.tokens is None else self.tokens
-        classes = prototypes(source[support].to(device), way, plan.n_way, aggregation=self.aggregation,
-                             prototype=self.prototype, is_aggregated=self.tokens is None)  # (n_way, L, D)
-        return self.compare(self.features[query].to(device), classes, self.norm)
+        if self.tokens is None:
+            classes = class_prototypes(self.features[support].to(device), way, plan.n_way)  # (n_way, L, D)
+        else:
+            classes = prototypes(self.tokens[support].to(device), way, plan.n_way, self.aggregation, self.prototype)
+        return pairwise_logits(self.features[query].to(device), classes, self.norm, self.matcher)
 
     def accuracy(self, plans: Iterable[EpisodePlan], device: torch.device | str = "cpu") -> Tensor:
         """Share of right answers in each episode, (E,) float64."""
