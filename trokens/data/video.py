@@ -1,0 +1,303 @@
+"""Frames of a video file: which there are, and any of them as RGB.
+
+A frame is known by its time stamp. Most containers name the stamps of all frames without decoding any, which also
+allows to start decoding at the key frame before the one that is wanted. Where packets do not tell what a decoder
+makes of them (packed B-frames, cut files, streams copied from the middle), frames are counted by decoding.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+BACKENDS = ("pyav", "decord")
+_ONE_FRAME_A_PACKET = {"h264", "hevc", "vp9", "av1", "libdav1d", "mpeg4"}
+_SMALLEST_FRAME = 32  # bytes; smaller MPEG-4 packets are placeholders that may give no frame
+_SEEK_GAP = 8  # frames; a seek costs about as much as decoding this many
+
+
+class VideoError(ValueError):
+    """A video cannot be read; the message names the file and the cause."""
+
+    def __init__(self, path: str | os.PathLike, cause: object):
+        super().__init__(f"Cannot read video '{os.fspath(path)}': {cause}.")
+
+    def __reduce__(self):  # the message is complete already: a worker's error arrives unchanged
+        return _restore_error, (str(self),)
+
+
+def _restore_error(message: str) -> VideoError:
+    error = VideoError.__new__(VideoError)
+    error.args = (message,)
+    return error
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a full decode of a video finds.
+
+    Attributes:
+        num_frames: Number of frames (F).
+        fps: Frames per second on average.
+        times: When each frame is shown, in seconds since the first, ascending, (F,) float64, read-only.
+        size: Frame (height, width) in pixels, after rotation for display.
+        duration: The container's own duration in seconds, or None where it names none.
+        header_frames: The container's own count of frames, or None where it names none.
+        stamps: Time stamp by which the decoder marks each frame, (F,) int64; None where stamps cannot be relied
+            on, so that frame i is the i-th out of the decoder.
+        keys: Frames at which decoding may start, ascending, (K,) int64.
+    """
+
+    num_frames: int
+    fps: float
+    times: np.ndarray
+    size: tuple[int, int]
+    duration: float | None
+    header_frames: int | None
+    stamps: np.ndarray | None
+    keys: np.ndarray
+
+
+def probe(path: str | os.PathLike, backend: str = "pyav") -> VideoInfo:
+    """Count and time the frames of a video; remembered for as long as the file stays the same.
+
+    Raises:
+        VideoError: The file is empty, holds no video, or nothing in it decodes.
+        FileNotFoundError: There is no such file.
+    """
+    status = os.stat(path)
+    return _BACKENDS[_known(backend)][0](os.path.abspath(path), status.st_mtime_ns, status.st_size)
+
+
+def read_video(path: str | os.PathLike, indices: Iterable[int] | None = None, backend: str = "pyav", *,
+               threads: int | None = None) -> Tensor:
+    """Decode frames of a video.
+
+    Args:
+        path: The video file.
+        indices: Numbers of the wanted frames, in any order, repeats allowed; None for all.
+        backend: "pyav" or "decord".
+        threads: Decoder threads, 0 for as many as there are cores; None takes 1 in a loader's worker, else 0.
+
+    Returns:
+        RGB frames in the given order, rotated for display, (len(indices), H, W, 3) uint8.
+
+    Raises:
+        IndexError: An index is negative or not below the number of frames.
+        VideoError: The file cannot be read, or a wanted frame is damaged.
+        FileNotFoundError: There is no such file.
+    """
+    info = probe(path, backend)
+    indices = list(range(info.num_frames)) if indices is None else [int(i) for i in indices]
+    for index in indices:
+        if not 0 <= index < info.num_frames:
+            raise IndexError(f"Frame {index} of '{os.fspath(path)}' is out of range; it has {info.num_frames} frames, "
+                             f"numbered 0 to {info.num_frames - 1}.")
+    if threads is None:
+        threads = 0 if get_worker_info() is None else 1
+    return _BACKENDS[backend][1](os.path.abspath(path), info, indices, threads)
+
+
+def _known(backend: str) -> str:
+    if backend not in BACKENDS:
+        raise ValueError(f"Unknown video backend '{backend}'. Known: {', '.join(BACKENDS)}.")
+    return backend
+
+
+@contextmanager
+def _opened(path: str, threads: int) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    """Open a file for one use: nothing is shared between calls, so forked and spawned workers are safe."""
+    try:
+        # Only local files: a playlist in disguise must not reach for the network.
+        with av.open(path, metadata_errors="ignore", container_options={"protocol_whitelist": "file"}) as container:
+            streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+            if not streams:
+                raise VideoError(path, "it has no video stream")
+            stream = streams[0]
+            stream.thread_type = "NONE" if threads == 1 else "AUTO"
+            stream.codec_context.thread_count = threads
+            yield container, stream
+    except av.error.FFmpegError as error:
+        raise VideoError(path, _cause(path, error)) from error
+
+
+def _cause(path: str, error: av.error.FFmpegError) -> str:
+    head = Path(path).read_bytes()[:64] if os.path.isfile(path) and os.path.getsize(path) < 4096 else b"\0"
+    if not head:
+        return "the file is empty"
+    if head.isascii() and b"\0" not in head:
+        return f"it is a text of {os.path.getsize(path)} bytes, perhaps a Git LFS pointer; fetch the file itself"
+    return error.strerror or str(error)
+
+
+def _decode(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """Yield frames as they are shown. Packets before the first frame and packets cut short may be undecodable."""
+    started = False
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            if started and not packet.is_corrupt:
+                raise
+            continue
+        started = started or bool(frames)
+        yield from frames
+
+
+@lru_cache(maxsize=8192)
+def _probe_pyav(path: str, _mtime: int, _size: int) -> VideoInfo:
+    with _opened(path, threads=1) as (container, stream):
+        packets, first = [], None
+        for packet in container.demux(stream):
+            if packet.size:
+                packets.append((packet.pts, packet.dts, packet.is_keyframe, packet.size,
+                                packet.is_discard or packet.is_corrupt))
+            if first is None:
+                try:
+                    first = next(iter(packet.decode()), None)
+                except av.error.InvalidDataError:
+                    continue
+        codec, avi = stream.codec_context.name, container.format.name == "avi"
+        header_frames = stream.frames or None
+        fps = float(stream.average_rate or stream.guessed_rate or 0)
+        tick = float(stream.time_base)
+        duration = None if container.duration is None else container.duration / av.time_base
+    if first is None:
+        raise VideoError(path, "nothing in it decodes")
+    if _packets_tell(packets, first.pts, header_frames, codec, avi):
+        stamps = np.sort(np.array([packet[0] for packet in packets], np.int64))
+        keys = np.searchsorted(stamps, np.sort([packet[0] for packet in packets if packet[2]]))
+        times = (stamps - stamps[0]) * tick
+    else:
+        with _opened(path, threads=1) as (container, stream):
+            shown = [frame.pts for frame in _decode(container, stream)]
+        stamps, keys = None, np.zeros(1, np.int64)
+        # AVI names no times of showing: stamps then come in decoding order, while frames come in their own.
+        known = np.unique([pts for pts in shown if pts is not None])
+        times = (known - known[0]) * tick if len(known) == len(shown) else np.arange(len(shown)) / (fps or 25)
+    times.setflags(write=False)
+    height, width = (first.width, first.height) if _quarter_turns(first) % 2 else (first.height, first.width)
+    return VideoInfo(len(times), fps or (len(times) - 1) / max(times[-1], tick), times, (height, width), duration,
+                     header_frames, stamps, keys)
+
+
+def _packets_tell(packets: Sequence[tuple], first: int | None, header_frames: int | None, codec: str,
+                  avi: bool) -> bool:
+    """Whether a decoder will surely give one frame for each packet, marked with the packet's time stamp."""
+    stamps = [packet[0] for packet in packets]
+    return (
+        codec in _ONE_FRAME_A_PACKET
+        and header_frames in (None, len(packets))
+        and None not in stamps
+        and len(set(stamps)) == len(stamps)
+        and not any(damaged for *_, damaged in packets)
+        and packets[0][2]
+        and first == stamps[0] == min(stamps)  # else frames refer to what was cut off before the first key frame
+        and (not (avi or codec == "mpeg4") or all(pts == dts and size >= _SMALLEST_FRAME
+                                                  for pts, dts, _, size, _ in packets))
+    )
+
+
+def _quarter_turns(frame: av.VideoFrame) -> int:
+    """Counterclockwise quarter turns that bring a decoded frame upright."""
+    return round(frame.rotation / 90) % 4
+
+
+def _read_pyav(path: str, info: VideoInfo, indices: Sequence[int], threads: int) -> Tensor:
+    out = torch.empty((len(indices), *info.size, 3), dtype=torch.uint8)
+    rows: dict[int, list[int]] = {}
+    for row, index in enumerate(indices):
+        rows.setdefault(index, []).append(row)
+    if not rows:
+        return out
+    wanted, reformatter = sorted(rows), VideoReformatter()
+    # Where frames are known by their order alone, threads could change which damaged ones are given out.
+    with _opened(path, 1 if info.stamps is None else threads) as (container, stream):
+        frames = _by_order if info.stamps is None else _by_stamp
+        for index, frame in frames(container, stream, info, wanted, path):
+            turns = _quarter_turns(frame)
+            height, width = info.size[::-1] if turns % 2 else info.size
+            rgb = reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
+            out[rows[index]] = torch.from_numpy(np.ascontiguousarray(np.rot90(rgb, turns)))
+    return out
+
+
+def _by_order(container, stream, _info: VideoInfo, wanted: Sequence[int],
+              path: str) -> Iterator[tuple[int, av.VideoFrame]]:
+    missing = set(wanted)
+    for index, frame in enumerate(_decode(container, stream)):
+        if index in missing:
+            missing.remove(index)
+            yield index, frame
+            if not missing:
+                return
+    raise VideoError(path, f"frame {min(missing)} does not decode")
+
+
+def _by_stamp(container, stream, info: VideoInfo, wanted: Sequence[int],
+              path: str) -> Iterator[tuple[int, av.VideoFrame]]:
+    frames, last = _decode(container, stream), -1
+    for index in wanted:
+        key = info.keys[np.searchsorted(info.keys, index, side="right") - 1]
+        # A container may seek by decoding time and so land too late: the second try starts over.
+        starts = (None,) if key <= last + _SEEK_GAP else (key, 0)
+        for start in starts:
+            if start is not None:
+                container.seek(int(info.stamps[start]), stream=stream)
+                frames = _decode(container, stream)
+            frame = next((f for f in frames if f.pts is not None and f.pts >= info.stamps[index]), None)
+            if frame is not None and frame.pts == info.stamps[index]:
+                break
+        else:
+            raise VideoError(path, f"frame {index} of {info.num_frames} does not decode")
+        last = index
+        yield index, frame
+
+
+def _decord():
+    try:
+        import decord
+    except ImportError as error:
+        raise ImportError("Video backend 'decord' is not installed: run `pip install decord` or use 'pyav'.") from error
+    return decord
+
+
+def _decord_reader(path: str, threads: int):
+    decord = _decord()
+    try:
+        return decord.VideoReader(path, num_threads=threads)
+    except (decord.DECORDError, RuntimeError) as error:
+        raise VideoError(path, str(error).strip().splitlines()[0]) from error
+
+
+@lru_cache(maxsize=8192)
+def _probe_decord(path: str, _mtime: int, _size: int) -> VideoInfo:
+    reader = _decord_reader(path, 1)
+    if not len(reader):
+        raise VideoError(path, "nothing in it decodes")
+    times = np.asarray(reader.get_frame_timestamp(range(len(reader))), np.float64)[:, 0]
+    times -= times[0]
+    times.setflags(write=False)
+    return VideoInfo(len(reader), float(reader.get_avg_fps()), times, tuple(reader[0].shape[:2]), None, None, None,
+                     np.zeros(1, np.int64))
+
+
+def _read_decord(path: str, info: VideoInfo, indices: Sequence[int], threads: int) -> Tensor:
+    if not indices:
+        return torch.empty((0, *info.size, 3), dtype=torch.uint8)
+    return torch.from_numpy(_decord_reader(path, threads).get_batch(indices).asnumpy())
+
+
+_BACKENDS = {"pyav": (_probe_pyav, _read_pyav), "decord": (_probe_decord, _read_decord)}
