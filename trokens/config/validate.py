@@ -1,0 +1,127 @@
+"""Values and combinations of values that no run can start from."""
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+from yacs.config import CfgNode as CN
+
+DINO_PATCH = 14
+_DINO_WIDTH = {"dinov2_vits14": 384, "dinov2_vitb14": 768, "dinov2_vitl14": 1024, "dinov2_vitg14": 1536}
+
+_AT_LEAST = {
+    "NUM_GPUS": 0, "RNG_SEED": 0, "LOG_PERIOD": 1, "MASTER_PORT": 1, "TRAIN.EVAL_PERIOD": 1,
+    "TRAIN.CHECKPOINT_PERIOD": 1, "TEST.TEST_EPOCH_NUM": -1, "MODEL.NUM_CLASSES": 0, "MODEL.TIMM_STAGE": -1,
+    "MODEL.BACKBONE_BATCH": 0, "MODEL.CACHE_GB": 0, "MODEL.EMBED_DIM": 0, "MF.DEPTH": 1, "MF.NUM_HEADS": 1,
+    "MF.MLP_RATIO": 1, "DATA.NUM_FRAMES": 2, "DATA.TRAIN_CROP_SIZE": 1, "DATA_LOADER.NUM_WORKERS": 0,
+    "FEW_SHOT.N_WAY": 1, "FEW_SHOT.K_SHOT": 1, "FEW_SHOT.TRAIN_QUERY_PER_CLASS": 1,
+    "FEW_SHOT.TEST_QUERY_PER_CLASS": 1, "FEW_SHOT.TRAIN_EPISODES": 1, "FEW_SHOT.TEST_EPISODES": 1,
+    "FEW_SHOT.CLASS_LOSS_LAMBDA": 0, "FEW_SHOT.Q2S_LOSS_LAMBDA": 0, "POINT_INFO.NUM_POINTS_TO_SAMPLE": 1,
+    "POINT_INFO.HOD.NUM_BINS": 1, "POINT_INFO.HOD.NUM_CLUSTERS": 1, "POINT_INFO.HOD.TEMPORAL_PYRAMID_LEVELS": 1,
+    "SOLVER.BASE_LR": 0, "SOLVER.COSINE_END_LR": 0, "SOLVER.MAX_EPOCH": 1, "SOLVER.MOMENTUM": 0,
+    "SOLVER.DAMPENING": 0, "SOLVER.WEIGHT_DECAY": 0, "SOLVER.WARMUP_EPOCHS": 0, "SOLVER.WARMUP_START_LR": 0,
+}
+_FRACTIONS = ("MF.DROP", "MF.DROP_PATH", "MF.HEAD_DROPOUT", "MF.POS_DROPOUT", "MF.ATTN_DROPOUT", "DATA.ALLOW_MISSING",
+              "MIXUP.LABEL_SMOOTH_VALUE")
+_POSITIVE = ("SOLVER.CLIP_GRAD_VAL", "SOLVER.CLIP_GRAD_L2NORM", "SOLVER.TEMPRATURE")
+
+
+class ConfigError(ValueError):
+    """A config that no run can start from; the message has one line a problem, each with its remedy."""
+
+
+def problems_of(cfg: CN) -> Iterator[str]:
+    """Yield one sentence for every value out of bounds and every impossible combination of values."""
+    yield from _bounds(cfg)
+    yield from _model(cfg)
+    yield from _data(cfg)
+    yield from _solver(cfg)
+
+
+def check_classes(cfg: CN, num_classes: Mapping[str, int]) -> None:
+    """Check the config against the lists of the splits, which are read after it.
+
+    Args:
+        cfg: The loaded config.
+        num_classes: Split -> number of its classes, for the splits in use.
+
+    Raises:
+        ConfigError: A split has fewer classes than ``FEW_SHOT.N_WAY``, or the train split more than the classifier.
+    """
+    problems = [f"FEW_SHOT.N_WAY = {cfg.FEW_SHOT.N_WAY} is above the {count} classes of the {split} split; lower it."
+                for split, count in num_classes.items() if count < cfg.FEW_SHOT.N_WAY]
+    if 0 < cfg.MODEL.NUM_CLASSES < num_classes.get("train", 0):
+        problems.append(f"MODEL.NUM_CLASSES = {cfg.MODEL.NUM_CLASSES} is below the {num_classes['train']} classes of "
+                        "the train split; set it to 0 for their number.")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def option(cfg: CN, key: str):
+    """Return the value of a dotted key."""
+    for name in key.split("."):
+        cfg = cfg[name]
+    return cfg
+
+
+def _bounds(cfg: CN) -> Iterator[str]:
+    for key, least in _AT_LEAST.items():
+        if option(cfg, key) < least:
+            yield f"{key} = {option(cfg, key)} is below its minimum, {least}."
+    for key in _FRACTIONS:
+        if not 0 <= option(cfg, key) < 1:
+            yield f"{key} = {option(cfg, key)} is outside [0, 1)."
+    for key in _POSITIVE:
+        if option(cfg, key) is not None and option(cfg, key) <= 0:
+            yield f"{key} = {option(cfg, key)} has to be above 0."
+    if cfg.MASTER_PORT > 65535:
+        yield f"MASTER_PORT = {cfg.MASTER_PORT} is above the last port, 65535."
+
+
+def _model(cfg: CN) -> Iterator[str]:
+    model, motion = cfg.MODEL, cfg.MODEL.MOTION_MODULE
+    if model.APPEARANCE_MODULE_DISABLE and not (motion.USE_CROSS_MOTION_MODULE or motion.USE_HOD_MOTION_MODULE):
+        yield ("MODEL.APPEARANCE_MODULE_DISABLE = True leaves nothing in the tokens while both "
+               "MODEL.MOTION_MODULE.USE_CROSS_MOTION_MODULE and MODEL.MOTION_MODULE.USE_HOD_MOTION_MODULE are off; "
+               "switch one of the three on.")
+    if model.FEAT_EXTRACTOR != "timm" and cfg.DATA.TRAIN_CROP_SIZE % DINO_PATCH:
+        below = max(1, cfg.DATA.TRAIN_CROP_SIZE // DINO_PATCH) * DINO_PATCH
+        yield (f"DATA.TRAIN_CROP_SIZE = {cfg.DATA.TRAIN_CROP_SIZE} is not a multiple of the backbone's patch, "
+               f"{DINO_PATCH} pixels; {below} is.")
+    if model.FEAT_EXTRACTOR == "timm" and not model.TIMM_NAME:
+        yield "MODEL.FEAT_EXTRACTOR = 'timm' needs the name of a timm model; set MODEL.TIMM_NAME."
+    if model.FEAT_EXTRACTOR == "none" and model.EMBED_DIM == 0:
+        yield "MODEL.FEAT_EXTRACTOR = 'none' leaves the token width open; set MODEL.EMBED_DIM."
+    if model.FEAT_EXTRACTOR == "none" and model.TRAIN_BACKBONE:
+        yield "MODEL.FEAT_EXTRACTOR = 'none' has no backbone to train; set MODEL.TRAIN_BACKBONE False."
+    width = model.EMBED_DIM or (_DINO_WIDTH[model.DINO_CONFIG] if model.FEAT_EXTRACTOR == "dino" else 0)
+    if width > 0 and cfg.MF.NUM_HEADS > 0 and width % cfg.MF.NUM_HEADS:
+        source = "MODEL.EMBED_DIM" if model.EMBED_DIM else f"MODEL.DINO_CONFIG {model.DINO_CONFIG}"
+        yield f"MF.NUM_HEADS = {cfg.MF.NUM_HEADS} does not divide the token width {width} ({source}); change either."
+    hod = cfg.POINT_INFO.HOD
+    if hod.TEMPORAL_PYRAMID and 2 ** (hod.TEMPORAL_PYRAMID_LEVELS - 1) > cfg.DATA.NUM_FRAMES:
+        yield (f"POINT_INFO.HOD.TEMPORAL_PYRAMID_LEVELS = {hod.TEMPORAL_PYRAMID_LEVELS} cuts DATA.NUM_FRAMES = "
+               f"{cfg.DATA.NUM_FRAMES} into more parts than frames; lower it.")
+
+
+def _data(cfg: CN) -> Iterator[str]:
+    if cfg.SSV2.SPLIT == "standard" and "ssv2" in (cfg.TRAIN.DATASET.lower(), cfg.TEST.DATASET.lower()):
+        yield "SSV2.SPLIT = 'standard' names no few-shot list; set it to ssv2_small or ssv2_full."
+    if cfg.DATA.SPLIT_CSV and cfg.TRAIN.DATASET.lower() != "folder":
+        yield (f"DATA.SPLIT_CSV = {cfg.DATA.SPLIT_CSV!r} is read by the folder dataset only; set TRAIN.DATASET folder "
+               "or leave it empty.")
+
+
+def _solver(cfg: CN) -> Iterator[str]:
+    solver = cfg.SOLVER
+    if solver.WARMUP_EPOCHS >= solver.MAX_EPOCH:
+        yield (f"SOLVER.WARMUP_EPOCHS = {solver.WARMUP_EPOCHS} does not end before SOLVER.MAX_EPOCH = "
+               f"{solver.MAX_EPOCH}; lower the warm-up.")
+    if solver.LR_POLICY == "steps_with_relative_lrs":
+        if len(solver.STEPS) != len(solver.LRS):
+            yield (f"SOLVER.STEPS has {len(solver.STEPS)} entries and SOLVER.LRS has {len(solver.LRS)}; "
+                   "give one factor for each step.")
+        if not solver.STEPS or solver.STEPS[0] != 0 or any(a >= b for a, b in pairwise(solver.STEPS)):
+            yield f"SOLVER.STEPS = {solver.STEPS} has to start with 0 and ascend."
+    if solver.OPTIMIZING_METHOD == "sgd" and solver.NESTEROV and (solver.MOMENTUM <= 0 or solver.DAMPENING != 0):
+        yield (f"SOLVER.NESTEROV = True needs momentum without dampening; SOLVER.MOMENTUM is {solver.MOMENTUM} and "
+               f"SOLVER.DAMPENING is {solver.DAMPENING}.")

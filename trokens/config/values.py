@@ -1,0 +1,112 @@
+"""One written value -> a value of its option's type: what YAML or a shell delivers is not always what was meant."""
+
+import ast
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+OPTIONAL_FLOATS = frozenset({"SOLVER.CLIP_GRAD_VAL", "SOLVER.CLIP_GRAD_L2NORM"})
+LIST_ITEMS: dict[str, type] = {"SOLVER.STEPS": int, "SOLVER.LRS": float}
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "TASK": ("few_shot",),
+    "DIST_BACKEND": ("nccl", "gloo"),
+    "TRAIN.VAL_SPLIT": ("val", "test"),
+    "TEST.SPLIT": ("train", "val", "test"),
+    "MODEL.MODEL_NAME": ("Pointformer",),
+    "MODEL.LOSS_FUNC": ("cross_entropy", "label_smoothing_cross_entropy"),
+    "MODEL.FEAT_EXTRACTOR": ("dino", "timm", "none"),
+    "MODEL.DINO_CONFIG": ("dinov2_vits14", "dinov2_vitb14", "dinov2_vitl14", "dinov2_vitg14"),
+    "MODEL.FEAT_EXTRACT_MODE": ("nearest", "bilinear", "bicubic"),
+    "MF.HEAD_ACT": ("tanh", "gelu", "relu"),
+    "DATA.DECODING_BACKEND": ("pyav", "decord"),
+    "SSV2.SPLIT": ("standard", "ssv2_small", "ssv2_full"),
+    "FEW_SHOT.PATCH_TOKENS_AGG": ("spatial", "temporal", "no_agg"),
+    "FEW_SHOT.DIST_NORM": ("none", "max_div", "max_sub"),
+    "FEW_SHOT.PROTOTYPE": ("published", "per_clip"),
+    "POINT_INFO.SAMPLING_TYPE": ("cluster_sample", "random", "stratified", "hod", "hod_obj_id"),
+    "POINT_INFO.COORDS": ("published", "centered"),
+    "POINT_INFO.HOD.BINNING": ("published", "linear"),
+    "SOLVER.LR_POLICY": ("cosine", "steps_with_relative_lrs"),
+    "SOLVER.OPTIMIZING_METHOD": ("sgd", "adam", "adamw"),
+    "WANDB.ENABLE": ("auto", "always", "never"),
+}
+
+_SYNONYMS = {
+    "DATA.DECODING_BACKEND": {"torchvision": "pyav"},
+    "WANDB.ENABLE": {"true": "always", "false": "never"},
+}
+
+
+def convert(key: str, value: Any, default: Any) -> Any:
+    """Return ``value`` as option ``key`` wants it, whose type is that of ``default``.
+
+    Lossless conversions only: an int for a float, "1e-4" (a string to YAML) for a float, 5.0 for an int,
+    "true" for a bool, a tuple for a list; text from a command line is read by the option's type.
+
+    Raises:
+        ValueError: The value has another type, or is not among the option's choices.
+    """
+    try:
+        if key in _SYNONYMS:
+            value = _SYNONYMS[key].get(str(value).lower(), value)
+        if key in OPTIONAL_FLOATS:
+            converted = None if value is None or str(value).lower() in ("none", "null", "") else _scalar(value, float)
+        elif key in LIST_ITEMS:
+            converted = [_scalar(item, LIST_ITEMS[key]) for item in _sequence(value)]
+        else:
+            converted = _scalar(value, type(default))
+    except (ValueError, TypeError, SyntaxError, OverflowError):
+        kind = type(value).__name__
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise ValueError(f"{key} = {value!r} is {article} {kind}; expected {_expected(key, default)}.") from None
+    if key in CHOICES and converted not in CHOICES[key]:
+        raise ValueError(f"{key} = {converted!r} is not offered; it is one of {', '.join(CHOICES[key])}."
+                         f"{suggestion(converted, CHOICES[key])}")
+    return converted
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'X'?" for the entry of ``known`` nearest to ``word``, or "" if none is near.
+
+    A dotted entry is also compared by its last part, for words that lack the section.
+    """
+    def likeness(entry: str) -> float:
+        whole = difflib.SequenceMatcher(None, word.lower(), entry.lower()).ratio()
+        leaf = difflib.SequenceMatcher(None, word.lower().rpartition(".")[2], entry.lower().rpartition(".")[2]).ratio()
+        return max(whole, 0.9 * leaf)
+
+    best = max(sorted(known), key=likeness)
+    return f" Did you mean '{best}'?" if likeness(best) >= 0.6 else ""
+
+
+def _scalar(value: Any, kind: type) -> Any:
+    if kind is bool and isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.lower(), value)
+    if kind is str and isinstance(value, str):
+        quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
+        return value[1:-1] if quoted else value
+    if kind in (bool, str) or isinstance(value, bool):
+        if type(value) is not kind:
+            raise ValueError
+        return value
+    number = float(value)
+    if not math.isfinite(number) or (kind is int and not number.is_integer()):
+        raise ValueError
+    return kind(number)
+
+
+def _sequence(value: Any) -> list:
+    value = ast.literal_eval(value) if isinstance(value, str) else value
+    if not isinstance(value, list | tuple):
+        raise ValueError
+    return list(value)
+
+
+def _expected(key: str, default: Any) -> str:
+    if key in OPTIONAL_FLOATS:
+        return "float like 1.0, or None"
+    if key in LIST_ITEMS:
+        return f"a list of {LIST_ITEMS[key].__name__} like {[LIST_ITEMS[key](x) for x in (0, 20)]}"
+    return f"{type(default).__name__} like {default!r}"
