@@ -1,0 +1,89 @@
+import math
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from trokens.points.hod import hod, hod_pyramid
+
+
+def by_loops(track, bins, binning="published"):
+    """The definition, one displacement at a time."""
+    hist = [[0.0] * bins for _ in track]
+    for t in range(len(track) - 1):
+        dx, dy = (track[t + 1] - track[t]).tolist()
+        a = (math.atan2(dy, dx) / math.pi + 1) / 2 * bins
+        low = math.floor(a)
+        f, length = a - low, math.hypot(dx, dy)
+        first = f if binning == "published" else 1 - f
+        hist[t + 1][low % bins] += length * first
+        hist[t + 1][(low + 1) % bins] += length * (1 - first)
+    return torch.tensor(hist, dtype=torch.float64)
+
+
+@pytest.fixture
+def tracks():
+    return torch.randn(3, 4, 9, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("bins", [32, 8])
+@pytest.mark.parametrize("per_frame", [True, False])
+def test_hod_gives_the_golden_numbers(golden, bins, per_frame):
+    data = load_file(golden / "hod.safetensors")
+    want = data[f"hist_bins{bins}_temporal{int(per_frame)}"]
+    got = hod(data["points"], bins, per_frame)
+    assert got.dtype == torch.float32 and got.shape == want.shape
+    assert torch.allclose(got.double(), want, atol=1e-6)
+
+
+def test_hod_gives_the_golden_numbers_for_12_frames(golden):
+    data = load_file(golden / "hod.safetensors")
+    assert torch.allclose(hod(data["points_t12"]).double(), data["hist_t12"], atol=1e-6)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+@pytest.mark.parametrize("frames", ["", "_t12"])
+def test_pyramid_gives_the_golden_numbers(golden, levels, frames):
+    data = load_file(golden / "hod.safetensors")
+    got = hod_pyramid(data["points" + frames], levels=levels)
+    assert torch.allclose(got.double(), data[f"pyramid{frames}_L{levels}"], atol=1e-5)
+
+
+@pytest.mark.parametrize("binning", ["published", "linear"])
+def test_hod_equals_its_nested_loop(tracks, binning):
+    got = hod(tracks, 8, binning=binning)
+    want = torch.stack([by_loops(track, 8, binning) for track in tracks.flatten(0, 1)]).view_as(got)
+    assert torch.allclose(got, want)
+
+
+@pytest.mark.parametrize("binning", ["published", "linear"])
+def test_hod_conserves_displacement(tracks, binning):
+    hist = hod(tracks, binning=binning)
+    assert torch.allclose(hist[..., 1:, :].sum(-1), tracks.diff(dim=-2).norm(dim=-1))
+    assert not hist[..., 0, :].any()
+    assert torch.allclose(hod(tracks, per_frame=False, binning=binning), hist.sum(-2))
+
+
+def test_linear_binning_favors_the_nearer_bin():
+    angle = torch.tensor(0.1 * 2 * math.pi / 8)  # a tenth of a bin past bin 4 (+x)
+    track = torch.stack([torch.zeros(2), torch.stack([angle.cos(), angle.sin()])])
+    assert torch.allclose(hod(track, 8, binning="linear")[1, [4, 5]], torch.tensor([0.9, 0.1]), atol=1e-5)
+    assert torch.allclose(hod(track, 8)[1, [4, 5]], torch.tensor([0.1, 0.9]), atol=1e-5)
+
+
+def test_a_nan_counts_as_no_motion(tracks):
+    clean = hod(tracks)
+    tracks[0, 0, 4] = torch.nan
+    hist = hod(tracks)
+    assert not hist[0, 0, 4:6].any()
+    hist[0, 0, 4:6] = clean[0, 0, 4:6]
+    assert torch.equal(hist, clean)
+
+
+def test_bad_options_are_errors():
+    with pytest.raises(ValueError, match="NUM_BINS is 1"):
+        hod(torch.zeros(2, 2), 1)
+    with pytest.raises(ValueError, match="BINNING is 'cubic'"):
+        hod(torch.zeros(2, 2), binning="cubic")
+    with pytest.raises(ValueError, match="TEMPORAL_PYRAMID_LEVELS is 0"):
+        hod_pyramid(torch.zeros(2, 2), levels=0)

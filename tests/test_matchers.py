@@ -1,0 +1,140 @@
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from trokens.fewshot.matchers import (
+    MATCHERS,
+    clip_features,
+    match,
+    pairwise_logits,
+    prototypes,
+    token_distance,
+)
+
+AGGREGATIONS, NORMS = ["spatial", "temporal", "no_agg"], ["none", "max_div", "max_sub"]
+
+
+@pytest.fixture
+def tokens():
+    return torch.randn(11, 4, 6, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def head(golden):
+    return {key.removeprefix("1shot_"): value
+            for key, value in load_file(golden / "fewshot_head_1shot.safetensors").items()}
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@pytest.mark.parametrize("norm", ["none", "max_div"])
+def test_match_gives_the_golden_logits_and_loss(head, aggregation, norm):
+    support = head["is_support"]
+    way = head["batch_label"]
+    logits = match(head["tokens"][~support], head["tokens"][support], way[support], 5, aggregation, norm)
+    assert torch.allclose(logits, head[f"logits_{aggregation}_{norm}"], atol=1e-4)
+    loss = torch.nn.functional.cross_entropy(logits, way[~support])
+    assert torch.allclose(loss, head[f"q2s_loss_{aggregation}_{norm}"][0], atol=1e-4)
+
+
+def test_token_distance_gives_the_golden_cosine(golden):
+    data = load_file(golden / "fewshot_head_1shot.safetensors")
+    assert torch.allclose(1 - token_distance(data["cos_x"], data["cos_y"]), data["cos_out"], atol=1e-5)
+
+
+def by_loops(query, support, way, n_way, aggregation, norm, prototype):
+    """The definition, one pair of tokens at a time."""
+    def aggregate(clip):
+        return {"spatial": clip.mean(1), "temporal": clip.mean(0), "no_agg": clip.flatten(0, 1)}[aggregation]
+
+    classes = []
+    for w in range(n_way):
+        shots = [clip for clip, label in zip(support, way.tolist(), strict=True) if label == w]
+        if prototype == "published":
+            classes.append(aggregate((sum(shots) / len(shots)).clamp(min=0)))
+        else:
+            classes.append(sum(aggregate(shot.clamp(min=0)) for shot in shots) / len(shots))
+    rows = []
+    for clip in query:
+        x, row = aggregate(clip.clamp(min=0)), []
+        for y in classes:
+            d = [[1 - (a @ b) / (a.norm() * b.norm() + 0.01) for b in y] for a in x]
+            row.append(sum(min(line) for line in d) + sum(min(line[j] for line in d) for j in range(len(y))))
+        row = torch.stack(row)
+        rows.append({"none": row, "max_div": row / row.max(), "max_sub": row - row.max()}[norm])
+    return -torch.stack(rows)
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("prototype", ["published", "per_clip"])
+def test_match_equals_its_definition(tokens, aggregation, norm, prototype):
+    way = torch.tensor([2, 0, 1, 0, 2, 2, 1])  # shuffled, unequal shots
+    options = {"aggregation": aggregation, "norm": norm, "prototype": prototype}
+    got = match(tokens[7:], tokens[:7], way, 3, **options)
+    assert torch.allclose(got, by_loops(tokens[7:], tokens[:7], way, 3, **options), atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_nearest_class_has_the_highest_logit(tokens, norm):
+    assert match(tokens[:5], tokens[:5], torch.arange(5), 5, norm=norm).argmax(1).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_prototypes_agree_for_one_shot(tokens):
+    published, per_clip = (match(tokens[5:], tokens[:5], torch.arange(5), prototype=p)
+                           for p in ("published", "per_clip"))
+    assert torch.equal(published, per_clip)
+
+
+def test_episodes_can_be_scored_together(tokens):
+    feats = clip_features(tokens)
+    queries, classes = feats[[5, 6, 7, 8]].view(2, 2, 4, 8), feats[[0, 1, 2, 3, 4, 5]].view(2, 3, 4, 8)
+    together = pairwise_logits(queries, classes, "max_div")
+    assert together.shape == (2, 2, 3)
+    for episode in range(2):
+        assert torch.allclose(together[episode], pairwise_logits(queries[episode], classes[episode], "max_div"))
+
+
+def test_chunks_do_not_change_logits(tokens, monkeypatch):
+    feats = clip_features(tokens, "no_agg")
+    whole = pairwise_logits(feats[5:], feats[:5])
+    monkeypatch.setattr("trokens.fewshot.matchers._CHUNK", 24 * 5 * 24 * 2 + 1)
+    assert torch.allclose(pairwise_logits(feats[5:], feats[:5]), whole, atol=1e-6)
+
+
+def test_matching_is_float32_under_autocast(tokens):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = match(tokens[5:], tokens[:5], torch.arange(5))
+    assert torch.equal(low, match(tokens[5:], tokens[:5], torch.arange(5)))
+
+
+def test_silent_tokens_leave_gradients_finite(tokens):
+    silent = (-tokens.abs()).requires_grad_()  # ReLU makes every token zero
+    logits = match(silent[5:], silent[:5], torch.arange(5), norm="max_div")
+    logits.sum().backward()
+    assert logits.isfinite().all() and silent.grad.isfinite().all()
+
+
+def test_a_matcher_is_added_by_registering_it(tokens):
+    @MATCHERS.register("first_token")
+    def first_token(query, proto):
+        return torch.cdist(query[..., 0, :], proto[..., 0, :])
+
+    try:
+        logits = match(tokens[:5], tokens[:5], torch.arange(5), matcher="first_token")
+        assert logits.argmax(1).tolist() == [0, 1, 2, 3, 4]
+    finally:
+        MATCHERS._entries.pop("first_token")
+
+
+def test_bad_input_is_named(tokens):
+    way = torch.arange(5)
+    for options, message in [({"aggregation": "mean"}, "PATCH_TOKENS_AGG is 'mean'"),
+                             ({"norm": "max"}, "DIST_NORM is 'max'"), ({"prototype": "x"}, "PROTOTYPE is 'x'"),
+                             ({"matcher": "bi_mh"}, "Did you mean 'bi_mhm'"), ({"n_way": 6}, "Class 5 has no support")]:
+        with pytest.raises(ValueError, match=message):
+            match(tokens[5:], tokens[:5], way, **options)
+    with pytest.raises(ValueError, match="support_way is"):
+        match(tokens[5:], tokens[:4], way)
+    with pytest.raises(ValueError, match="query_tokens are"):
+        match(tokens[5:, :3], tokens[:5], way)
+    assert prototypes(tokens[:5], way, 5).shape == (5, 4, 8)

@@ -1,0 +1,345 @@
+import itertools
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from trokens.models.blocks import Attention, DividedBlock
+from trokens.models.motion import CrossMotionModule, HodModule
+from trokens.models.tokens import sample_features
+from trokens.models.trokens import Trokens
+from trokens.models.weights import load_weights
+from trokens.structures import Clips
+
+B, T, N, D, S = 2, 4, 6, 16, 3
+SMALL = {"embed_dim": D, "grid": S, "num_frames": T, "num_points": N, "num_heads": 2}
+
+
+def build(**options):
+    torch.manual_seed(0)
+    return Trokens(5, **{**SMALL, "hod": {"bins": 8}, **options}).eval()
+
+
+@pytest.fixture
+def inputs():
+    g = torch.Generator().manual_seed(0)
+    features = torch.randn(B, T, S, S, D, generator=g)
+    tracks = torch.rand(B, T, N, 2, generator=g) * 2.4 - 1.2
+    visibility = torch.rand(B, T, N, generator=g) > 0.3
+    query_mask = torch.arange(T)[:, None] >= torch.tensor([0, 0, 1, 2, 3, 1])
+    return features, tracks, visibility, query_mask.expand(B, -1, -1)
+
+
+# golden numbers ------------------------------------------------------------------------------------------------------
+
+def test_the_whole_model_gives_the_golden_numbers(golden):
+    data = load_file(golden / "model_n64.safetensors")
+    model = Trokens(10, embed_dim=384, num_points=64, hod={}, mask="query", drop_path=0.2).eval()
+    load_weights(model, golden / "model_n64_weights.safetensors")
+    seen = []
+    model.pre_logits.register_forward_hook(lambda module, args, output: seen.append(output))
+    with torch.no_grad():
+        logits, tokens = model.encode(data["dino_feats"], data["pred_tracks"], data["pred_visibility"],
+                                      data["pred_query_mask"])
+    assert torch.allclose(seen[0], data["cls_out"], atol=1e-5)
+    assert torch.allclose(logits, data["logits"], atol=1e-4)
+    assert torch.allclose(tokens, data["patch_tokens"], atol=1e-4)
+    hist = model.hod_motion_module.histogram(data["pred_tracks"].transpose(1, 2))
+    assert torch.allclose(hist.double(), data["hod_feat"], atol=1e-5)
+
+
+def check_module(module, call, data, name, out):
+    """Outputs and gradients of ``(out * linspace(-1, 1)).sum()``."""
+    module.load_state_dict({key.removeprefix(f"{name.split('_')[0]}_w."): value for key, value in data.items()
+                            if key.startswith(f"{name.split('_')[0]}_w.")})
+    got = call(module)
+    assert torch.allclose(got, out, atol=1e-5)
+    (got * torch.linspace(-1, 1, got.numel()).view_as(got)).sum().backward()
+    for key, parameter in module.named_parameters():
+        want = data[f"{name}_grad.{key}"]
+        assert torch.allclose(parameter.grad, want, atol=max(1e-4, 1e-5 * want.abs().max().item())), key
+
+
+def test_hod_module_gives_the_golden_numbers(golden):
+    data = load_file(golden / "motion_modules.safetensors")
+    check_module(HodModule(48), lambda m: m.embed(data["hod_in"]).transpose(1, 2), data, "hod", data["hod_out"])
+
+
+@pytest.mark.parametrize("case", ["clean", "nan"])
+def test_cross_motion_gives_the_golden_numbers(golden, case):
+    data = load_file(golden / "motion_modules.safetensors")
+    tracks, visibility = data[f"cross_{case}_tracks"], data[f"cross_{case}_vis_in"]
+    before = tracks.clone(), visibility.clone()
+    check_module(CrossMotionModule(24, 48), lambda m: m(tracks, visibility), data, f"cross_{case}",
+                 data[f"cross_{case}_out"])
+    assert torch.equal(tracks.nan_to_num(9.0), before[0].nan_to_num(9.0)) and torch.equal(visibility, before[1])
+
+
+# motion --------------------------------------------------------------------------------------------------------------
+
+def plain_cross_motion(tracks, visibility):
+    """The definition of the feature: (B, T, N, 2) -> (B, T, N, 2N)."""
+    known = ~tracks.isnan().any(-1)
+    tracks, v = tracks.nan_to_num(0.0), (visibility & known).to(tracks.dtype)
+    feature = tracks.new_zeros(*tracks.shape[:3], tracks.shape[2], 2)
+    for i, j in itertools.product(range(tracks.shape[2]), repeat=2):
+        feature[:, :, i, j] = (v[:, :, i] * v[:, :, j])[..., None] * (tracks[:, :, i] - tracks[:, :, j])
+    return feature.flatten(-2)
+
+
+def test_cross_motion_equals_its_nested_loop(inputs):
+    _, tracks, visibility, _ = inputs
+    tracks = tracks.clone()
+    tracks[0, 1, 2, 0] = torch.nan
+    before = tracks.clone(), visibility.clone()
+    module = CrossMotionModule(N, D)
+    assert torch.allclose(module(tracks, visibility), module.embed(plain_cross_motion(tracks, visibility)), atol=1e-5)
+    assert torch.equal(tracks.isnan(), before[0].isnan()) and torch.equal(visibility, before[1])
+
+
+def test_cross_motion_is_translation_invariant_even_far_away_and_under_autocast(inputs):
+    _, tracks, visibility, _ = inputs
+    module = CrossMotionModule(N, D)
+    want = module(tracks, visibility)
+    assert torch.allclose(module(tracks + torch.tensor([3.0, -40.0]), visibility), want, atol=1e-4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        far = module(tracks + torch.tensor([3.0, -40.0]), visibility)
+        assert torch.allclose(far, module(tracks, visibility), atol=0.05)
+
+
+def test_cross_motion_of_another_number_of_points_names_the_option(inputs):
+    _, tracks, visibility, _ = inputs
+    with pytest.raises(ValueError, match=r"POINT_INFO.NUM_POINTS_TO_SAMPLE"):
+        CrossMotionModule(N + 1, D)(tracks, visibility)
+
+
+@pytest.mark.parametrize("options", [{"per_frame": False}, {"pyramid_levels": 3}, {"pyramid_levels": 2, "bins": 8}])
+def test_clipwide_hod_is_repeated_over_frames(inputs, options):
+    _, tracks, visibility, _ = inputs
+    assert HodModule(D, **options)(tracks).shape == (B, 1, N, D)
+    model = build(hod=options, cross_motion=False, appearance=False)
+    tokens = model.embed_points(None, tracks, visibility)
+    assert tokens.shape == (B, T, N, D) and torch.equal(tokens[:, 0], tokens[:, 3])
+
+
+# reading features ----------------------------------------------------------------------------------------------------
+
+def test_a_coordinate_ramp_read_bilinearly_returns_the_tracks():
+    tracks = torch.rand(2, 3, 20, 2) * 2 - 1
+    axis = torch.linspace(-1, 1, 7)
+    ramp = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).expand(2, 3, -1, -1, -1)
+    assert torch.allclose(sample_features(ramp, tracks, "bilinear"), tracks, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_position_embeddings_equal_those_added_to_the_features(inputs, mode):
+    features, tracks, visibility, _ = inputs
+    model = build(hod=None, cross_motion=False, sample_mode=mode)
+    maps = model.space_pos_embed[:, None] + model.time_pos_embed[:, :, None]  # (1, T, S*S, D)
+    want = sample_features(features + maps.unflatten(2, (S, S)), tracks, mode)
+    assert torch.allclose(model.embed_points(features, tracks, visibility), want, atol=1e-6)
+
+
+def test_points_outside_the_frame_and_nan_read_zero(inputs):
+    features, tracks, _, _ = inputs
+    tracks = tracks.clone()
+    tracks[0, 0, 0], tracks[0, 0, 1] = 3.0, torch.nan
+    assert not sample_features(features, tracks)[0, 0, :2].any()
+
+
+def test_projecting_what_is_read_is_projecting_the_map(inputs):
+    _, tracks, visibility, _ = inputs
+    features = torch.randn(B, T, S, S, 10)
+    model = build(feature_dim=10, hod=None, cross_motion=False, base_pos_embed=False, point_pos_embed=False)
+    want = sample_features(model.proj(features), tracks)
+    assert torch.allclose(model.embed_points(features, tracks, visibility), want, atol=1e-6)
+
+
+# attention -----------------------------------------------------------------------------------------------------------
+
+def test_a_row_without_valid_key_gives_zeros_and_finite_gradients():
+    attention, x = Attention(D, 2), torch.randn(3, T, D, requires_grad=True)
+    keys = torch.ones(3, T, dtype=torch.bool)
+    keys[1] = False
+    out = attention(x, keys)
+    assert torch.equal(out[1], attention.proj.bias.expand(T, -1))
+    assert torch.allclose(out[0], attention(x)[0], atol=1e-6)
+    out.sum().backward()
+    assert x.grad.isfinite().all() and all(p.grad.isfinite().all() for p in attention.parameters())
+
+
+def plain_attention(attention, x, keys):
+    q, k, v = (part.unflatten(-1, (2, -1)).transpose(0, 1) for part in attention.qkv(x).chunk(3, -1))  # (heads, L, d)
+    weight = (q @ k.transpose(1, 2) * q.shape[-1] ** -0.5).masked_fill(~keys, -torch.inf).softmax(-1)
+    return attention.proj((weight.nan_to_num(0) @ v).transpose(0, 1).flatten(1))
+
+
+def test_a_block_equals_its_definition():
+    torch.manual_seed(1)
+    block = DividedBlock(D, 2, drop_path=0.5).eval()
+    cls, tokens, mask = torch.randn(1, 1, D), torch.randn(1, N, T, D), torch.rand(1, N, T) > 0.4
+    got_cls, got = block(cls, tokens, mask)
+
+    x = tokens[0].clone()
+    for n in range(N):
+        along = plain_attention(block.temporal_attn, block.temporal_norm1(tokens[0, n]), mask[0, n])
+        x[n] = tokens[0, n] + block.temporal_fc(along)
+    seen, y = [], x.clone()
+    for t in range(T):
+        frame = plain_attention(block.attn, block.norm1(torch.cat([cls[0], x[:, t]])),
+                                torch.cat([torch.tensor([True]), mask[0, :, t]]))
+        seen.append(frame[0])
+        y[:, t] = x[:, t] + frame[1:]
+    z = cls[0] + torch.stack(seen).mean(0)
+    assert torch.allclose(got[0], y + block.mlp(block.norm2(y)), atol=1e-5)
+    assert torch.allclose(got_cls[0], z + block.mlp(block.norm2(z)), atol=1e-5)
+
+
+@pytest.mark.parametrize("mask", ["query", "visibility"])
+def test_masked_points_cannot_change_visible_outputs(inputs, mask):
+    features, tracks, visibility, query_mask = inputs
+    model = build(mask=mask, hod=None)  # HoD looks at tracks whatever their visibility
+    counts = query_mask if mask == "query" else visibility
+    visible = counts if mask == "visibility" else visibility & query_mask
+    moved = torch.where(counts[..., None], tracks, torch.rand_like(tracks))
+    before, after = (model.encode(features, xy, visible, query_mask) for xy in (tracks, moved))
+    assert torch.allclose(before[0], after[0], atol=1e-6)
+    assert torch.allclose(before[1][counts], after[1][counts], atol=1e-6)
+    assert not torch.allclose(before[1][~counts], after[1][~counts], atol=1e-3)
+    unmasked = build(mask="none", hod=None)
+    assert not torch.allclose(unmasked.encode(features, tracks, visible, query_mask)[0],
+                              unmasked.encode(features, moved, visible, query_mask)[0], atol=1e-6)
+
+
+def test_permuting_points_permutes_tokens(inputs):
+    features, tracks, visibility, query_mask = inputs
+    order = torch.randperm(N, generator=torch.Generator().manual_seed(3))
+    model = build(mask="visibility")
+    logits, tokens = model.encode(features, tracks, visibility, query_mask)
+    with torch.no_grad():  # the cross-motion layer has columns of its own for each point: they move along
+        weight = model.cross_motion_module.fc2["c_fc"].weight
+        weight.copy_(weight.unflatten(1, (N, 2))[:, order].flatten(1))
+    got = model.encode(features, tracks[:, :, order], visibility[:, :, order], query_mask[:, :, order])
+    assert torch.allclose(got[0], logits, atol=1e-5) and torch.allclose(got[1], tokens[:, :, order], atol=1e-5)
+
+
+def test_two_runs_are_identical(inputs):
+    first, second = (build(depth=2, pos_drop=0.1, drop=0.1, attn_drop=0.1, drop_path=0.5).train() for _ in range(2))
+    for model in (first, second):
+        torch.manual_seed(4)
+        sum(x.square().sum() for x in model.encode(*inputs)).backward()
+    assert all(torch.equal(p.grad, q.grad) for p, q in zip(first.parameters(), second.parameters(), strict=True))
+
+
+# the parameters ------------------------------------------------------------------------------------------------------
+
+COMBINATIONS = [{"appearance": a, "hod": h, "cross_motion": c, "base_pos_embed": b, "point_pos_embed": p}
+                for a, h, c, b, p in itertools.product([True, False], [None, {}], *[[True, False]] * 3)
+                if a or c or h is not None]
+
+
+def test_every_trainable_parameter_gets_a_gradient(inputs):
+    others = [{"hod": {"per_frame": False}}, {"hod": {"pyramid_levels": 2}}, {"feature_dim": D, "embed_dim": 2 * D}, {"depth": 2, "drop_path": 0.1}]
+    for options in [*COMBINATIONS, *others]:
+        model = build(**options).train()
+        torch.manual_seed(0)
+        sum(x.square().sum() for x in model.encode(*inputs)).backward()
+        without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+        assert not without, (options, without)
+
+
+def test_weights_start_as_specified():
+    model = build(embed_dim=64, num_heads=2, depth=2)
+    for name, p in model.named_parameters():
+        if name.startswith(("blocks", "head", "pre_logits")) and p.ndim == 2:
+            assert p.abs().max() > 0.04 and 0.018 < p.std() < 0.022, name
+        elif name.startswith(("blocks", "head", "pre_logits")) and name.endswith("bias"):
+            assert not p.any(), name
+    assert 0.2 < model.cls_token.abs().max() <= (6 / 128) ** 0.5  # Xavier over (1, 1, 64)
+    assert model.blocks[0].drop_path.drop_prob == 0
+
+
+def test_shapes_that_do_not_fit_are_named(inputs):
+    features, tracks, visibility, query_mask = inputs
+    model = build()
+    with pytest.raises(ValueError, match="visibility is"):
+        model.encode(features, tracks, visibility[:, :, 1:], query_mask)
+    with pytest.raises(ValueError, match=r"tracks is .* with T=4"):
+        model.encode(features[:, 1:], tracks[:, 1:], visibility[:, 1:], query_mask[:, 1:])
+    with pytest.raises(ValueError, match="patch_features are missing"):
+        model.encode(None, tracks, visibility, query_mask)
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"appearance": False, "hod": None, "cross_motion": False}, "APPEARANCE_MODULE_DISABLE"),
+    ({"num_heads": 3}, "MF.NUM_HEADS"), ({"head_act": "sine"}, "MF.HEAD_ACT is 'sine'"),
+    ({"sample_mode": "cubic"}, "FEAT_EXTRACT_MODE is 'cubic'"), ({"embed_dim": 0}, "MODEL.EMBED_DIM is 0"),
+    ({"hod": {"bins": 1}}, "NUM_BINS is 1"), ({"hod": {"binning": "x"}}, "BINNING is 'x'")])
+def test_impossible_options_are_errors(options, message):
+    with pytest.raises(ValueError, match=message):
+        build(**options)
+
+
+# with a backbone -----------------------------------------------------------------------------------------------------
+
+class Pixels(nn.Module):
+    """A backbone of width 3: the mean color of each cell, times a weight."""
+
+    embed_dim = 3
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+        self.drop = nn.Dropout(0.5)
+        self.register_buffer("mean", torch.tensor([0.1, 0.2, 0.3]), persistent=False)
+        self.register_buffer("std", torch.tensor([0.5, 0.5, 0.25]), persistent=False)
+
+    def forward(self, frames):
+        return self.drop(nn.functional.adaptive_avg_pool2d(frames, S).permute(0, 2, 3, 1) * self.scale)
+
+
+def clips_of(inputs):
+    _, tracks, visibility, query_mask = inputs
+    video = torch.randint(0, 256, (B, T, 3, 12, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return Clips(video, tracks, visibility, query_mask, torch.zeros(B).long(), torch.arange(B))
+
+
+def test_frames_are_scaled_and_normalized_on_the_way_to_the_backbone(inputs):
+    clips, model = clips_of(inputs), build(backbone=Pixels())
+    want = nn.functional.avg_pool2d(clips.video.float().flatten(0, 1) / 255, 4).permute(0, 2, 3, 1)
+    want = (want - torch.tensor([0.1, 0.2, 0.3])) / torch.tensor([0.5, 0.5, 0.25])
+    assert torch.allclose(model.patch_features(clips.video), want.unflatten(0, (B, T)), atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [0, 1, 2])
+def test_chunks_and_cached_features_do_not_change_outputs(inputs, batch):
+    clips, model = clips_of(inputs), build(backbone=Pixels(), backbone_batch=batch)
+    want = build(backbone=Pixels())(clips)
+    features = model.patch_features(clips.video)
+    assert features.shape == (B, T, S, S, 3)  # unprojected: fit for a cache
+    for logits, tokens in (model(clips), model(SimpleNamespace(**{**vars(clips), "video": None}), features)):
+        assert torch.equal(logits, want[0]) and torch.equal(tokens, want[1])
+
+
+def test_a_frozen_backbone_stays_in_eval_mode_without_gradients(inputs):
+    model = build(backbone=Pixels()).train()
+    assert model.training and not model.dino.training and not model.dino.scale.requires_grad
+    sum(x.square().sum() for x in model(clips_of(inputs))).backward()
+    assert model.dino.scale.grad is None and model.proj.weight.grad.any()
+
+
+def test_a_trained_backbone_gets_gradients(inputs):
+    model = build(backbone=Pixels(), train_backbone=True).train()
+    assert model.dino.training
+    sum(x.square().sum() for x in model(clips_of(inputs))).backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.parameters())
+
+
+def test_without_appearance_the_backbone_is_dropped(inputs):
+    model = build(backbone=Pixels(), appearance=False, embed_dim=D)
+    assert model.dino is None
+    assert model(clips_of(inputs))[1].shape == (B, T, N, D)
+    with pytest.raises(ValueError, match="no backbone"):
+        model.patch_features(clips_of(inputs).video)

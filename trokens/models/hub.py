@@ -1,0 +1,93 @@
+"""Where pretrained backbones come from: Meta's file under TORCH_HOME, the Hugging Face cache, the Hugging Face hub."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import getproxies
+
+import huggingface_hub
+import torch
+from huggingface_hub import constants
+
+from trokens.distributed import local_rank_zero_first
+
+logger = logging.getLogger(__name__)
+
+_HUB_NAMES = {"s": "small", "b": "base", "l": "large", "g": "giant"}
+_PROBE_SECONDS = 3.0
+
+
+def dino_weights(name: str) -> Path:
+    """The weights of a DINOv2 model, for example "dinov2_vitb14_reg": a file that is here, or a download.
+
+    Raises:
+        FileNotFoundError: Neither; the message lists the ways to get them.
+    """
+    plain, is_reg = name.removesuffix("_reg"), name.endswith("_reg")
+    file = f"{plain}_{'reg4_' if is_reg else ''}pretrain.pth"
+    meta = Path(torch.hub.get_dir()) / "checkpoints" / file
+    if meta.is_file():
+        return meta
+    size = _HUB_NAMES[plain.removeprefix("dinov2_vit")[0]]
+    repo = f"timm/vit_{size}_patch14_{'reg4_' if is_reg else ''}dinov2.lvd142m"
+    return _from_hub(name, repo, f"put https://dl.fbaipublicfiles.com/dinov2/{plain}/{file} at {meta} (TORCH_HOME "
+                                 "names the folder above), ")
+
+
+def timm_weights(name: str, repo: str | None) -> Path:
+    """The weights of a timm model: from the Hugging Face cache, or a download.
+
+    Raises:
+        FileNotFoundError: Neither; the message lists the ways to get them.
+    """
+    if not repo:
+        raise FileNotFoundError(f"timm has no pretrained weights for {name}; set MODEL.BACKBONE_WEIGHTS to a file.")
+    return _from_hub(name, repo)
+
+
+def _from_hub(name: str, repo: str, other_remedy: str = "") -> Path:
+    with local_rank_zero_first():
+        path = _cached(repo) or _download(repo)
+    if path is None:
+        raise FileNotFoundError(
+            f"No weights for {name} here, and the Hugging Face hub cannot be reached: {other_remedy}"
+            f"set MODEL.BACKBONE_WEIGHTS to a local file, or run once with network (or `hf download {repo}`).")
+    return path
+
+
+def _cached(repo: str) -> Path | None:
+    found = huggingface_hub.try_to_load_from_cache(repo, "model.safetensors")
+    return Path(found) if isinstance(found, str) else None
+
+
+def _download(repo: str) -> Path | None:
+    if constants.HF_HUB_OFFLINE or not _hub_answers():
+        return None
+    logger.info("Downloading the weights of %s from the Hugging Face hub.", repo)
+    try:
+        return Path(huggingface_hub.hf_hub_download(repo, "model.safetensors"))
+    except Exception as error:  # the client's errors have no common base class
+        logger.warning("The download of %s failed: %s", repo, error)
+        return None
+
+
+def _hub_answers() -> bool:
+    """Whether the hub (or the proxy on the way) accepts a connection within 3 s; its client waits much longer."""
+    url = urlparse(getproxies().get("https") or constants.ENDPOINT)
+    answered = threading.Event()
+
+    def connect() -> None:
+        try:
+            socket.create_connection((url.hostname, url.port or 443), timeout=_PROBE_SECONDS).close()
+            answered.set()
+        except OSError:
+            logger.debug("No answer from %s.", url.hostname)
+
+    probe = threading.Thread(target=connect, daemon=True)  # a thread, since looking up a name has no time limit
+    probe.start()
+    probe.join(_PROBE_SECONDS)
+    return answered.is_set()

@@ -1,0 +1,50 @@
+"""Reading feature maps at points: what a trajectory token looks like before any motion is added."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+SAMPLE_MODES = ("nearest", "bilinear")
+
+
+def read_map(maps: Tensor, xy: Tensor, mode: str = "nearest") -> Tensor:
+    """Read feature maps at points; outside the map (and at NaN) there is zero.
+
+    Args:
+        maps: (M, S, S, D).
+        xy: Points in [-1, 1], where -1 and 1 are the centers of the first and last cell, (M, K, 2).
+        mode: "nearest" or "bilinear".
+
+    Returns:
+        (M, K, D) float32.
+    """
+    read = F.grid_sample(maps.permute(0, 3, 1, 2).float(), xy[:, None].float().nan_to_num(nan=-9.0), mode=mode,
+                         padding_mode="zeros", align_corners=True)  # (M, D, 1, K)
+    return read[:, :, 0].transpose(1, 2)
+
+
+def sample_features(patch_features: Tensor, tracks: Tensor, mode: str = "nearest") -> Tensor:
+    """Appearance of every point at every frame: (B, T, S, S, D) at (B, T, N, 2) -> (B, T, N, D) float32."""
+    read = read_map(patch_features.flatten(0, 1), tracks.flatten(0, 1), mode)  # (B*T, N, D)
+    return read.unflatten(0, tracks.shape[:2])
+
+
+def sample_positions(maps: Tensor, tracks: Tensor, mode: str = "nearest") -> Tensor:
+    """Position embedding of every point at every frame.
+
+    Reading is linear in the map, so an embedding added to the patch features can be read on its own: one map a frame,
+    shared by all clips, in place of one map a clip.
+
+    Args:
+        maps: (T, S, S, D), or (1, S, S, D) for one map at all frames.
+        tracks: (B, T, N, 2).
+
+    Returns:
+        (B, T, N, D) float32.
+    """
+    batch, frames, points, _ = tracks.shape
+    if len(maps) == 1:
+        return read_map(maps, tracks.reshape(1, -1, 2), mode).view(batch, frames, points, -1)
+    read = read_map(maps, tracks.transpose(0, 1).flatten(1, 2), mode)  # (T, B*N, D)
+    return read.unflatten(1, (batch, points)).transpose(0, 1)

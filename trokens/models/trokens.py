@@ -1,0 +1,240 @@
+"""Trokens: a video's patch features and point trajectories in, trajectory tokens out."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from trokens.models.backbone import DINO_PATCH, backbone_shape, build_backbone, build_timm_backbone
+from trokens.models.blocks import DividedBlock
+from trokens.models.motion import CrossMotionModule, HodModule
+from trokens.models.tokens import SAMPLE_MODES, sample_features, sample_positions
+from trokens.structures import Clips, check_shape
+
+logger = logging.getLogger(__name__)
+
+HEAD_ACTIVATIONS = {"tanh": nn.Tanh, "gelu": nn.GELU, "relu": nn.ReLU}
+MASKS = ("query", "visibility", "none")
+
+
+class Trokens(nn.Module):
+    """The trajectory transformer with its inputs and its training classifier.
+
+    A token of point n at frame t is the appearance read at the point, plus its HoD (motion within the trajectory),
+    plus its cross-motion (relations to the other trajectories). Blocks of divided space-time attention follow.
+    Parameters carry the published names.
+
+    Args:
+        num_classes: Classes of the training classifier.
+        embed_dim: Width of the tokens, D; 0 for the backbone's. Where it differs from the backbone's width, a learned
+            projection without bias follows the backbone.
+        backbone: Frames to patch features (see :mod:`trokens.models.backbone`), or None when the caller has features.
+        train_backbone: Train the backbone too; otherwise it is frozen and stays in eval mode.
+        backbone_batch: Clips that pass the backbone at once, 0 for all.
+        feature_dim: Width of the patch features, needed only where ``backbone`` is None and it is not ``embed_dim``.
+        grid: Side of the patch grid, S; taken from position embeddings only.
+        num_frames: Frames of a clip, T.
+        num_points: Points of a clip, N; only cross-motion depends on it.
+        appearance: Whether tokens carry what is seen at the points; needs a motion module if not.
+        sample_mode: How features are read at points, "nearest" or "bilinear".
+        base_pos_embed: Add a spatial and a temporal embedding to the patch features.
+        point_pos_embed: Without ``base_pos_embed``, add a spatial embedding read bilinearly at the points.
+        hod: Arguments of :class:`HodModule` other than ``dim``, or None to leave it out.
+        cross_motion: Whether to use :class:`CrossMotionModule`.
+        mask: Where points take part in attention: from their "query" frame on, by "visibility", or "none" = everywhere.
+        depth, num_heads, mlp_ratio, qkv_bias: Of the blocks.
+        drop, attn_drop, drop_path: Dropout in the blocks; ``drop_path`` grows linearly from 0 to this value.
+        pos_drop, head_drop: Dropout of the tokens before the blocks, and before the classifier.
+        head_act: Activation before the classifier, "tanh", "gelu" or "relu".
+
+    Raises:
+        ValueError: An unknown or impossible option.
+    """
+
+    def __init__(self, num_classes: int, *, embed_dim: int = 0, backbone: nn.Module | None = None,
+                 train_backbone: bool = False, backbone_batch: int = 0, feature_dim: int = 0, grid: int = 16,
+                 num_frames: int = 8, num_points: int = 256, appearance: bool = True, sample_mode: str = "nearest",
+                 base_pos_embed: bool = True, point_pos_embed: bool = True, hod: dict | None = None,
+                 cross_motion: bool = True, mask: str = "none", depth: int = 1, num_heads: int = 8,
+                 mlp_ratio: float = 4.0, qkv_bias: bool = True, drop: float = 0.0, attn_drop: float = 0.0,
+                 drop_path: float = 0.0, pos_drop: float = 0.0, head_drop: float = 0.0, head_act: str = "tanh"):
+        super().__init__()
+        for option, value, allowed in [("MODEL.FEAT_EXTRACT_MODE", sample_mode, SAMPLE_MODES),
+                                       ("MF.HEAD_ACT", head_act, HEAD_ACTIVATIONS), ("mask", mask, MASKS)]:
+            if value not in allowed:
+                raise ValueError(f"{option} is '{value}'; expected one of {', '.join(allowed)}.")
+        if not appearance and hod is None and not cross_motion:
+            raise ValueError("MODEL.APPEARANCE_MODULE_DISABLE leaves tokens without content; switch on "
+                             "MODEL.MOTION_MODULE.USE_HOD_MOTION_MODULE or USE_CROSS_MOTION_MODULE.")
+        feature_dim = backbone.embed_dim if backbone else feature_dim or embed_dim
+        dim = embed_dim or feature_dim
+        if not dim:
+            raise ValueError("MODEL.EMBED_DIM is 0 and there is no backbone to take it from; set it.")
+        if num_classes < 1:
+            raise ValueError(f"MODEL.NUM_CLASSES is {num_classes}; the classifier needs at least 1.")
+        self.embed_dim, self.num_frames, self.num_points = dim, num_frames, num_points
+        self.appearance, self.sample_mode, self.mask = appearance, sample_mode, mask
+        self.backbone_batch, self.train_backbone = backbone_batch, train_backbone
+
+        self.dino = backbone if appearance else None
+        if self.dino is not None and not train_backbone:
+            self.dino.requires_grad_(False)
+        self.proj = nn.Linear(feature_dim, dim, bias=False) if appearance and feature_dim != dim else nn.Identity()
+
+        self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
+        self.space_pos_embed = self.time_pos_embed = self.spatial_pos_embed = None  # only what is used exists
+        if base_pos_embed and appearance:
+            self.space_pos_embed = nn.Parameter(torch.empty(1, grid * grid, dim))
+            self.time_pos_embed = nn.Parameter(torch.empty(1, num_frames, dim))
+        elif point_pos_embed and not base_pos_embed:
+            self.spatial_pos_embed = nn.Parameter(torch.empty(1, dim, grid, grid))
+        self.pos_drop = nn.Dropout(pos_drop)
+        self.hod_motion_module = HodModule(dim, **hod) if hod is not None else None
+        self.cross_motion_module = CrossMotionModule(num_points, dim) if cross_motion else None
+
+        self.blocks = nn.ModuleList(
+            DividedBlock(dim, num_heads, mlp_ratio, qkv_bias, drop, attn_drop, rate)
+            for rate in torch.linspace(0, drop_path, depth).tolist())
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self.pre_logits = nn.Sequential(OrderedDict(fc=nn.Linear(dim, dim), act=HEAD_ACTIVATIONS[head_act]()))
+        self.head_drop = nn.Dropout(head_drop)
+        self.head = nn.Linear(dim, num_classes)
+        self._init_weights()
+
+    def _init_weights(self) -> None:
+        for layer in [*self.blocks.modules(), self.pre_logits.fc, self.head]:
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        for embedding in [self.cls_token, self.space_pos_embed, self.time_pos_embed, self.spatial_pos_embed]:
+            if embedding is not None:
+                nn.init.xavier_uniform_(embedding)
+
+    def train(self, mode: bool = True) -> Trokens:
+        """As usual, but a frozen backbone stays in eval mode."""
+        super().train(mode)
+        if self.dino is not None and not self.train_backbone:
+            self.dino.eval()
+        return self
+
+    def patch_features(self, video: Tensor) -> Tensor:
+        """The backbone's features of raw frames, without the projection: what a cache may hold.
+
+        Args:
+            video: (B, T, 3, H, W) uint8 RGB.
+
+        Returns:
+            (B, T, S, S, width of the backbone).
+        """
+        if self.dino is None:
+            raise ValueError("This model has no backbone; pass patch_features, or set MODEL.FEAT_EXTRACTOR.")
+        mean, std = self.dino.mean[:, None, None], self.dino.std[:, None, None]
+        with torch.set_grad_enabled(self.train_backbone and torch.is_grad_enabled()):
+            parts = [self.dino(((clips.flatten(0, 1).float() / 255) - mean) / std).unflatten(0, clips.shape[:2])
+                     for clips in video.split(self.backbone_batch or len(video))]
+            return torch.cat(parts)
+
+    def encode(self, patch_features: Tensor | None, tracks: Tensor, visibility: Tensor,
+               query_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Class logits and trajectory tokens from patch features and tracks (sections 2 and 3 of the paper).
+
+        Args:
+            patch_features: From :meth:`patch_features`, (B, T, S, S, width); None without appearance.
+            tracks: Positions in [-1, 1] inside the frame, (B, T, N, 2).
+            visibility: (B, T, N) bool.
+            query_mask: True from each point's query frame on, (B, T, N) bool.
+
+        Returns:
+            Logits of the training classes (B, C), and tokens (B, T, N, D).
+
+        Raises:
+            ValueError: Shapes that do not fit together or to the model.
+        """
+        sizes = {"T": self.num_frames}
+        check_shape("tracks", tracks, "B T N 2", sizes)
+        check_shape("visibility", visibility, "B T N", sizes)
+        check_shape("query_mask", query_mask, "B T N", sizes)
+        if self.appearance:
+            if patch_features is None:
+                raise ValueError("patch_features are missing; this model uses appearance.")
+            check_shape("patch_features", patch_features, "B T S S F", sizes)
+
+        tokens = self.pos_drop(self.embed_points(patch_features, tracks, visibility)).transpose(1, 2)  # (B, N, T, D)
+        keys = {"query": query_mask, "visibility": visibility, "none": None}[self.mask]
+        keys = None if keys is None else keys.bool().transpose(1, 2)  # (B, N, T)
+        cls = self.pos_drop(self.cls_token.expand(len(tracks), -1, -1))
+        for block in self.blocks:
+            cls, tokens = block(cls, tokens, keys)
+        logits = self.head(self.head_drop(self.pre_logits(self.norm(cls)[:, 0])))
+        return logits, self.norm(tokens).transpose(1, 2)
+
+    def embed_points(self, patch_features: Tensor | None, tracks: Tensor, visibility: Tensor) -> Tensor:
+        """Tokens before the blocks, (B, T, N, D): appearance + position + HoD + cross-motion."""
+        tokens = tracks.new_zeros(*tracks.shape[:-1], self.embed_dim, dtype=torch.float32)
+        if self.appearance:
+            # reading is linear and so is the projection: projecting what was read is projecting the map
+            tokens = self.proj(sample_features(patch_features, tracks, self.sample_mode))
+        if self.space_pos_embed is not None:
+            side = patch_features.shape[2]
+            maps = self.space_pos_embed + self.time_pos_embed.transpose(0, 1)  # (T, S*S, D)
+            tokens = tokens + sample_positions(maps.unflatten(1, (side, side)), tracks, self.sample_mode)
+        if self.spatial_pos_embed is not None:
+            tokens = tokens + sample_positions(self.spatial_pos_embed.permute(0, 2, 3, 1), tracks, "bilinear")
+        if self.hod_motion_module is not None:
+            tokens = tokens + self.hod_motion_module(tracks)
+        if self.cross_motion_module is not None:
+            tokens = tokens + self.cross_motion_module(tracks, visibility)
+        return tokens
+
+    def forward(self, clips: Clips, patch_features: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Class logits (V, C) and tokens (V, T, N, D) of a batch of clips; ``patch_features`` where they are cached."""
+        if patch_features is None and self.appearance:
+            if clips.video is None:
+                raise ValueError("These clips carry no frames; pass their patch_features.")
+            patch_features = self.patch_features(clips.video)
+        return self.encode(patch_features, clips.tracks, clips.visibility, clips.query_mask)
+
+
+def build_model(cfg) -> Trokens:
+    """The model that a config describes, on the CPU; its backbone's weights are loaded, the others drawn at random.
+
+    Raises:
+        ValueError: An impossible option.
+        FileNotFoundError: The backbone has no weights here and none can be fetched.
+    """
+    model, mf, points = cfg.MODEL, cfg.MF, cfg.POINT_INFO
+    size, appearance = cfg.DATA.TRAIN_CROP_SIZE, not model.APPEARANCE_MODULE_DISABLE
+    kind = model.FEAT_EXTRACTOR.lower()
+    backbone, shape = None, (0, size // DINO_PATCH)
+    if kind == "dino" and appearance:
+        backbone = build_backbone(model.DINO_CONFIG, weights=model.BACKBONE_WEIGHTS)
+    elif kind == "timm" and appearance:
+        backbone = build_timm_backbone(model.TIMM_NAME, stage=model.TIMM_STAGE, weights=model.BACKBONE_WEIGHTS,
+                                       image_size=size)
+    elif kind in ("dino", "timm"):  # no appearance: only its width and grid are needed
+        shape = backbone_shape(model.DINO_CONFIG if kind == "dino" else model.TIMM_NAME, model.TIMM_STAGE, size)
+    elif kind != "none":
+        raise ValueError(f"MODEL.FEAT_EXTRACTOR is '{model.FEAT_EXTRACTOR}'; expected dino, timm or none.")
+    if backbone is not None:
+        shape = backbone.embed_dim, backbone.grid(size)
+    if points.USE_PT_QUERY_MASK:
+        logger.info("Points take part in attention from their query frame on (POINT_INFO.USE_PT_QUERY_MASK); "
+                    "the published numbers were made with all points taking part everywhere.")
+    hod = points.HOD
+    return Trokens(
+        model.NUM_CLASSES, embed_dim=model.EMBED_DIM, backbone=backbone, train_backbone=model.TRAIN_BACKBONE,
+        backbone_batch=model.BACKBONE_BATCH, feature_dim=shape[0], grid=shape[1], num_frames=cfg.DATA.NUM_FRAMES,
+        num_points=points.NUM_POINTS_TO_SAMPLE, appearance=appearance, sample_mode=model.FEAT_EXTRACT_MODE,
+        base_pos_embed=mf.USE_BASE_POS_EMBED, point_pos_embed=mf.USE_PT_SPACE_POS_EMBED,
+        hod={"bins": hod.NUM_BINS, "per_frame": hod.PRESERVE_TEMPORAL, "binning": hod.BINNING,
+             "pyramid_levels": hod.TEMPORAL_PYRAMID_LEVELS if hod.TEMPORAL_PYRAMID else 0}
+        if model.MOTION_MODULE.USE_HOD_MOTION_MODULE else None,
+        cross_motion=model.MOTION_MODULE.USE_CROSS_MOTION_MODULE,
+        mask="query" if points.USE_PT_QUERY_MASK else "visibility" if mf.USE_PT_VISIBILITY else "none",
+        depth=mf.DEPTH, num_heads=mf.NUM_HEADS, mlp_ratio=mf.MLP_RATIO, qkv_bias=mf.QKV_BIAS, drop=mf.DROP,
+        attn_drop=mf.ATTN_DROPOUT, drop_path=mf.DROP_PATH, pos_drop=mf.POS_DROPOUT, head_drop=mf.HEAD_DROPOUT,
+        head_act=mf.HEAD_ACT)

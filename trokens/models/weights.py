@@ -1,0 +1,113 @@
+"""Reading weights: from safe files, into a model whose parameters carry the published names."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+POSITION_EMBEDDINGS = ("space_pos_embed", "time_pos_embed", "spatial_pos_embed")
+# which option decides a parameter's shape, most specific first
+_DECIDED_BY = {
+    "cross_motion_module.fc2.c_fc.weight": "POINT_INFO.NUM_POINTS_TO_SAMPLE (the module has 2 columns a point)",
+    "hod_motion_module.fc2.c_fc.weight": "POINT_INFO.HOD.NUM_BINS or POINT_INFO.HOD.TEMPORAL_PYRAMID",
+    "space_pos_embed": "DATA.TRAIN_CROP_SIZE or MODEL.FEAT_EXTRACTOR (they give the patch grid)",
+    "spatial_pos_embed": "DATA.TRAIN_CROP_SIZE or MODEL.FEAT_EXTRACTOR (they give the patch grid)",
+    "time_pos_embed": "DATA.NUM_FRAMES",
+    "head.": "MODEL.NUM_CLASSES",
+    "blocks.": "MF.MLP_RATIO",
+    "dino.": "MODEL.DINO_CONFIG",
+}
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """Names of the parameters that were loaded, those the model has but the file lacks, and the reverse."""
+
+    loaded: list[str]
+    missing: list[str]
+    unexpected: list[str]
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Read the tensors of a ``.safetensors`` file, or of a PyTorch file without executing anything in it.
+
+    A checkpoint's ``model_state`` (or ``state_dict``, ``model``) is taken out.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: The file is damaged, or holds more than tensors and plain values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"No weights at {path}.")
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        return _model_state(torch.load(path, map_location="cpu", weights_only=True))
+    except (pickle.UnpicklingError, safetensors.SafetensorError, EOFError, RuntimeError) as error:
+        raise ValueError(f"{path} is not a file of weights, or holds more than tensors and plain values: "
+                         f"{str(error).splitlines()[0]}") from error
+
+
+def _model_state(checkpoint: Mapping) -> dict[str, Tensor]:
+    for key in ("model_state", "state_dict", "model"):
+        if isinstance(checkpoint.get(key), Mapping):
+            checkpoint = checkpoint[key]
+    return {key.removeprefix("module."): value for key, value in checkpoint.items() if isinstance(value, Tensor)}
+
+
+def load_weights(model: nn.Module, source: Mapping | str | Path) -> LoadReport:
+    """Load weights of ours or of the published code into a model from :func:`trokens.build_model`.
+
+    The report and one log line say what was missing or unexpected. A position embedding that this model does not use
+    is neither; nor is a backbone: checkpoints leave a frozen one out, and a model may have been built without.
+
+    Args:
+        model: A :class:`trokens.Trokens`.
+        source: A state dict, a checkpoint that holds one, or a path to either (.pyth, .pth, .safetensors).
+            ``dino.*`` may have Meta's key format or timm's.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: A tensor has another shape than the model's, or nothing in the source belongs to the model.
+    """
+    state = read_state_dict(source) if isinstance(source, str | Path) else _model_state(source)
+    state = _convert_backbone(model, state)
+    own = model.state_dict()
+    fits = {key: value for key, value in state.items() if key in own}
+    if not any(not key.startswith("dino.") for key in fits):
+        raise ValueError(f"The source has none of the model's parameters; it has "
+                         f"{', '.join(list(state)[:3]) or 'no tensors'}, the model has {', '.join(list(own)[:3])}.")
+    wrong = [key for key in own if key in fits and fits[key].shape != own[key].shape]
+    if wrong:
+        # where nearly everything differs the width does, so name the class token first
+        key = "cls_token" if "cls_token" in wrong else wrong[0]
+        option = next((option for part, option in _DECIDED_BY.items() if key.startswith(part)),
+                      "MODEL.EMBED_DIM or MODEL.DINO_CONFIG (they give the width)")
+        raise ValueError(f"{key} is {tuple(fits[key].shape)} in the source and {tuple(own[key].shape)} in the model "
+                         f"({len(wrong)} such parameters); change {option}.")
+    model.load_state_dict(fits, strict=False)
+    has_frozen = model.dino is not None and not model.train_backbone
+    missing = [key for key in own if key not in fits and not (has_frozen and key.startswith("dino."))]
+    unexpected = [key for key in state if key not in own and key not in POSITION_EMBEDDINGS]
+    logger.info("Loaded %d tensors; missing: %s; unexpected: %s.", len(fits), ", ".join(missing) or "none",
+                ", ".join(unexpected) or "none")
+    return LoadReport(list(fits), missing, unexpected)
+
+
+def _convert_backbone(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Bring ``dino.*`` to the key format of the model's backbone, or drop it where there is no backbone."""
+    rest = {key: value for key, value in state.items() if not key.startswith("dino.")}
+    dino = {key.removeprefix("dino."): value for key, value in state.items() if key.startswith("dino.")}
+    if dino and model.dino is not None:
+        rest |= {f"dino.{key}": value for key, value in model.dino.convert(dino).items()}
+    return rest

@@ -1,0 +1,66 @@
+"""Where and when: sampled frames, coordinates in [-1, 1], and from which frame on a point counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def frame_positions(num_positions: int, num_frames: int) -> Tensor:
+    """Rows of a point file that the model sees: floor(linspace(0, L-1, T)).
+
+    Args:
+        num_positions: Frames the point file covers, L.
+        num_frames: Frames to sample, T; more than L repeats rows.
+
+    Returns:
+        (T,) long, ascending.
+    """
+    if num_positions < 1 or num_frames < 1:
+        raise ValueError(f"Cannot sample {num_frames} frames from {num_positions}; both must be at least 1.")
+    return _spread(num_positions, num_frames)
+
+
+def decoded_frames(num_video_frames: int, num_positions: int, positions: Tensor) -> Tensor:
+    """The video's own frame numbers of rows of a point file whose rows are spread evenly over the video.
+
+    Args:
+        num_video_frames: Frames in the video file.
+        num_positions: Frames the point file covers, L.
+        positions: Rows of the point file, (T,) long in [0, L).
+
+    Returns:
+        (T,) long in [0, num_video_frames).
+    """
+    if num_video_frames < 1:
+        raise ValueError(f"The video has {num_video_frames} frames; at least 1 is needed.")
+    return _spread(num_video_frames, num_positions)[positions]
+
+
+def _spread(count: int, num: int) -> Tensor:
+    return torch.from_numpy(np.floor(np.linspace(0, count - 1, num)).astype(np.int64))  # float64, as the files' writer
+
+
+def normalize_tracks(xy: Tensor, size: tuple[int, int], coords: str = "published") -> Tensor:
+    """Map pixel positions to [-1, 1] inside the frame.
+
+    Args:
+        xy: Positions in pixels, (..., 2), x right, y down.
+        size: Frame (height, width) in pixels.
+        coords: "published" divides by the width and height (2x/W - 1); "centered" maps the centers of the first
+            and last pixel to -1 and 1 (2x/(W-1) - 1), which is what reading with ``align_corners=True`` expects.
+
+    Returns:
+        (..., 2); points outside the frame lie outside [-1, 1].
+    """
+    if coords not in ("published", "centered"):
+        raise ValueError(f"POINT_INFO.COORDS is '{coords}'; expected published or centered.")
+    height, width = size
+    extent = xy.new_tensor([width, height]) - float(coords == "centered")
+    return 2 * (xy / extent) - 1
+
+
+def query_mask(query_frame: Tensor, positions: Tensor) -> Tensor:
+    """True from each point's query frame on: (N,) and (T,) -> (T, N) bool."""
+    return positions[:, None] >= query_frame
