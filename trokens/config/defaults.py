@@ -81,14 +81,14 @@ _C.MODEL.NUM_CLASSES = 400
 _C.MODEL.LOSS_FUNC = "cross_entropy"
 # Backbone: dino (MODEL.DINO_CONFIG), timm (MODEL.TIMM_NAME), or none (patch features come from the caller).
 _C.MODEL.FEAT_EXTRACTOR = "dino"
-# DINOv2 model: dinov2_vits14, dinov2_vitb14, dinov2_vitl14 or dinov2_vitg14.
+# DINOv2 model: dinov2_vits14, dinov2_vitb14, dinov2_vitl14, dinov2_vitg14, or one of them with _reg (registers).
 _C.MODEL.DINO_CONFIG = "dinov2_vits14"
 # Name of a timm model, transformer or CNN; read with MODEL.FEAT_EXTRACTOR timm.
 _C.MODEL.TIMM_NAME = ""
 # Feature stage of a CNN: timm's out_indices, -1 = the last.
 _C.MODEL.TIMM_STAGE = -1
-# Local file of backbone weights, or package:NAME (an installed Python package that carries them); "" = search
-# TORCH_HOME, then the Hugging Face hub.
+# Local file of backbone weights, or package:NAME (an installed Python package that carries them); "" = look in
+# TORCH_HOME, then in the Hugging Face cache and hub.
 _C.MODEL.BACKBONE_WEIGHTS = ""
 # Clips a pass of the backbone; 0 = all of an episode in training, 8 in evaluation.
 _C.MODEL.BACKBONE_BATCH = 0
@@ -288,7 +288,7 @@ _C.SOLVER.OPTIMIZING_METHOD = "sgd"
 _C.SOLVER.ZERO_WD_1D_PARAM = False
 # Clip every entry of the gradient to this magnitude; None = no clipping.
 _C.SOLVER.CLIP_GRAD_VAL = None
-# Clip the gradient to this L2 norm; None = no clipping.
+# Without SOLVER.CLIP_GRAD_VAL: clip the gradient to this L2 norm; None = no clipping.
 _C.SOLVER.CLIP_GRAD_L2NORM = None
 # Temperature that divides the class logits and the match logits in training.
 _C.SOLVER.TEMPRATURE = 1.0

@@ -6,13 +6,13 @@ from itertools import pairwise
 from yacs.config import CfgNode as CN
 
 DINO_PATCH = 14
-_DINO_WIDTH = {"dinov2_vits14": 384, "dinov2_vitb14": 768, "dinov2_vitl14": 1024, "dinov2_vitg14": 1536}
+_DINO_WIDTH = {"s": 384, "b": 768, "l": 1024, "g": 1536}  # by the letter after dinov2_vit
 
 _AT_LEAST = {
     "NUM_GPUS": 0, "RNG_SEED": 0, "LOG_PERIOD": 1, "MASTER_PORT": 1, "TRAIN.EVAL_PERIOD": 1,
     "TRAIN.CHECKPOINT_PERIOD": 1, "TEST.TEST_EPOCH_NUM": -1, "MODEL.NUM_CLASSES": 0, "MODEL.TIMM_STAGE": -1,
     "MODEL.BACKBONE_BATCH": 0, "MODEL.CACHE_GB": 0, "MODEL.EMBED_DIM": 0, "MF.DEPTH": 1, "MF.NUM_HEADS": 1,
-    "MF.MLP_RATIO": 1, "DATA.NUM_FRAMES": 2, "DATA.TRAIN_CROP_SIZE": 1, "DATA_LOADER.NUM_WORKERS": 0,
+    "MF.MLP_RATIO": 1, "DATA.NUM_FRAMES": 1, "DATA.TRAIN_CROP_SIZE": 1, "DATA_LOADER.NUM_WORKERS": 0,
     "FEW_SHOT.N_WAY": 1, "FEW_SHOT.K_SHOT": 1, "FEW_SHOT.TRAIN_QUERY_PER_CLASS": 1,
     "FEW_SHOT.TEST_QUERY_PER_CLASS": 1, "FEW_SHOT.TRAIN_EPISODES": 1, "FEW_SHOT.TEST_EPISODES": 1,
     "FEW_SHOT.CLASS_LOSS_LAMBDA": 0, "FEW_SHOT.Q2S_LOSS_LAMBDA": 0, "POINT_INFO.NUM_POINTS_TO_SAMPLE": 1,
@@ -93,7 +93,8 @@ def _model(cfg: CN) -> Iterator[str]:
         yield "MODEL.FEAT_EXTRACTOR = 'none' leaves the token width open; set MODEL.EMBED_DIM."
     if model.FEAT_EXTRACTOR == "none" and model.TRAIN_BACKBONE:
         yield "MODEL.FEAT_EXTRACTOR = 'none' has no backbone to train; set MODEL.TRAIN_BACKBONE False."
-    width = model.EMBED_DIM or (_DINO_WIDTH[model.DINO_CONFIG] if model.FEAT_EXTRACTOR == "dino" else 0)
+    is_dino = model.FEAT_EXTRACTOR == "dino"
+    width = model.EMBED_DIM or (_DINO_WIDTH[model.DINO_CONFIG.removeprefix("dinov2_vit")[0]] if is_dino else 0)
     if width > 0 and cfg.MF.NUM_HEADS > 0 and width % cfg.MF.NUM_HEADS:
         source = "MODEL.EMBED_DIM" if model.EMBED_DIM else f"MODEL.DINO_CONFIG {model.DINO_CONFIG}"
         yield f"MF.NUM_HEADS = {cfg.MF.NUM_HEADS} does not divide the token width {width} ({source}); change either."

@@ -17,7 +17,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "MODEL.MODEL_NAME": ("Pointformer",),
     "MODEL.LOSS_FUNC": ("cross_entropy", "label_smoothing_cross_entropy"),
     "MODEL.FEAT_EXTRACTOR": ("dino", "timm", "none"),
-    "MODEL.DINO_CONFIG": ("dinov2_vits14", "dinov2_vitb14", "dinov2_vitl14", "dinov2_vitg14"),
+    "MODEL.DINO_CONFIG": tuple(f"dinov2_vit{size}14{reg}" for reg in ("", "_reg") for size in "sblg"),
     "MODEL.FEAT_EXTRACT_MODE": ("nearest", "bilinear", "bicubic"),
     "MF.HEAD_ACT": ("tanh", "gelu", "relu"),
     "DATA.DECODING_BACKEND": ("pyav", "decord"),

@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Train and test on ssv2_full; trokens.sh says which variables it reads. Further KEY VALUE pairs may be given.
+exec bash "$(dirname "${BASH_SOURCE[0]}")/trokens.sh" ssv2_full "$@"

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Train and test on one benchmark: bash scripts/trokens.sh DATASET [KEY VALUE ...]
+#   DATASET            a file of configs/trokens: ssv2_small, ssv2_full, hmdb, k400, ucf, finegym, ...
+#   TORCH_HOME         folder of backbone weights
+#   DATA_DIR           folder of the videos
+#   TROKENS_PT_DATA    folder of few_shot_info/ and the point files
+#   BASE_OUTPUT_DIR EXP_NAME SECONDAY_EXP_NAME
+#                      results go to $BASE_OUTPUT_DIR/$EXP_NAME/$SECONDAY_EXP_NAME
+# May be set: NUM_GPUS (default: those there are; 0 = CPU), MASTER_PORT, NUM_WORKERS.
+# Options of the method are in the YAML files; KEY VALUE pairs change them.
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+[ "$PWD" = "$root" ] && at="" || at="$root/"
+
+known="$(cd "$root/configs/trokens" && ls | sed -n 's/\.yaml$//p' | grep -v '^base$' | xargs)"
+dataset="${1:-}"
+if [ -z "$dataset" ] || [ ! -f "$root/configs/trokens/$dataset.yaml" ]; then
+  echo "No config for dataset '$dataset'; it is one of: $known. Run bash scripts/trokens.sh DATASET [KEY VALUE ...]." >&2
+  exit 2
+fi
+shift
+
+unset_names=""
+for name in TORCH_HOME DATA_DIR TROKENS_PT_DATA BASE_OUTPUT_DIR EXP_NAME SECONDAY_EXP_NAME; do
+  [ -n "${!name:-}" ] || unset_names="$unset_names $name"
+done
+if [ -n "$unset_names" ]; then
+  echo "Not set:$unset_names. Export each before running; the head of scripts/trokens.sh says what it means." >&2
+  exit 2
+fi
+export TORCH_HOME
+
+NUM_GPUS="${NUM_GPUS:-$(python3 -c 'import torch; print(torch.cuda.device_count())')}"
+MASTER_PORT="${MASTER_PORT:-8888}"
+run_id="${EXP_NAME}_$SECONDAY_EXP_NAME"
+torchrun --nproc_per_node="$((NUM_GPUS > 0 ? NUM_GPUS : 1))" --master_port="$MASTER_PORT" "${at}tools/run_net.py" \
+  --init_method env:// --new_dist_init --cfg "${at}configs/trokens/$dataset.yaml" \
+  WANDB.ID "${run_id//[^A-Za-z0-9_.-]/_}" WANDB.EXP_NAME "$EXP_NAME" MASTER_PORT "$MASTER_PORT" \
+  OUTPUT_DIR "$BASE_OUTPUT_DIR/$EXP_NAME/$SECONDAY_EXP_NAME" NUM_GPUS "$NUM_GPUS" \
+  ${NUM_WORKERS:+DATA_LOADER.NUM_WORKERS "$NUM_WORKERS"} \
+  DATA.PATH_TO_DATA_DIR "$DATA_DIR" DATA.PATH_TO_TROKEN_PT_DATA "$TROKENS_PT_DATA" "$@"

@@ -1,0 +1,94 @@
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from trokens.config import load_cfg
+
+ROOT = Path(__file__).resolve().parents[1]
+DATASETS = ("ssv2_small", "ssv2_full", "hmdb", "k400", "ucf", "finegym")
+VARIABLES = {"TORCH_HOME": "/weights", "DATA_DIR": "/data dir", "TROKENS_PT_DATA": "/points", "BASE_OUTPUT_DIR": "/out",
+             "EXP_NAME": "my exp", "SECONDAY_EXP_NAME": "first"}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a script with a torchrun that records what it is given, and a python3 that counts three GPUs."""
+    (tmp_path / "torchrun").write_text(f'#!/bin/sh\necho "$TORCH_HOME" > {tmp_path}/home\n'
+                                       f'for a in "$@"; do printf "%s\\n" "$a"; done > {tmp_path}/arguments\n')
+    (tmp_path / "python3").write_text("#!/bin/sh\necho 3\n")
+    for name in ("torchrun", "python3"):
+        (tmp_path / name).chmod(0o755)
+
+    def run(*command: str, cwd: Path = ROOT, without: tuple[str, ...] = (), **variables: str):
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", **VARIABLES, **variables}
+        environment = {name: value for name, value in environment.items() if name not in without}
+        done = subprocess.run(["bash", *command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=20)
+        recorded = tmp_path / "arguments"
+        return done, recorded.read_text().splitlines() if recorded.exists() else None
+
+    return run
+
+
+def test_the_script_types_the_published_command(run, tmp_path):
+    done, arguments = run("scripts/trokens.sh", "ssv2_small", "FEW_SHOT.K_SHOT", "5", NUM_GPUS="4", MASTER_PORT="1234",
+                          NUM_WORKERS="7")
+    assert done.returncode == 0, done.stderr
+    assert arguments == [
+        "--nproc_per_node=4", "--master_port=1234", "tools/run_net.py", "--init_method", "env://", "--new_dist_init",
+        "--cfg", "configs/trokens/ssv2_small.yaml", "WANDB.ID", "my_exp_first", "WANDB.EXP_NAME", "my exp",
+        "MASTER_PORT", "1234", "OUTPUT_DIR", "/out/my exp/first", "NUM_GPUS", "4", "DATA_LOADER.NUM_WORKERS", "7",
+        "DATA.PATH_TO_DATA_DIR", "/data dir", "DATA.PATH_TO_TROKEN_PT_DATA", "/points", "FEW_SHOT.K_SHOT", "5"]
+    assert (tmp_path / "home").read_text() == "/weights\n"
+
+
+def test_its_options_load_and_leave_the_paper_alone(run):
+    arguments = run("scripts/trokens.sh", "hmdb", NUM_GPUS="0")[1]
+    assert arguments[0] == "--nproc_per_node=1"
+    cfg, paper = load_cfg(ROOT / arguments[7], arguments[8:]), load_cfg(ROOT / arguments[7])
+    assert (cfg.NUM_GPUS, cfg.DATA.PATH_TO_DATA_DIR, cfg.OUTPUT_DIR) == (0, "/data dir", "/out/my exp/first")
+    for section in ("MODEL", "MF", "AUG", "FEW_SHOT", "POINT_INFO", "SOLVER", "TRAIN", "TEST"):
+        assert cfg[section] == paper[section]
+
+
+def test_it_counts_the_gpus_where_none_are_named(run):
+    assert run("scripts/trokens.sh", "hmdb")[1][0] == "--nproc_per_node=3"
+
+
+def test_it_runs_from_any_folder(run, tmp_path):
+    arguments = run(str(ROOT / "scripts/trokens.sh"), "hmdb", cwd=tmp_path, NUM_GPUS="1")[1]
+    assert arguments[2] == str(ROOT / "tools/run_net.py") and arguments[7] == str(ROOT / "configs/trokens/hmdb.yaml")
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_benchmark_has_a_script_of_its_own(run, name):
+    done, arguments = run(f"scripts/{name}.sh", "TRAIN.ENABLE", "False", NUM_GPUS="1")
+    assert done.returncode == 0, done.stderr
+    assert f"configs/trokens/{name}.yaml" in arguments and arguments[-2:] == ["TRAIN.ENABLE", "False"]
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_an_unset_variable_is_named(run, name):
+    done, arguments = run("scripts/trokens.sh", "hmdb", without=(name,))
+    assert done.returncode == 2 and arguments is None
+    assert f"Not set: {name}." in done.stderr
+
+
+def test_all_unset_variables_are_named_at_once(run):
+    done, _ = run("scripts/trokens.sh", "hmdb", without=tuple(VARIABLES))
+    assert all(name in done.stderr for name in VARIABLES)
+
+
+@pytest.mark.parametrize("arguments", [(), ("ssv2",), ("../base",)])
+def test_an_unknown_dataset_is_answered_with_the_known_ones(run, arguments):
+    done, recorded = run("scripts/trokens.sh", *arguments)
+    assert done.returncode == 2 and recorded is None
+    assert all(name in done.stderr for name in DATASETS) and " base " not in done.stderr
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("*.sh")), ids=lambda path: path.name)
+def test_scripts_are_valid_bash_and_hold_no_paper_values(path):
+    subprocess.run(["bash", "-n", path], check=True)
+    if path.stem in (*DATASETS, "trokens"):
+        assert not any(key in path.read_text() for key in ("FEW_SHOT.", "SOLVER.", "MF.", "POINT_INFO.", "MODEL."))
