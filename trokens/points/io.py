@@ -1,0 +1,135 @@
+"""Point files: trajectories of one video on disk.
+
+Ours are safetensors: ``xy (T, N, 2)`` float32 in pixels, ``visibility (T, N)``, ``query_frame (N,)``, ``cluster (N,)``,
+``frame (T,)`` and ``times (T,)`` (seconds) where known, and text metadata: ``schema``, ``height``, ``width``, and what
+the writer adds (tracker, frame rate, ...). Published ones are pickles: ``pred_tracks (L, M, 2)``,
+``pred_visibility (L, M)``, ``obj_ids (M,)``, ``point_queries (M,)``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from trokens.points.pickles import load_pickle
+from trokens.structures import Tracks
+
+POINT_SUFFIXES = (".safetensors", ".pkl")  # where both exist, the first is read
+SCHEMA = 1
+_QUERY_KEYS = ("point_queries", "per_point_queries")
+
+
+def write_tracks(path: str | os.PathLike, tracks: Tracks, metadata: dict[str, str] | None = None, *,
+                 times: Tensor | None = None) -> None:
+    """Write a safetensors point file: whole, or not at all.
+
+    Args:
+        path: File to write; its folder is made.
+        tracks: The trajectories.
+        metadata: Further text to keep with them.
+        times: Time stamp of every position in seconds, (T,).
+    """
+    tensors = {"xy": tracks.xy.float(), "visibility": tracks.visibility.bool(),
+               "query_frame": tracks.query_frame.long(), "cluster": tracks.cluster.long()}
+    if tracks.frame is not None:
+        tensors["frame"] = tracks.frame.long()
+    if times is not None:
+        tensors["times"] = times.double()
+    text = {**(metadata or {}), "schema": str(SCHEMA)}
+    if tracks.size is not None:
+        text["height"], text["width"] = map(str, tracks.size)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        unfinished.write_bytes(save({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, text))
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def read_tracks(path: str | os.PathLike, obj_id_key: str = "obj_ids") -> Tracks:
+    """Read a point file of either format.
+
+    Args:
+        path: A ``.safetensors`` or ``.pkl`` file. A pickle is read without executing anything in it.
+        obj_id_key: Key of the cluster ids in a pickle.
+
+    Returns:
+        The trajectories. In a pickle without query frames every point counts from position 0.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is broken, unsafe, of a newer schema, or lacks a key; the message names it.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if path.suffix == ".pkl":
+        return _read_pickle(path, obj_id_key)
+    raise ValueError(f"{path} is no point file: its suffix is none of {', '.join(POINT_SUFFIXES)}.")
+
+
+def _read_safetensors(path: Path) -> Tracks:
+    if not path.is_file():
+        raise FileNotFoundError(f"No point file {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- no Mapping
+        schema = int(text.get("schema", 0))
+        size = (int(text["height"]), int(text["width"])) if "height" in text else None
+        if schema > SCHEMA:
+            raise ValueError(f"its schema is {schema}, and this version reads up to {SCHEMA}; update Trokens")
+        return Tracks(tensors["xy"].float(), tensors["visibility"].bool(), tensors["query_frame"].long(),
+                      tensors["cluster"].long(), size, tensors.get("frame"))
+    except KeyError as error:
+        raise ValueError(f"{path} is no point file of schema {SCHEMA}: it lacks {error}.") from error
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}.") from error
+
+
+def _read_pickle(path: Path, obj_id_key: str) -> Tracks:
+    content = load_pickle(path)
+    for key in ("pred_tracks", "pred_visibility", obj_id_key):
+        if key not in content:
+            raise ValueError(f"{path} has no '{key}'; it has {', '.join(map(str, content))} "
+                             "(POINT_INFO.OBJ_ID_KEY names the cluster ids).")
+    query_key = next((key for key in _QUERY_KEYS if content.get(key) is not None), None)
+    try:
+        xy = _numbers(content["pred_tracks"])
+        num_positions, num_points = xy.shape[-3:-1]
+        xy = _shaped(xy, (num_positions, num_points, 2))
+        visibility = _shaped(_numbers(content["pred_visibility"]), (num_positions, num_points))
+        query_frame = np.zeros(num_points) if query_key is None else _numbers(content[query_key])
+        return Tracks(
+            xy=torch.from_numpy(xy.astype(np.float32)),
+            visibility=torch.from_numpy(visibility > 0.5),
+            query_frame=torch.from_numpy(_shaped(query_frame, (num_points,)).astype(np.int64)),
+            cluster=torch.from_numpy(_shaped(_numbers(content[obj_id_key]), (num_points,)).astype(np.int64)),
+        )
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is no point file: {error}.") from error
+
+
+def _numbers(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"it holds {array.dtype} where numbers belong")
+    return array
+
+
+def _shaped(x: np.ndarray, want: tuple[int, ...]) -> np.ndarray:
+    """Drop or add dimensions of size 1 (a batch of one, a channel)."""
+    if [n for n in x.shape if n != 1] != [n for n in want if n != 1]:
+        raise ValueError(f"an array of shape {x.shape} does not fit {want}")
+    return x.reshape(want)
+

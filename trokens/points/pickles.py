@@ -1,0 +1,166 @@
+"""Published point files are pickles from the internet: read their tensors, execute nothing.
+
+Unpickling here builds dicts, lists, strings, numbers and arrays only. Every global that a pickle names is replaced by a
+function of this file that checks its arguments, or refused; so are the opcodes that make instances, set attributes, or
+reserve memory before they read. Tensors come out as numpy arrays.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+MAX_BYTES = 2**30  # of a file, and of all arrays in it together; the points of a long video take about 100 MB
+_STORAGES = {"DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8",
+             "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?"}
+
+
+_REFUSED = b"".join((pickle.NEWOBJ, pickle.NEWOBJ_EX, pickle.INST, pickle.OBJ, pickle.EXT1, pickle.EXT2, pickle.EXT4,
+                     pickle.BYTEARRAY8))
+
+
+def _refuse(_unpickler: pickle._Unpickler) -> None:
+    raise pickle.UnpicklingError("it makes an instance or reserves memory")
+
+
+class _Unpickler(pickle._Unpickler):  # the Python form: its memo cannot be blown up, and its opcode table can be cut
+    dispatch = pickle._Unpickler.dispatch | dict.fromkeys(_REFUSED, _refuse)
+
+    def __init__(self, file: io.BytesIO, allowed: Mapping[tuple[str, str], Any]):
+        super().__init__(file)
+        self.allowed = allowed
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.allowed:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not allowed")
+        return self.allowed[module, name]
+
+    def load_build(self) -> None:
+        state = self.stack.pop()
+        if not isinstance(self.stack[-1], _Dtype | _Array):
+            raise pickle.UnpicklingError(f"it sets the state of a {type(self.stack[-1]).__name__}")
+        self.stack[-1].fill(*state)
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+
+class _StorageUnpickler(_Unpickler):
+    def persistent_load(self, pid: Any) -> Any:
+        return pid
+
+
+class _Storage:
+    """The numbers that tensors are views of."""
+
+    def __init__(self, numbers: np.ndarray):
+        self.numbers = numbers
+
+
+class _Dtype:
+    """Stands for ``numpy.dtype``: a plain number type."""
+
+    def __init__(self, name: str, *_align_copy: bool):
+        self.dtype = np.dtype(name)
+        if self.dtype.kind not in "biuf" or self.dtype.itemsize > 8:
+            raise pickle.UnpicklingError(f"it holds an array of {name}")
+
+    def fill(self, _version: int, byte_order: str, *_fields: Any) -> None:
+        self.dtype = self.dtype.newbyteorder(byte_order)
+
+
+class _Array:
+    """Stands for ``numpy.ndarray``, which is made empty and filled afterwards."""
+
+    array: np.ndarray | None = None
+
+    def fill(self, _version: int, shape: tuple, dtype: _Dtype, fortran: bool, data: bytes) -> None:
+        self.array = np.frombuffer(data, dtype.dtype).reshape(shape, order="F" if fortran else "C")
+
+
+class _Reader:
+    """The functions that a point file may call; together they make at most MAX_BYTES."""
+
+    def __init__(self) -> None:
+        self.left = MAX_BYTES
+        self.allowed = {
+            ("collections", "OrderedDict"): self.ordered_dict,
+            ("_codecs", "encode"): self.encode,
+            ("torch._utils", "_rebuild_tensor_v2"): self.tensor,
+            ("torch.storage", "_load_from_bytes"): self.storage,
+            ("numpy", "ndarray"): "ndarray",  # only ever an argument
+            ("numpy", "dtype"): _Dtype,
+            ("numpy.core.multiarray", "_reconstruct"): self.reconstruct,
+            ("numpy._core.multiarray", "_reconstruct"): self.reconstruct,
+        }
+
+    def spend(self, count: int, itemsize: int = 1) -> None:
+        self.left -= count * itemsize
+        if self.left < 0:
+            raise pickle.UnpicklingError(f"its tensors need more than {MAX_BYTES >> 20} MiB")
+
+    def ordered_dict(self) -> dict:
+        return {}
+
+    def reconstruct(self, *_class_shape_type: Any) -> _Array:
+        return _Array()
+
+    def encode(self, text: str, encoding: str) -> bytes:
+        if encoding != "latin1":
+            raise pickle.UnpicklingError(f"it encodes text as {encoding!r}")
+        self.spend(len(text))
+        return text.encode("latin1")
+
+    def storage(self, data: bytes) -> _Storage:
+        """Read what torch's legacy format makes of a storage: four pickles, the storage's key, its numbers."""
+        file = io.BytesIO(data)
+        for _magic_version_system in range(3):
+            _Unpickler(file, {}).load()
+        types = {("torch", name): dtype for name, dtype in _STORAGES.items()}
+        kind, dtype, _key, _device, count, view = _StorageUnpickler(file, types).load()
+        _Unpickler(file, {}).load()  # the key once more
+        start, itemsize = file.tell() + 8, np.dtype(dtype).itemsize
+        if kind != "storage" or view is not None or start + count * itemsize != len(data):
+            raise pickle.UnpicklingError(f"it holds a {kind} of {count} numbers in {len(data) - start} bytes")
+        return _Storage(np.frombuffer(data, dtype, count, start))
+
+    def tensor(self, storage: _Storage, offset: int, size: tuple, stride: tuple, *_flags: Any) -> np.ndarray:
+        """View ``storage`` as (offset, size, stride), counted in elements, say."""
+        numbers = storage.numbers
+        if len(size) != len(stride) or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
+            raise pickle.UnpicklingError(f"it holds a tensor of offset {offset}, size {size} and stride {stride}")
+        self.spend(math.prod(size), numbers.itemsize)
+        if 0 in size:
+            return np.empty(size, numbers.dtype)
+        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        if last >= len(numbers):
+            raise pickle.UnpicklingError(f"it holds a tensor that reaches element {last} of {len(numbers)}")
+        strides = [step * numbers.itemsize for step in stride]
+        return np.lib.stride_tricks.as_strided(numbers[offset:], size, strides, writeable=False)
+
+
+def load_pickle(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a pickled dict of torch tensors, numpy arrays, numbers, strings, lists.
+
+    Returns:
+        The dict, its tensors as read-only numpy arrays.
+
+    Raises:
+        ValueError: The file is no such pickle, asks for anything else, or needs more than MAX_BYTES.
+    """
+    if os.path.getsize(path) > MAX_BYTES:
+        raise ValueError(f"{path} is no point file: it has more than {MAX_BYTES >> 20} MiB.")
+    with open(path, "rb") as file:
+        data = io.BytesIO(file.read())
+    try:
+        content = _Unpickler(data, _Reader().allowed).load()
+    except Exception as error:  # a broken or hostile file may fail anywhere
+        raise ValueError(f"{path} is no point file that is safe to read: {error or type(error).__name__}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is no point file: it holds a {type(content).__name__}, not a dict.")
+    return {key: value.array if isinstance(value, _Array) else value for key, value in content.items()}

@@ -1,0 +1,202 @@
+"""Which N of a video's points become tokens.
+
+``cluster_sample`` is the paper's semantic-aware sampling; ``hod`` spreads the points over kinds of motion, ``stratified``
+over lengths of travel. All randomness comes from the caller's generator.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from trokens.points.hod import hod
+from trokens.structures import Tracks
+
+SAMPLING_TYPES = ("cluster_sample", "random", "stratified", "hod", "hod_obj_id")
+
+
+def clip_seed(clip_id: str) -> int:
+    """Seed of everything drawn for a clip in evaluation: the first 8 bytes of its id's SHA-256, in [0, 2**64)."""
+    return int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8], "big")
+
+
+def choose_points(tracks: Tracks, num_points: int, *, method: str, generator: Generator,
+                  hod_clusters: int = 16) -> Tensor:
+    """Choose points for one clip.
+
+    Args:
+        tracks: All M points of the clip.
+        num_points: N, the number to choose.
+        method: One of SAMPLING_TYPES.
+        generator: Source of all randomness.
+        hod_clusters: Motion groups of ``hod`` and ``hod_obj_id``.
+
+    Returns:
+        Indices of points, (N,) long: the distinct ones ascending, repeats after them. Repeats occur where the clip has
+        fewer than N points (then each is chosen), and where ``cluster_sample`` asks a cluster for more than it has.
+
+    Raises:
+        ValueError: Unknown ``method``, N below 1, or a clip without points.
+    """
+    if method not in SAMPLING_TYPES:
+        raise ValueError(f"POINT_INFO.SAMPLING_TYPE is '{method}'; expected one of {', '.join(SAMPLING_TYPES)}.")
+    if method == "cluster_sample":
+        return sample_points(tracks.cluster, num_points, generator)
+
+    def choose() -> Tensor:
+        if method == "random":
+            return _uniform(torch.arange(tracks.num_points), num_points, generator)
+        if method == "stratified":
+            bins = _histogram_bin(travelled_distance(tracks.xy, tracks.visibility))
+            return _from_groups(bins, num_points, generator, lambda members, n: _uniform(members, n, generator))
+        groups = _motion_groups(tracks, hod_clusters, by_cluster=method == "hod_obj_id")
+        return _from_groups(groups, num_points, generator,
+                            lambda members, n: members[_even_over(tracks.cluster[members], n, generator)])
+
+    return _choose(tracks.num_points, num_points, generator, choose)
+
+
+def sample_points(clusters: Tensor, num_points: int, generator: Generator) -> Tensor:
+    """Choose points so that every semantic cluster is present and large ones get more (the paper's sampling).
+
+    Every cluster gets 1 point. What is left of the budget is shared in proportion to cluster size, rounded down; the
+    rest goes, point by point, to clusters drawn by size. With fewer points than clusters, that many clusters are drawn
+    by size, one point each. A cluster smaller than its share gives all its points, and what is missing is drawn from
+    the chosen points.
+
+    Args:
+        clusters: Cluster of every point, (M,) integers of any value.
+        num_points: N, the number to choose.
+        generator: Source of all randomness.
+
+    Returns:
+        Indices of points, (N,) long: the distinct ones ascending, repeats after them.
+
+    Raises:
+        ValueError: N below 1, or no points.
+    """
+
+    def choose() -> Tensor:
+        _, own, sizes = torch.unique(clusters, return_inverse=True, return_counts=True)
+        return torch.cat([_uniform(torch.nonzero(own == c).flatten(), int(n), generator)
+                          for c, n in enumerate(_quotas(sizes, num_points, generator)) if n > 0])
+
+    return _choose(len(clusters), num_points, generator, choose)
+
+
+def travelled_distance(xy: Tensor, visibility: Tensor) -> Tensor:
+    """Length of each point's path through the positions at which it is visible, straight where it is hidden.
+
+    Args:
+        xy: (T, N, 2).
+        visibility: (T, N) bool; a position with a NaN counts as hidden.
+
+    Returns:
+        (N,), in the unit of ``xy``; 0 for a point that is never visible.
+    """
+    seen = visibility & xy.isfinite().all(-1)
+    position = torch.arange(len(xy)).unsqueeze(1)  # (T, 1)
+    latest = position.where(seen, -1).cummax(0).values  # (T, N), -1 before the first sighting
+    first = position.where(seen, len(xy) - 1).amin(0)  # (N,)
+    held = latest.where(latest >= 0, first)  # (T, N)
+    path = xy.gather(0, held.unsqueeze(-1).expand_as(xy))
+    length = path.diff(dim=0).norm(dim=-1).sum(0)
+    return length.where(seen.any(0), 0.0)
+
+
+def _choose(num_available: int, num_points: int, generator: Generator, choose: Callable[[], Tensor]) -> Tensor:
+    """Order what ``choose`` returns and fill it up to N; take everything where there is no choice."""
+    if num_points < 1 or num_available < 1:
+        raise ValueError(f"Cannot choose {num_points} of {num_available} points; both have to be at least 1.")
+    chosen = (torch.arange(num_available) if num_available <= num_points else choose().sort().values)
+    repeats = torch.randint(len(chosen), (num_points - len(chosen),), generator=generator)
+    return torch.cat([chosen, chosen[repeats]])
+
+
+def _uniform(points: Tensor, count: int, generator: Generator) -> Tensor:
+    """``count`` of ``points`` without replacement, or all where there are fewer; in random order."""
+    return points[torch.randperm(len(points), generator=generator)[:count]]
+
+
+def _quotas(sizes: Tensor, num_points: int, generator: Generator) -> Tensor:
+    """Points that each cluster shall give, (C,), ``num_points`` together."""
+    weights = sizes.double()
+    if num_points < len(sizes):
+        drawn = torch.multinomial(weights, num_points, generator=generator)
+        return torch.zeros_like(sizes).index_fill_(0, drawn, 1)
+    budget = num_points - len(sizes)
+    quotas = 1 + budget * sizes // sizes.sum()
+    rest = num_points - int(quotas.sum())
+    if rest:
+        drawn = torch.multinomial(weights, rest, replacement=True, generator=generator)
+        quotas += torch.bincount(drawn, minlength=len(sizes))
+    return quotas
+
+
+def _from_groups(group: Tensor, num_points: int, generator: Generator,
+                 take: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """Equally many points from every group by ``take(members, count)``, the rest uniformly from those left."""
+    names = group.unique()
+    share = num_points // len(names)
+    chosen = torch.cat([take(torch.nonzero(group == name).flatten(), share) for name in names])
+    left = torch.ones(len(group), dtype=torch.bool).index_fill_(0, chosen, False)
+    return torch.cat([chosen, _uniform(torch.nonzero(left).flatten(), num_points - len(chosen), generator)])
+
+
+def _even_over(cluster: Tensor, count: int, generator: Generator) -> Tensor:
+    """``count`` indices spread over the clusters as evenly as their sizes allow: in turns, one from each cluster."""
+    order = torch.randperm(len(cluster), generator=generator)
+    names, own = torch.unique(cluster[order], return_inverse=True)
+    member = own.unsqueeze(1) == torch.arange(len(names))  # (M, C)
+    turn = member.cumsum(0)[member]  # a point's number among its cluster's, in random order
+    precedence = torch.randperm(len(names), generator=generator)[own]
+    return order[torch.argsort(turn * len(names) + precedence)[:count]]
+
+
+def _histogram_bin(values: Tensor) -> Tensor:
+    """Bin of each value in numpy's automatic histogram, (M,)."""
+    numbers = values.double().numpy()
+    edges = np.histogram_bin_edges(numbers, bins="auto")
+    return torch.from_numpy(np.searchsorted(edges[1:-1], numbers, side="right"))
+
+
+def _motion_groups(tracks: Tracks, num_groups: int, *, by_cluster: bool) -> Tensor:
+    """Group of each point by HoD, (M,): of its own track, or of its semantic cluster's mean track."""
+    xy = tracks.xy.nan_to_num(0.0, 0.0, 0.0)
+    own = torch.arange(tracks.num_points)
+    if by_cluster:
+        names, own, sizes = torch.unique(tracks.cluster, return_inverse=True, return_counts=True)
+        xy = xy.new_zeros(len(xy), len(names), 2).index_add_(1, own, xy) / sizes[:, None]
+    histogram = hod(xy[::4].transpose(0, 1), bins=32, per_frame=False)  # (M, 32)
+    group = torch.empty(len(histogram), dtype=torch.long)
+    for number, members in enumerate(_split_by_spread(histogram, num_groups)):
+        group[members] = number
+    return group[own]
+
+
+def _split_by_spread(features: Tensor, num_groups: int) -> Sequence[Tensor]:
+    """Cut the group of largest spread in two, again and again; identical features stay together."""
+    from sklearn.cluster import AgglomerativeClustering  # a second to import, for two of the sampling types
+
+    groups = [torch.arange(len(features))]
+    spreads = [_spread(features)]
+    while len(groups) < num_groups and max(spreads) > 0:
+        widest = spreads.index(max(spreads))
+        members, _ = groups.pop(widest), spreads.pop(widest)
+        cut = AgglomerativeClustering(n_clusters=2, metric="l1", linkage="average").fit_predict(features[members])
+        for side in (0, 1):
+            groups.append(members[torch.from_numpy(cut == side)])
+            spreads.append(_spread(features[groups[-1]]))
+    return groups
+
+
+def _spread(features: Tensor) -> float:
+    """0.4 largest L1 distance + 0.4 summed variance + 0.2 mean L1 distance; features (M, D)."""
+    if len(features) < 2:
+        return 0.0
+    distance = torch.pdist(features.double(), p=1)
+    return float(0.4 * distance.max() + 0.4 * features.double().var(0, unbiased=False).sum() + 0.2 * distance.mean())
