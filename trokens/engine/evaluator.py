@@ -52,7 +52,12 @@ class Evaluator:
     @classmethod
     def from_config(cls, cfg, clips: Sequence[Clip], *, split: str, device: torch.device) -> Evaluator:
         few_shot = cfg.FEW_SHOT
-        sampler = EpisodeSampler([clip.class_id for clip in clips], n_way=few_shot.N_WAY, k_shot=few_shot.K_SHOT,
+        class_ids = [clip.class_id for clip in clips]
+        n_way = few_shot.N_WAY
+        if split != cfg.TEST.SPLIT and len(set(class_ids)) < n_way:
+            n_way = len(set(class_ids))
+            logger.info("Split '%s' has %d classes: its episodes are %d-way.", split, n_way, n_way)
+        sampler = EpisodeSampler(class_ids, n_way=n_way, k_shot=few_shot.K_SHOT,
                                  n_query=few_shot.TEST_QUERY_PER_CLASS, num_episodes=few_shot.TEST_EPISODES,
                                  seed=f"{cfg.RNG_SEED}/{split}")
         return cls(ClipReader.from_config(cfg, clips, augment=False), sampler, split=split,

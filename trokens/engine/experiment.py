@@ -79,6 +79,8 @@ class Experiment:
         cfg = self.cfg
         torch.manual_seed(cfg.RNG_SEED)
         model = build_model(cfg).to(self.device)
+        if cfg.LOG_MODEL_INFO:
+            logger.info("%s", model)
         for line in describe_run(cfg, model, self.splits, self.device, self.precision):
             logger.info("%s", line)
         if cfg.TRAIN.VAL_ONLY:
@@ -204,7 +206,9 @@ def read_splits(cfg) -> tuple[Any, dict[str, list[Clip]]]:
         cfg.defrost()
         cfg.MODEL.NUM_CLASSES = max(1, len({clip.class_id for clip in train_list}))
         cfg.freeze()
-    check_classes(cfg, {name: len({c.class_id for c in clips}) for name, clips in lists.items() if clips})
+    # Validation makes do with fewer ways, see Evaluator.from_config; training and the test may not.
+    check_classes(cfg, {name: len({c.class_id for c in clips}) for name, clips in lists.items()
+                        if clips and name in ("train", cfg.TEST.SPLIT)})
     if "train" in lists:
         check_labels(lists["train"], cfg.MODEL.NUM_CLASSES)
     splits: dict[str, list[Clip]] = {}
