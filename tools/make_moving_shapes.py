@@ -52,7 +52,6 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     clips = [(split, motion, index) for split, motions in SPLITS.items() for motion in motions
              for index in range(args.clips_per_class)]
-    (args.out / "points" / "exact" / "folder" / "feat_dump").mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     with get_context("spawn").Pool(args.workers) as pool:
         for _ in pool.imap_unordered(partial(write_clip, args=args), clips, chunksize=4):

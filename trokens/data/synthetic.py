@@ -30,10 +30,21 @@ _MARGIN = 16  # texture beyond the frame, for the camera's jitter
 
 @dataclass(frozen=True)
 class Level:
-    """Difficulty: noise in gray values, camera jitter in pixels (both standard deviations), what else is in view."""
+    """Difficulty of a clip.
+
+    Attributes:
+        noise: Standard deviation in gray values.
+        jitter: Standard deviation of the camera in pixels.
+        contrast: Of the background, in gray values: what the shapes must stand out from.
+        distractors: Small shapes behind the two that matter.
+        occluders: Small shapes in front of them.
+        drift: Standard deviation of the way that those go, in pixels.
+        variation: How much clips of a class differ in their motion.
+    """
 
     noise: float
     jitter: float
+    contrast: float
     distractors: int
     occluders: int
     drift: float
@@ -41,9 +52,9 @@ class Level:
 
 
 LEVELS = {
-    "easy": Level(2, 0.3, 0, 0, 0, Variation(direction=10, axis=30, speed=0.12)),
-    "medium": Level(5, 0.7, 1, 1, 6, Variation(direction=15, axis=60, speed=0.2)),
-    "hard": Level(9, 1.4, 2, 2, 12, Variation(direction=22, axis=180, speed=0.3)),
+    "easy": Level(2, 0.3, 30, 0, 0, 0, Variation(direction=10, axis=30, speed=0.12)),
+    "medium": Level(5, 0.7, 60, 1, 1, 6, Variation(direction=15, axis=60, speed=0.2)),
+    "hard": Level(9, 1.4, 90, 2, 2, 12, Variation(direction=22, axis=180, speed=0.3)),
 }
 
 
@@ -104,7 +115,7 @@ def render_clip(motion: str, *, seed: int, level: str = "easy", textures: str = 
     grade, scale = LEVELS[level], size / _UNIT
     looks, moves, extras = (np.random.default_rng([seed, stream]) for stream in range(3))
     time = np.linspace(0, 1, num_frames)
-    background, shapes = _draw_looks(looks, textures, size, 2 + grade.distractors + grade.occluders)
+    background, shapes = _draw_looks(looks, textures, size, grade.contrast, 2 + grade.occluders + grade.distractors)
     turns = looks.uniform(0, 2 * np.pi, len(shapes))
 
     pair = poses(motion, time, grade.variation, moves)
@@ -112,9 +123,9 @@ def render_clip(motion: str, *, seed: int, level: str = "easy", textures: str = 
     jitter = extras.normal(0, grade.jitter, (num_frames, 2))
     placed = [Pose((p.center * scale + scale / 2 - 0.5) + jitter * scale, p.angle + turn, p.scale)
               for p, turn in zip([*pair, *others], turns, strict=True)]
-    # Occluders are in front, then the two in random order, then distractors.
-    behind = 2 + grade.occluders
-    order = [*range(behind, len(shapes)), *extras.permutation(2), *range(2, behind)]
+    # Painted from the back: distractors, the two in random order, occluders.
+    front = 2 + grade.occluders
+    order = [*range(front, len(shapes)), *extras.permutation(2), *range(2, front)]
 
     frames = np.stack([_compose(background, shapes, placed, order, t, jitter[t] * scale, size)
                        for t in range(num_frames)])
@@ -125,41 +136,51 @@ def render_clip(motion: str, *, seed: int, level: str = "easy", textures: str = 
 
 # Appearance ------------------------------------------------------------------------------------------------------
 
-def _draw_looks(rng: np.random.Generator, textures: str, size: int, count: int) -> tuple[ndarray, list[Shape]]:
+def _draw_looks(rng: np.random.Generator, textures: str, size: int, contrast: float,
+                count: int) -> tuple[ndarray, list[Shape]]:
     """Background (size + 2 margins, ..., 3) and ``count`` shapes; the first two never share a texture."""
     side = size + 2 * _MARGIN
     if textures == "shared":
-        fabrics, grounds = _family(side)
+        fabrics, grounds = _family(side, contrast)
         picked = [fabrics[k] for k in rng.permutation(len(fabrics))]
         background = grounds[rng.integers(len(grounds))]
     else:
-        picked = [_texture(rng, side, vivid=True) for _ in range(2)]
-        background = _texture(rng, side, vivid=False)
+        hue = rng.uniform()
+        picked = [_fabric(rng, side, hue + k / count) for k in range(count)]
+        background = _ground(rng, side, contrast)
     shapes = []
     for k in range(count):
         # Those beyond the two are smaller, so that they neither look nor act like main shapes.
-        radius = (rng.uniform(18, 23) if k < 2 else rng.uniform(9, 12)) * size / _UNIT
+        radius = (rng.uniform(19, 24) if k < 2 else rng.uniform(9, 12)) * size / _UNIT
         shapes.append(_cut(rng, picked[k % len(picked)], radius))
     return np.roll(background, tuple(rng.integers(side, size=2)), (0, 1)), shapes
 
 
 @lru_cache(maxsize=4)
-def _family(side: int) -> tuple[list[ndarray], list[ndarray]]:
+def _family(side: int, contrast: float) -> tuple[list[ndarray], list[ndarray]]:
     """The shared textures: four for shapes, two for backgrounds."""
     rng = np.random.default_rng(2025)
-    return ([_texture(rng, side, vivid=True, hue=k / 4) for k in range(4)],
-            [_texture(rng, side, vivid=False) for _ in range(2)])
+    return [_fabric(rng, side, k / 4) for k in range(4)], [_ground(rng, side, contrast) for _ in range(2)]
 
 
-def _texture(rng: np.random.Generator, side: int, *, vivid: bool, hue: float | None = None) -> ndarray:
-    """Seamless two-color pattern of blobs or stripes, (side, side, 3) float32 in [0, 255]."""
-    hue = rng.uniform() if hue is None else hue
-    saturation, values = (200, (90, 250)) if vivid else (50, (60, 150))
-    ends = np.array([[[hue * 180, saturation, values[0]], [(hue + rng.uniform(0.1, 0.3)) % 1 * 180, saturation,
-                                                           values[1]]]], np.uint8)
+def _fabric(rng: np.random.Generator, side: int, hue: float) -> ndarray:
+    """Vivid texture of a shape: fine and of high contrast, so that flow can hold on to it."""
+    return _texture(rng, side, hue, saturation=180, values=(40, 250), grain=rng.uniform(1.6, 2.4, 2))
+
+
+def _ground(rng: np.random.Generator, side: int, contrast: float) -> ndarray:
+    """Dull texture of a background."""
+    values = (110 - contrast / 2, 110 + contrast / 2)
+    return _texture(rng, side, rng.uniform(), saturation=50, values=values, grain=rng.uniform(3, 4, 2))
+
+
+def _texture(rng: np.random.Generator, side: int, hue: float, saturation: float, values: tuple[float, float],
+             grain: ndarray) -> ndarray:
+    """Seamless blobs of two colors, (side, side, 3) float32 in [0, 255]; ``grain`` (2,) is their blur in pixels."""
+    hues = np.array([hue, hue + rng.uniform(0.1, 0.3)]) % 1 * 180
+    ends = np.stack([hues, [saturation, saturation], values], -1)[None].astype(np.uint8)
     dark, bright = cv2.cvtColor(ends, cv2.COLOR_HSV2RGB)[0].astype(np.float32)
     frequency = np.stack(np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)), -1)
-    grain = rng.uniform(1.6, 2.4, 2) * (1.0 if vivid else 1.5)  # blur in pixels along the two directions
     spectrum = np.fft.fft2(rng.normal(size=(side, side))) * np.exp(-2 * np.pi**2 * (frequency**2 @ grain**2))
     pattern = np.fft.ifft2(spectrum).real
     blend = 1 / (1 + np.exp(-3 * pattern / pattern.std()))[..., None]
@@ -180,8 +201,8 @@ def _cut(rng: np.random.Generator, texture: ndarray, radius: float) -> Shape:
 # Geometry --------------------------------------------------------------------------------------------------------
 
 def _drifting(rng: np.random.Generator, time: ndarray, drift: float) -> Pose:
-    """A shape that has no part in the motion: it drifts slowly from a place anywhere in the frame."""
-    center = rng.uniform(12, _UNIT - 12, 2) + np.outer(time - 0.5, rng.normal(0, drift, 2))
+    """A shape that has no part in the motion: it drifts slowly about a random place."""
+    center = rng.uniform(24, _UNIT - 24, 2) + np.outer(time - 0.5, rng.normal(0, drift, 2))
     return Pose(center, np.zeros_like(time), np.ones_like(time))
 
 
