@@ -7,12 +7,14 @@ makes of them (packed B-frames, cut files, streams copied from the middle), fram
 
 from __future__ import annotations
 
+import operator
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
@@ -20,28 +22,23 @@ import torch
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from torch import Tensor
-from torch.utils.data import get_worker_info
+
+if TYPE_CHECKING:
+    import decord
 
 BACKENDS = ("pyav", "decord")
 _ONE_FRAME_A_PACKET = {"h264", "hevc", "vp9", "av1", "libdav1d", "mpeg4"}
 _SMALLEST_FRAME = 32  # bytes; smaller MPEG-4 packets are placeholders that may give no frame
+_START = np.zeros(1, np.int64)
 _SEEK_GAP = 8  # frames; a seek costs about as much as decoding this many
 
 
 class VideoError(ValueError):
     """A video cannot be read; the message names the file and the cause."""
 
-    def __init__(self, path: str | os.PathLike, cause: object):
-        super().__init__(f"Cannot read video '{os.fspath(path)}': {cause}.")
 
-    def __reduce__(self):  # the message is complete already: a worker's error arrives unchanged
-        return _restore_error, (str(self),)
-
-
-def _restore_error(message: str) -> VideoError:
-    error = VideoError.__new__(VideoError)
-    error.args = (message,)
-    return error
+def _error(path: str | os.PathLike, cause: str) -> VideoError:
+    return VideoError(f"Cannot read video '{os.fspath(path)}': {cause}.")
 
 
 @dataclass(frozen=True)
@@ -78,18 +75,21 @@ def probe(path: str | os.PathLike, backend: str = "pyav") -> VideoInfo:
         FileNotFoundError: There is no such file.
     """
     status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise _error(path, "it is not a regular file")
     return _BACKENDS[_known(backend)][0](os.path.abspath(path), status.st_mtime_ns, status.st_size)
 
 
 def read_video(path: str | os.PathLike, indices: Iterable[int] | None = None, backend: str = "pyav", *,
-               threads: int | None = None) -> Tensor:
+               threads: int = 1) -> Tensor:
     """Decode frames of a video.
 
     Args:
         path: The video file.
         indices: Numbers of the wanted frames, in any order, repeats allowed; None for all.
         backend: "pyav" or "decord".
-        threads: Decoder threads, 0 for as many as there are cores; None takes 1 in a loader's worker, else 0.
+        threads: Decoder threads, 0 for as many as there are cores. Sound files give the same frames with any
+            number; what a decoder makes up for damaged ones may differ.
 
     Returns:
         RGB frames in the given order, rotated for display, (len(indices), H, W, 3) uint8.
@@ -100,13 +100,11 @@ def read_video(path: str | os.PathLike, indices: Iterable[int] | None = None, ba
         FileNotFoundError: There is no such file.
     """
     info = probe(path, backend)
-    indices = list(range(info.num_frames)) if indices is None else [int(i) for i in indices]
+    indices = list(range(info.num_frames)) if indices is None else [operator.index(i) for i in indices]
     for index in indices:
         if not 0 <= index < info.num_frames:
             raise IndexError(f"Frame {index} of '{os.fspath(path)}' is out of range; it has {info.num_frames} frames, "
                              f"numbered 0 to {info.num_frames - 1}.")
-    if threads is None:
-        threads = 0 if get_worker_info() is None else 1
     return _BACKENDS[backend][1](os.path.abspath(path), info, indices, threads)
 
 
@@ -124,22 +122,24 @@ def _opened(path: str, threads: int) -> Iterator[tuple[av.container.InputContain
         with av.open(path, metadata_errors="ignore", container_options={"protocol_whitelist": "file"}) as container:
             streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
             if not streams:
-                raise VideoError(path, "it has no video stream")
+                raise _error(path, "it has no video stream")
             stream = streams[0]
             stream.thread_type = "NONE" if threads == 1 else "AUTO"
             stream.codec_context.thread_count = threads
             yield container, stream
     except av.error.FFmpegError as error:
-        raise VideoError(path, _cause(path, error)) from error
+        raise _error(path, _cause(path) or error.strerror) from error
 
 
-def _cause(path: str, error: av.error.FFmpegError) -> str:
-    head = Path(path).read_bytes()[:64] if os.path.isfile(path) and os.path.getsize(path) < 4096 else b"\0"
+def _cause(path: str) -> str | None:
+    """What is wrong with a file that no decoder would say."""
+    with open(path, "rb") as file:
+        head = file.read(256)
     if not head:
         return "the file is empty"
     if head.isascii() and b"\0" not in head:
         return f"it is a text of {os.path.getsize(path)} bytes, perhaps a Git LFS pointer; fetch the file itself"
-    return error.strerror or str(error)
+    return None
 
 
 def _decode(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
@@ -148,7 +148,7 @@ def _decode(container: av.container.InputContainer, stream: av.VideoStream) -> I
     for packet in container.demux(stream):
         try:
             frames = packet.decode()
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:
             if started and not packet.is_corrupt:
                 raise
             continue
@@ -167,7 +167,7 @@ def _probe_pyav(path: str, _mtime: int, _size: int) -> VideoInfo:
             if first is None:
                 try:
                     first = next(iter(packet.decode()), None)
-                except av.error.InvalidDataError:
+                except av.error.FFmpegError:
                     continue
         codec, avi = stream.codec_context.name, container.format.name == "avi"
         header_frames = stream.frames or None
@@ -175,7 +175,7 @@ def _probe_pyav(path: str, _mtime: int, _size: int) -> VideoInfo:
         tick = float(stream.time_base)
         duration = None if container.duration is None else container.duration / av.time_base
     if first is None:
-        raise VideoError(path, "nothing in it decodes")
+        raise _error(path, "nothing in it decodes")
     if _packets_tell(packets, first.pts, header_frames, codec, avi):
         stamps = np.sort(np.array([packet[0] for packet in packets], np.int64))
         keys = np.searchsorted(stamps, np.sort([packet[0] for packet in packets if packet[2]]))
@@ -183,7 +183,7 @@ def _probe_pyav(path: str, _mtime: int, _size: int) -> VideoInfo:
     else:
         with _opened(path, threads=1) as (container, stream):
             shown = [frame.pts for frame in _decode(container, stream)]
-        stamps, keys = None, np.zeros(1, np.int64)
+        stamps, keys = None, _START
         # AVI names no times of showing: stamps then come in decoding order, while frames come in their own.
         known = np.unique([pts for pts in shown if pts is not None])
         times = (known - known[0]) * tick if len(known) == len(shown) else np.arange(len(shown)) / (fps or 25)
@@ -243,7 +243,7 @@ def _by_order(container, stream, _info: VideoInfo, wanted: Sequence[int],
             yield index, frame
             if not missing:
                 return
-    raise VideoError(path, f"frame {min(missing)} does not decode")
+    raise _error(path, f"frame {min(missing)} does not decode")
 
 
 def _by_stamp(container, stream, info: VideoInfo, wanted: Sequence[int],
@@ -261,43 +261,43 @@ def _by_stamp(container, stream, info: VideoInfo, wanted: Sequence[int],
             if frame is not None and frame.pts == info.stamps[index]:
                 break
         else:
-            raise VideoError(path, f"frame {index} of {info.num_frames} does not decode")
+            raise _error(path, f"frame {index} of {info.num_frames} does not decode")
         last = index
         yield index, frame
 
 
-def _decord():
+@contextmanager
+def _decord_opened(path: str, threads: int) -> Iterator[decord.VideoReader]:
     try:
         import decord
     except ImportError as error:
         raise ImportError("Video backend 'decord' is not installed: run `pip install decord` or use 'pyav'.") from error
-    return decord
-
-
-def _decord_reader(path: str, threads: int):
-    decord = _decord()
     try:
-        return decord.VideoReader(path, num_threads=threads)
+        # Its own choice of threads, 0, fails on VP9.
+        yield decord.VideoReader(path, num_threads=threads or os.cpu_count())
     except (decord.DECORDError, RuntimeError) as error:
-        raise VideoError(path, str(error).strip().splitlines()[0]) from error
+        cause = "decord: " + " ".join(str(error).split()).rstrip(".")[:300]
+        raise _error(path, _cause(path) or cause) from error
 
 
 @lru_cache(maxsize=8192)
 def _probe_decord(path: str, _mtime: int, _size: int) -> VideoInfo:
-    reader = _decord_reader(path, 1)
-    if not len(reader):
-        raise VideoError(path, "nothing in it decodes")
-    times = np.asarray(reader.get_frame_timestamp(range(len(reader))), np.float64)[:, 0]
-    times -= times[0]
+    with _decord_opened(path, threads=1) as reader:
+        num_frames, fps = len(reader), float(reader.get_avg_fps())
+        if not num_frames:
+            raise _error(path, "nothing in it decodes")
+        size = tuple(reader[0].shape[:2])
+        times = np.asarray(reader.get_frame_timestamp(range(num_frames)), np.float64)[:, 0]
+    times = times - times[0] if (np.diff(times) > 0).all() else np.arange(num_frames) / fps
     times.setflags(write=False)
-    return VideoInfo(len(reader), float(reader.get_avg_fps()), times, tuple(reader[0].shape[:2]), None, None, None,
-                     np.zeros(1, np.int64))
+    return VideoInfo(num_frames, fps, times, size, duration=None, header_frames=None, stamps=None, keys=_START)
 
 
 def _read_decord(path: str, info: VideoInfo, indices: Sequence[int], threads: int) -> Tensor:
     if not indices:
         return torch.empty((0, *info.size, 3), dtype=torch.uint8)
-    return torch.from_numpy(_decord_reader(path, threads).get_batch(indices).asnumpy())
+    with _decord_opened(path, threads) as reader:
+        return torch.from_numpy(reader.get_batch(indices).asnumpy())
 
 
 _BACKENDS = {"pyav": (_probe_pyav, _read_pyav), "decord": (_probe_decord, _read_decord)}
