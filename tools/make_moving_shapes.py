@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cv2
 
+from trokens.data.datasets import clip_id
 from trokens.data.synthetic import LEVELS, SPLITS, TEXTURES, clip_seed, render_clip, write_video
 from trokens.points.io import write_tracks
 
@@ -41,11 +42,10 @@ def write_clip(clip: tuple[str, str, int], args: argparse.Namespace) -> None:
     frames, tracks = render_clip(motion, seed=clip_seed(args.seed, split, motion, index), level=args.level,
                                  textures=args.textures, size=args.size, num_frames=args.frames,
                                  num_points=args.points)
-    name = f"{index:03d}"
-    write_video(args.out / split / motion / f"{name}.mp4", frames)
-    points = args.out / "points" / "exact" / "folder" / "feat_dump"
-    write_tracks(points / f"{split}__{motion}__{name}.safetensors", tracks,
-                 {"tracker": "exact", "level": args.level, "textures": args.textures, "seed": str(args.seed)})
+    video = args.out / split / motion / f"{index:03d}.mp4"
+    write_video(video, frames)
+    points = args.out / "points" / "exact" / "folder" / "feat_dump" / f"{clip_id(video, args.out)}.safetensors"
+    write_tracks(points, tracks, {"tracker": "exact", "level": args.level, "textures": args.textures})
 
 
 def main(argv: list[str] | None = None) -> None:
