@@ -130,7 +130,8 @@ def test_bad_input_is_named(tokens):
     way = torch.arange(5)
     for options, message in [({"aggregation": "mean"}, "PATCH_TOKENS_AGG is 'mean'"),
                              ({"norm": "max"}, "DIST_NORM is 'max'"), ({"prototype": "x"}, "PROTOTYPE is 'x'"),
-                             ({"matcher": "bi_mh"}, "Did you mean 'bi_mhm'"), ({"n_way": 6}, "Class 5 has no support")]:
+                             ({"matcher": "bi_mh"}, "Did you mean 'bi_mhm'"), ({"n_way": 6}, "6-way matching needs"),
+                             ({"n_way": 4}, r"classes \[0, 1, 2, 3, 4\]")]:
         with pytest.raises(ValueError, match=message):
             match(tokens[5:], tokens[:5], way, **options)
     with pytest.raises(ValueError, match="support_way is"):

@@ -241,7 +241,8 @@ COMBINATIONS = [{"appearance": a, "hod": h, "cross_motion": c, "base_pos_embed":
 
 
 def test_every_trainable_parameter_gets_a_gradient(inputs):
-    others = [{"hod": {"per_frame": False}}, {"hod": {"pyramid_levels": 2}}, {"feature_dim": D, "embed_dim": 2 * D}, {"depth": 2, "drop_path": 0.1}]
+    others = [{"hod": {"per_frame": False}}, {"hod": {"pyramid_levels": 2}}, {"feature_dim": D, "embed_dim": 2 * D},
+              {"depth": 2, "drop_path": 0.1}]
     for options in [*COMBINATIONS, *others]:
         model = build(**options).train()
         torch.manual_seed(0)
@@ -268,6 +269,10 @@ def test_shapes_that_do_not_fit_are_named(inputs):
         model.encode(features, tracks, visibility[:, :, 1:], query_mask)
     with pytest.raises(ValueError, match=r"tracks is .* with T=4"):
         model.encode(features[:, 1:], tracks[:, 1:], visibility[:, 1:], query_mask[:, 1:])
+    with pytest.raises(ValueError, match=r"patch_features is .* with S=3"):
+        model.encode(features[:, :, :2, :2], tracks, visibility, query_mask)
+    with pytest.raises(ValueError, match=r"patch_features is .* with F=16"):
+        model.encode(features[..., :3], tracks, visibility, query_mask)
     with pytest.raises(ValueError, match="patch_features are missing"):
         model.encode(None, tracks, visibility, query_mask)
 

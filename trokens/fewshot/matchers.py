@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from trokens.registry import Registry
@@ -46,16 +45,15 @@ def class_prototypes(features: Tensor, way: Tensor, n_way: int) -> Tensor:
     """Mean of each class: (S, ...) and (S,) -> (n_way, ...) float32.
 
     Raises:
-        ValueError: A class has no clip (checked on the CPU only: elsewhere it would make the device wait).
+        ValueError: A class has no clip, or a clip no class (checked on the CPU only: elsewhere the device would wait).
     """
-    member = F.one_hot(way, n_way).to(features.device, torch.float32)  # (S, W)
-    count = member.sum(0)
-    if count.device.type == "cpu" and not count.all():
-        raise ValueError(f"Class {int((count == 0).nonzero()[0, 0])} has no support clip; each of the "
-                         f"{n_way} classes needs at least 1.")
+    if way.device.type == "cpu" and set(way.tolist()) != set(range(n_way)):
+        raise ValueError(f"Support clips show classes {sorted(set(way.tolist()))}; {n_way}-way matching needs at least "
+                         f"one clip of each of 0 to {n_way - 1} and no other.")
+    member = (way[:, None] == torch.arange(n_way, device=way.device)).float()  # (S, W)
     with torch.autocast(features.device.type, enabled=False):
         total = member.T @ features.float().flatten(1)
-    return (total / count[:, None]).unflatten(1, features.shape[1:])
+    return (total / member.sum(0)[:, None]).unflatten(1, features.shape[1:])
 
 
 def prototypes(support_tokens: Tensor, support_way: Tensor, n_way: int, aggregation: str = "spatial",

@@ -44,7 +44,7 @@ class DinoV2(VisionTransformer):
 
     def __init__(self, trained_grid: int = 37, mean: tuple = CLIP_MEAN, std: tuple = CLIP_STD, **timm_arguments):
         super().__init__(img_size=trained_grid * DINO_PATCH, patch_size=DINO_PATCH, num_classes=0, init_values=1e-5,
-                         **timm_arguments)
+                         weight_init="skip", **timm_arguments)
         self.trained_grid = trained_grid
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
         self.register_buffer("std", torch.tensor(std), persistent=False)

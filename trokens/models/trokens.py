@@ -74,8 +74,9 @@ class Trokens(nn.Module):
         if not dim:
             raise ValueError("MODEL.EMBED_DIM is 0 and there is no backbone to take it from; set it.")
         if num_classes < 1:
-            raise ValueError(f"MODEL.NUM_CLASSES is {num_classes}; the classifier needs at least 1.")
-        self.embed_dim, self.num_frames, self.num_points = dim, num_frames, num_points
+            raise ValueError(f"MODEL.NUM_CLASSES is {num_classes}; a model needs at least 1. (0 in a config stands for "
+                             "the number of train classes, which run_net.py counts.)")
+        self.embed_dim, self.feature_dim, self.grid, self.num_frames = dim, feature_dim, grid, num_frames
         self.appearance, self.sample_mode, self.mask = appearance, sample_mode, mask
         self.backbone_batch, self.train_backbone = backbone_batch, train_backbone
 
@@ -161,6 +162,7 @@ class Trokens(nn.Module):
         if self.appearance:
             if patch_features is None:
                 raise ValueError("patch_features are missing; this model uses appearance.")
+            sizes |= {"F": self.feature_dim} | ({} if self.space_pos_embed is None else {"S": self.grid})
             check_shape("patch_features", patch_features, "B T S S F", sizes)
 
         tokens = self.pos_drop(self.embed_points(patch_features, tracks, visibility)).transpose(1, 2)  # (B, N, T, D)
@@ -179,9 +181,8 @@ class Trokens(nn.Module):
             # reading is linear and so is the projection: projecting what was read is projecting the map
             tokens = self.proj(sample_features(patch_features, tracks, self.sample_mode))
         if self.space_pos_embed is not None:
-            side = patch_features.shape[2]
             maps = self.space_pos_embed + self.time_pos_embed.transpose(0, 1)  # (T, S*S, D)
-            tokens = tokens + sample_positions(maps.unflatten(1, (side, side)), tracks, self.sample_mode)
+            tokens = tokens + sample_positions(maps.unflatten(1, (self.grid, -1)), tracks, self.sample_mode)
         if self.spatial_pos_embed is not None:
             tokens = tokens + sample_positions(self.spatial_pos_embed.permute(0, 2, 3, 1), tracks, "bilinear")
         if self.hod_motion_module is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,14 +50,18 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         raise FileNotFoundError(f"No weights at {path}.")
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        return _model_state(torch.load(path, map_location="cpu", weights_only=True))
-    except (pickle.UnpicklingError, safetensors.SafetensorError, EOFError, RuntimeError) as error:
+            state = safetensors.torch.load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # reading damaged bytes may end in any error
         raise ValueError(f"{path} is not a file of weights, or holds more than tensors and plain values: "
-                         f"{str(error).splitlines()[0]}") from error
+                         f"{next(iter(str(error).splitlines()), type(error).__name__)}") from error
+    return _model_state(state)
 
 
 def _model_state(checkpoint: Mapping) -> dict[str, Tensor]:
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(f"Weights are a {type(checkpoint).__name__}; expected a state dict or a checkpoint with one.")
     for key in ("model_state", "state_dict", "model"):
         if isinstance(checkpoint.get(key), Mapping):
             checkpoint = checkpoint[key]
