@@ -101,8 +101,8 @@ def _read_pickle(path: Path, obj_id_key: str) -> Tracks:
     content = load_pickle(path)
     for key in ("pred_tracks", "pred_visibility", obj_id_key):
         if key not in content:
-            raise ValueError(f"{path} has no '{key}'; it has {', '.join(map(str, content))} "
-                             "(POINT_INFO.OBJ_ID_KEY names the cluster ids).")
+            keys = ", ".join(name for name in content if isinstance(name, str))
+            raise ValueError(f"{path} has no '{key}', only {keys}; POINT_INFO.OBJ_ID_KEY names the cluster ids.")
     query_key = next((key for key in _QUERY_KEYS if content.get(key) is not None), None)
     try:
         xy = _numbers(content["pred_tracks"])
@@ -121,10 +121,11 @@ def _read_pickle(path: Path, obj_id_key: str) -> Tracks:
 
 
 def _numbers(value: Any) -> np.ndarray:
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"it holds {array.dtype} where numbers belong")
-    return array
+    if isinstance(value, list) and all(isinstance(item, int | float) for item in value):  # no nested lists
+        value = np.asarray(value)
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
+        raise ValueError("it holds something else where numbers belong")
+    return value
 
 
 def _shaped(x: np.ndarray, want: tuple[int, ...]) -> np.ndarray:

@@ -29,7 +29,7 @@ def _refuse(_unpickler: pickle._Unpickler) -> None:
     raise pickle.UnpicklingError("it makes an instance or reserves memory")
 
 
-class _Unpickler(pickle._Unpickler):  # the Python form: its memo cannot be blown up, and its opcode table can be cut
+class _Unpickler(pickle._Unpickler):  # the Python form: a dict is its memo, and its opcode table can be cut
     dispatch = pickle._Unpickler.dispatch | dict.fromkeys(_REFUSED, _refuse)
 
     def __init__(self, file: io.BytesIO, allowed: Mapping[tuple[str, str], Any]):
@@ -66,9 +66,9 @@ class _Dtype:
     """Stands for ``numpy.dtype``: a plain number type."""
 
     def __init__(self, name: str, *_align_copy: bool):
-        self.dtype = np.dtype(name)
+        self.dtype = np.dtype(str(name))
         if self.dtype.kind not in "biuf" or self.dtype.itemsize > 8:
-            raise pickle.UnpicklingError(f"it holds an array of {name}")
+            raise pickle.UnpicklingError(f"it holds an array of {self.dtype}")
 
     def fill(self, _version: int, byte_order: str, *_fields: Any) -> None:
         self.dtype = self.dtype.newbyteorder(byte_order)
@@ -112,7 +112,7 @@ class _Reader:
 
     def encode(self, text: str, encoding: str) -> bytes:
         if encoding != "latin1":
-            raise pickle.UnpicklingError(f"it encodes text as {encoding!r}")
+            raise pickle.UnpicklingError("it encodes text otherwise than as latin1")
         self.spend(len(text))
         return text.encode("latin1")
 
@@ -125,15 +125,17 @@ class _Reader:
         kind, dtype, _key, _device, count, view = _StorageUnpickler(file, types).load()
         _Unpickler(file, {}).load()  # the key once more
         start, itemsize = file.tell() + 8, np.dtype(dtype).itemsize
-        if kind != "storage" or view is not None or start + count * itemsize != len(data):
-            raise pickle.UnpicklingError(f"it holds a {kind} of {count} numbers in {len(data) - start} bytes")
+        if kind != "storage" or view is not None or type(count) is not int:
+            raise pickle.UnpicklingError("it holds a storage of an unknown format")
+        if start + count * itemsize != len(data):
+            raise pickle.UnpicklingError(f"it holds a storage of {count} numbers in {len(data) - start} bytes")
         return _Storage(np.frombuffer(data, dtype, count, start))
 
     def tensor(self, storage: _Storage, offset: int, size: tuple, stride: tuple, *_flags: Any) -> np.ndarray:
-        """View ``storage`` as (offset, size, stride), counted in elements, say."""
+        """View ``storage`` as its arguments say, which count elements."""
         numbers = storage.numbers
         if len(size) != len(stride) or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
-            raise pickle.UnpicklingError(f"it holds a tensor of offset {offset}, size {size} and stride {stride}")
+            raise pickle.UnpicklingError("it holds a tensor whose size, stride or offset is no natural number")
         self.spend(math.prod(size), numbers.itemsize)
         if 0 in size:
             return np.empty(size, numbers.dtype)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -82,7 +82,7 @@ def sample_points(clusters: Tensor, num_points: int, generator: Generator) -> Te
 
     def choose() -> Tensor:
         _, own, sizes = torch.unique(clusters, return_inverse=True, return_counts=True)
-        return torch.cat([_uniform(torch.nonzero(own == c).flatten(), int(n), generator)
+        return torch.cat([_uniform(_members(own, c), int(n), generator)
                           for c, n in enumerate(_quotas(sizes, num_points, generator)) if n > 0])
 
     return _choose(len(clusters), num_points, generator, choose)
@@ -112,9 +112,13 @@ def _choose(num_available: int, num_points: int, generator: Generator, choose: C
     """Order what ``choose`` returns and fill it up to N; take everything where there is no choice."""
     if num_points < 1 or num_available < 1:
         raise ValueError(f"Cannot choose {num_points} of {num_available} points; both have to be at least 1.")
-    chosen = (torch.arange(num_available) if num_available <= num_points else choose().sort().values)
+    chosen = torch.arange(num_available) if num_available <= num_points else choose().sort().values
     repeats = torch.randint(len(chosen), (num_points - len(chosen),), generator=generator)
     return torch.cat([chosen, chosen[repeats]])
+
+
+def _members(group: Tensor, number: Tensor | int) -> Tensor:
+    return torch.nonzero(group == number).flatten()
 
 
 def _uniform(points: Tensor, count: int, generator: Generator) -> Tensor:
@@ -142,9 +146,9 @@ def _from_groups(group: Tensor, num_points: int, generator: Generator,
     """Equally many points from every group by ``take(members, count)``, the rest uniformly from those left."""
     names = group.unique()
     share = num_points // len(names)
-    chosen = torch.cat([take(torch.nonzero(group == name).flatten(), share) for name in names])
+    chosen = torch.cat([take(_members(group, name), share) for name in names])
     left = torch.ones(len(group), dtype=torch.bool).index_fill_(0, chosen, False)
-    return torch.cat([chosen, _uniform(torch.nonzero(left).flatten(), num_points - len(chosen), generator)])
+    return torch.cat([chosen, _uniform(_members(left, True), num_points - len(chosen), generator)])
 
 
 def _even_over(cluster: Tensor, count: int, generator: Generator) -> Tensor:
@@ -166,11 +170,11 @@ def _histogram_bin(values: Tensor) -> Tensor:
 
 def _motion_groups(tracks: Tracks, num_groups: int, *, by_cluster: bool) -> Tensor:
     """Group of each point by HoD, (M,): of its own track, or of its semantic cluster's mean track."""
-    xy = tracks.xy.nan_to_num(0.0, 0.0, 0.0)
+    xy = tracks.xy.where(tracks.xy.isfinite(), torch.nan)  # HoD passes over NaN
     own = torch.arange(tracks.num_points)
     if by_cluster:
-        names, own, sizes = torch.unique(tracks.cluster, return_inverse=True, return_counts=True)
-        xy = xy.new_zeros(len(xy), len(names), 2).index_add_(1, own, xy) / sizes[:, None]
+        names, own = torch.unique(tracks.cluster, return_inverse=True)
+        xy = torch.stack([xy[:, own == c].nanmean(1) for c in range(len(names))], dim=1)
     histogram = hod(xy[::4].transpose(0, 1), bins=32, per_frame=False)  # (M, 32)
     group = torch.empty(len(histogram), dtype=torch.long)
     for number, members in enumerate(_split_by_spread(histogram, num_groups)):
@@ -178,25 +182,45 @@ def _motion_groups(tracks: Tracks, num_groups: int, *, by_cluster: bool) -> Tens
     return group[own]
 
 
-def _split_by_spread(features: Tensor, num_groups: int) -> Sequence[Tensor]:
-    """Cut the group of largest spread in two, again and again; identical features stay together."""
-    from sklearn.cluster import AgglomerativeClustering  # a second to import, for two of the sampling types
+def _split_by_spread(features: Tensor, num_groups: int) -> list[Tensor]:
+    """Cut the group of largest spread in two, again and again; identical features (M, D) stay together.
 
-    groups = [torch.arange(len(features))]
-    spreads = [_spread(features)]
+    Average linkage of a group alone gives the same tree as the group's branch in the tree of all points, so one tree
+    serves every cut.
+    """
+    from sklearn.cluster import AgglomerativeClustering  # takes a second to import
+
+    count = len(features)
+    distance = torch.cdist(features, features, p=1)  # (M, M)
+    groups, nodes, spreads = [torch.arange(count)], [2 * count - 2], [_spread(features, distance)]
+    if max(spreads) > 0:
+        tree = AgglomerativeClustering(metric="precomputed", linkage="average", compute_full_tree=True)
+        children = tree.fit(distance.numpy()).children_.tolist()  # node M + i joins the two nodes of row i
     while len(groups) < num_groups and max(spreads) > 0:
         widest = spreads.index(max(spreads))
-        members, _ = groups.pop(widest), spreads.pop(widest)
-        cut = AgglomerativeClustering(n_clusters=2, metric="l1", linkage="average").fit_predict(features[members])
-        for side in (0, 1):
-            groups.append(members[torch.from_numpy(cut == side)])
-            spreads.append(_spread(features[groups[-1]]))
+        for table in (groups, spreads):
+            table.pop(widest)
+        for node in children[nodes.pop(widest) - count]:
+            members = _leaves(children, node, count)
+            groups.append(members)
+            nodes.append(node)
+            spreads.append(_spread(features[members], distance[members[:, None], members]))
     return groups
 
 
-def _spread(features: Tensor) -> float:
-    """0.4 largest L1 distance + 0.4 summed variance + 0.2 mean L1 distance; features (M, D)."""
-    if len(features) < 2:
-        return 0.0
-    distance = torch.pdist(features.double(), p=1)
-    return float(0.4 * distance.max() + 0.4 * features.double().var(0, unbiased=False).sum() + 0.2 * distance.mean())
+def _leaves(children: list[list[int]], node: int, count: int) -> Tensor:
+    leaves, waiting = [], [node]
+    while waiting:
+        node = waiting.pop()
+        if node < count:
+            leaves.append(node)
+        else:
+            waiting += children[node - count]
+    return torch.tensor(sorted(leaves))
+
+
+def _spread(features: Tensor, distance: Tensor) -> float:
+    """0.4 largest L1 distance + 0.4 summed variance + 0.2 mean L1 distance of (m, D) features, (m, m) apart."""
+    count = len(features)
+    mean = distance.sum() / max(1, count * (count - 1))
+    return float(0.4 * distance.max() + 0.4 * features.var(0, unbiased=False).sum() + 0.2 * mean)
