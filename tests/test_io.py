@@ -200,7 +200,6 @@ def hostile_objects(mark: Path) -> dict[str, object]:
         "size of no numbers": tensor((2.5,), (1,)),
         "cut storage": tensor((2, 3), (3, 1), storage=legacy_storage()[:-4]),
         "array of objects": np.array([run], dtype=object),
-        "state of a function": Reduced(pickles.load_pickle, state={"__doc__": "changed"}),
         "state of a tensor": Reduced(torch._utils._rebuild_tensor_v2,
                                      Reduced(torch.storage._load_from_bytes, legacy_storage()), 0, (6,), (1,), False,
                                      {}, state={"x": 1}),
@@ -237,9 +236,10 @@ def test_hostile_pickles_are_refused_without_side_effect(tmp_path, tracks, name,
     b"(S'true'\nios\nsystem\n.",  # the INST opcode
     b"\x80\x02\x82\x01.",  # the extension registry
     b"\x80\x02ccollections\nOrderedDict\n)\x81.",  # NEWOBJ
+    b"\x80\x02ccollections\nOrderedDict\n}X\x04\x00\x00\x00nameK\x01sb.",  # the state of an allowed function
     b"\x80\x02]" + b"0" * 10 + b".",
     b"\x80\x02K\x01.",  # a number
-], ids=range(12))
+], ids=range(13))
 def test_hostile_opcodes_are_refused_without_side_effect(tmp_path, data):
     path = tmp_path / "a.pkl"
     path.write_bytes(data)
