@@ -105,6 +105,8 @@ def test_weights_of_another_model_are_an_error(tmp_path):
         build_backbone("dinov2_vits14", weights=tmp_path / "other.pth")
     with pytest.raises(ValueError, match="Did you mean 'dinov2_vitb14'"):
         build_backbone("dinov2_vitb1")
+    with pytest.raises(ValueError, match=r"Unknown MODEL.DINO_CONFIG 'dinov2_vits16'"):
+        backbone_shape("dinov2_vits16", -1, 224)
 
 
 # where weights come from ---------------------------------------------------------------------------------------------

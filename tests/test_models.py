@@ -149,6 +149,17 @@ def test_points_outside_the_frame_and_nan_read_zero(inputs):
     assert not sample_features(features, tracks)[0, 0, :2].any()
 
 
+def test_lost_points_leave_outputs_and_gradients_finite(inputs):
+    features, tracks, _, _ = inputs
+    nowhere = torch.zeros(B, T, N, dtype=torch.bool)
+    for mask in ("query", "visibility", "none"):
+        model = build(mask=mask)
+        outputs = model.encode(features, torch.full_like(tracks, torch.nan), nowhere, nowhere)
+        sum(x.square().sum() for x in outputs).backward()
+        assert all(x.isfinite().all() for x in outputs)
+        assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
 def test_projecting_what_is_read_is_projecting_the_map(inputs):
     _, tracks, visibility, _ = inputs
     features = torch.randn(B, T, S, S, 10)

@@ -148,13 +148,9 @@ def build_backbone(name: str, weights: str | Path | None = None, **timm_argument
         ValueError: An unknown name, or weights that do not fit it.
         FileNotFoundError: No weights; the message lists the ways to get them.
     """
-    if name not in DINO_MODELS:
-        near = difflib.get_close_matches(name, DINO_MODELS, n=1)
-        raise ValueError(f"Unknown MODEL.DINO_CONFIG '{name}'.{f' Did you mean {near[0]!r}?' if near else ''} "
-                         f"Known: {', '.join(DINO_MODELS)}.")
+    arguments = _dino_arguments(name) | timm_arguments
     path = Path(weights) if weights else dino_weights(name)
     state = DinoV2.convert(read_state_dict(path))
-    arguments = DINO_MODELS[name] | timm_arguments
     if "pos_embed" not in state:
         raise ValueError(f"{path} has no pos_embed; it is not a DINOv2 model.")
     patches = state["pos_embed"].shape[1] - (not arguments.get("no_embed_class", False))
@@ -197,12 +193,20 @@ def build_timm_backbone(name: str, stage: int = -1, weights: str | Path = "", im
 
 def backbone_shape(name: str, stage: int, image_size: int) -> tuple[int, int]:
     """Width and side of the patch grid of a backbone, without its weights."""
-    if name in DINO_MODELS:
-        return DINO_MODELS[name]["embed_dim"], image_size // DINO_PATCH
+    if name.startswith("dinov2_"):
+        return _dino_arguments(name)["embed_dim"], image_size // DINO_PATCH
     pretrained = timm.models.get_pretrained_cfg(name)
     backbone = TimmBackbone(timm.create_model(name, **_timm_arguments(name, stage, image_size)),
                             pretrained.mean, pretrained.std)
     return backbone.embed_dim, backbone.grid(image_size)
+
+
+def _dino_arguments(name: str) -> dict:
+    if name not in DINO_MODELS:
+        near = difflib.get_close_matches(name, DINO_MODELS, n=1)
+        raise ValueError(f"Unknown MODEL.DINO_CONFIG '{name}'.{f' Did you mean {near[0]!r}?' if near else ''} "
+                         f"Known: {', '.join(DINO_MODELS)}.")
+    return DINO_MODELS[name]
 
 
 def _timm_arguments(name: str, stage: int, image_size: int) -> dict:

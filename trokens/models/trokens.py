@@ -203,6 +203,10 @@ class Trokens(nn.Module):
 def build_model(cfg) -> Trokens:
     """The model that a config describes, on the CPU; its backbone's weights are loaded, the others drawn at random.
 
+    Args:
+        cfg: From :func:`trokens.load_cfg`. With MODEL.FEAT_EXTRACTOR none the backbone is left out and MODEL.EMBED_DIM
+            gives the width; with MODEL.APPEARANCE_MODULE_DISABLE no backbone is needed.
+
     Raises:
         ValueError: An impossible option.
         FileNotFoundError: The backbone has no weights here and none can be fetched.

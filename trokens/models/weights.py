@@ -68,7 +68,7 @@ def _model_state(checkpoint: Mapping) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value for key, value in checkpoint.items() if isinstance(value, Tensor)}
 
 
-def load_weights(model: nn.Module, source: Mapping | str | Path) -> LoadReport:
+def load_weights(model: nn.Module, state_dict_or_path: Mapping | str | Path) -> LoadReport:
     """Load weights of ours or of the published code into a model from :func:`trokens.build_model`.
 
     The report and one log line say what was missing or unexpected. A position embedding that this model does not use
@@ -76,14 +76,15 @@ def load_weights(model: nn.Module, source: Mapping | str | Path) -> LoadReport:
 
     Args:
         model: A :class:`trokens.Trokens`.
-        source: A state dict, a checkpoint that holds one, or a path to either (.pyth, .pth, .safetensors).
+        state_dict_or_path: A state dict, a checkpoint that holds one, or a path to either (.pyth, .pth, .safetensors).
             ``dino.*`` may have Meta's key format or timm's.
 
     Raises:
         FileNotFoundError: No such file.
         ValueError: A tensor has another shape than the model's, or nothing in the source belongs to the model.
     """
-    state = read_state_dict(source) if isinstance(source, str | Path) else _model_state(source)
+    is_path = isinstance(state_dict_or_path, str | Path)
+    state = read_state_dict(state_dict_or_path) if is_path else _model_state(state_dict_or_path)
     state = _convert_backbone(model, state)
     own = model.state_dict()
     fits = {key: value for key, value in state.items() if key in own}
