@@ -216,7 +216,7 @@ def read_folder(source: Source) -> Splits:
         if shared := [name for name in names if name in number]:
             raise ValueError(f"Class '{shared[0]}' is in the {split} split and in an earlier one ({len(shared)} such "
                              "classes); few-shot splits share no class, see tools/make_splits.py.")
-        number.update((name, len(number) + i) for i, name in enumerate(names))
+        number.update({name: len(number) + i for i, name in enumerate(names)})
     return {split: [source.clip(video.relative_to(root), number[name], name, clip_id(video, root))
                     for name, video in splits[split]] for split in SPLITS}
 
