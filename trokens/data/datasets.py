@@ -1,6 +1,6 @@
 """From a dataset's name to the clips of its splits: videos, point files, classes.
 
-A dataset is one registered reader: it turns a :class:`Source` into rows of all splits, and `build_split` does the rest.
+A dataset is one registered reader, which returns a :class:`Row` for every clip of all its splits.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ import csv
 import json
 import logging
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from trokens.points.io import POINT_SUFFIXES
 from trokens.registry import Registry
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 READERS = Registry("dataset")
 SPLITS = ("train", "val", "test")
@@ -33,9 +32,9 @@ class Clip:
     Attributes:
         id: Names the point file, and seeds the clip's random draws in evaluation.
         video: The video file.
-        tracks: Its point file; without suffix until `build_split` has seen which format is there.
-        class_id: Label of the split file; the classifier's index in training.
-        class_name: Name of the class, or the label as text where the list has no names.
+        tracks: Its point file.
+        class_id: Label of the split file: the classifier's output for it in training.
+        class_name: Name of the class, or its label as text where the list has no names.
     """
 
     id: str
@@ -45,54 +44,58 @@ class Clip:
     class_name: str
 
 
+class Row(NamedTuple):
+    """One clip of a split list: its split, video (below the folder of the videos), label and id."""
+
+    split: str
+    video: str
+    class_id: int
+    class_name: str
+    id: str
+
+
 @dataclass(frozen=True)
 class Source:
-    """Where a dataset lies.
+    """What a reader may read.
 
     Attributes:
         videos: Folder of the videos.
         lists: Folder of the published split lists (``few_shot_info``).
-        points: Folder of the point files (``feat_dump``).
         ssv2_split: Folder below ``lists`` of Something-Something's lists.
         split_csv: CSV ``path,label,split`` of a folder dataset, or "".
     """
 
     videos: Path
     lists: Path
-    points: Path
     ssv2_split: str = ""
     split_csv: str = ""
 
-    def clip(self, video: Path, label: str | int, class_name: str = "", id: str = "") -> Clip:
-        """The clip of a video below ``videos``; the id is the file name up to its first dot unless given."""
-        id = id or video.name.split(".")[0]
-        return Clip(id, self.videos / video, self.points / id, int(label), class_name or str(label))
-
-
-Splits = dict[str, list[Clip]]
-
 
 def build_split(cfg, split: str) -> list[Clip]:
-    """Read the clips of one split; nothing is said yet about whether their files exist.
+    """Read the clips of one split; whether their files exist is for `keep_present` to say.
 
     Returns:
-        The clips in the order of the list; empty for a val split that the dataset lacks.
+        The clips in the order of the list; none for a split that the dataset lacks.
 
     Raises:
-        ValueError: A list is broken, or two of its clips share an id.
+        ValueError: A list is broken, or two of the dataset's clips share an id.
         FileNotFoundError: A list is missing.
     """
     name = (cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET).lower()
-    reader = READERS.get(name)
-    points = Path(cfg.DATA.PATH_TO_TROKEN_PT_DATA)
-    clips = reader(Source(
-        videos=Path(cfg.DATA.PATH_TO_DATA_DIR), lists=points / "few_shot_info",
-        points=points / cfg.POINT_INFO.NAME / name / "feat_dump", ssv2_split=cfg.SSV2.SPLIT,
-        split_csv=cfg.DATA.SPLIT_CSV))
-    _check_ids(clips)
-    if split == "val" and not clips[split]:
-        log.info("The lists of %s have no val split: nothing is selected, the last checkpoint counts.", name)
-    return _find_tracks(clips[split])
+    videos, point_data = Path(cfg.DATA.PATH_TO_DATA_DIR), Path(cfg.DATA.PATH_TO_TROKEN_PT_DATA)
+    rows = READERS.get(name)(Source(videos, point_data / "few_shot_info", cfg.SSV2.SPLIT, cfg.DATA.SPLIT_CSV))
+    _check_rows(rows)
+    rows = [row for row in rows if row.split == split]
+    if split == "val" and not rows:
+        logger.info("The lists of %s have no val split: nothing is selected, the last checkpoint counts.", name)
+    points = point_data / cfg.POINT_INFO.NAME / name / "feat_dump"
+    there = _files(points)
+
+    def point_file(id: str) -> Path:
+        return points / next((id + s for s in POINT_SUFFIXES if id + s in there), id + POINT_SUFFIXES[0])
+
+    return [Clip(row.id, Path(f"{videos}/{row.video}"), point_file(row.id), row.class_id, row.class_name)
+            for row in rows]
 
 
 def check_labels(clips: Sequence[Clip], num_classes: int) -> None:
@@ -118,29 +121,31 @@ def keep_present(clips: Sequence[Clip], *, split: str, allow_missing: float = 0.
         need_video: False where only point files are read.
 
     Raises:
-        FileNotFoundError: More are missing; the message counts videos and point files and names the first.
+        FileNotFoundError: More are missing; the message counts videos and point files and names the first of each.
         ValueError: The split has no clips at all, unless it is val.
     """
     if not clips and split != "val":
         raise ValueError(f"The {split} split has no clips; check the lists, or the layout of DATA.PATH_TO_DATA_DIR.")
-    no_tracks = _missing(clips, [clip.tracks for clip in clips])
-    no_video = _missing(clips, [clip.video for clip in clips]) if need_video else []
-    lacking = {clip.id for clip in no_tracks + no_video}
+    no_video = _missing(clips, "video") if need_video else []
+    no_tracks = _missing(clips, "tracks")
+    lacking = {clip.id for clip in no_video + no_tracks}
     if not lacking:
         return list(clips)
     parts = []
     if no_video:
-        parts.append(f"No file for {len(no_video)} of {len(clips)} videos of the {split} split below "
-                     f"{os.path.commonpath([clip.video.parent for clip in clips])} (first: {_first(no_video)}). "
-                     "Check DATA.PATH_TO_DATA_DIR.")
+        folder = os.path.commonpath([clip.video.parent for clip in no_video])
+        parts.append(f"{len(no_video)} of {len(clips)} videos of the {split} split are not in {folder} "
+                     f"(first: {_first(no_video)}). Check DATA.PATH_TO_DATA_DIR.")
     if no_tracks:
         parts.append(f"No tracks for {len(no_tracks)} of {len(clips)} videos of the {split} split in "
-                     f"{clips[0].tracks.parent} (first: {_first(no_tracks)}). Run point_tracking/extract_points.py.")
-    message = " ".join(parts)
-    if len(lacking) > allow_missing * len(clips) or len(lacking) == len(clips):
-        raise FileNotFoundError(f"{message} DATA.ALLOW_MISSING is {allow_missing:g}; "
-                                f"{len(lacking) / len(clips):.3g} would be needed to go on without them.")
-    log.warning("%s Going on without them: DATA.ALLOW_MISSING is %g.", message, allow_missing)
+                     f"{no_tracks[0].tracks.parent} (first: {_first(no_tracks)}). "
+                     "Run point_tracking/extract_points.py.")
+    fraction = len(lacking) / len(clips)
+    if fraction > allow_missing or fraction == 1:
+        raise FileNotFoundError(f"{' '.join(parts)} (DATA.ALLOW_MISSING is {allow_missing:g}; "
+                                f"{fraction:.3g} of the clips are concerned.)")
+    logger.warning("%s Going on without these %d clips, as DATA.ALLOW_MISSING %g permits.", " ".join(parts),
+                   len(lacking), allow_missing)
     return [clip for clip in clips if clip.id not in lacking]
 
 
@@ -150,51 +155,51 @@ def clip_id(path: str | os.PathLike, root: str | os.PathLike) -> str:
     Raises:
         ValueError: ``path`` does not lie below ``root``.
     """
-    path, root = (Path(os.path.abspath(p)) for p in (path, root))
-    if root not in path.parents:
-        raise ValueError(f"Video {path} does not lie below the folder of the videos, {root}.")
-    return "__".join(path.relative_to(root).with_suffix("").parts)
+    return os.path.splitext(_below(path, root))[0].replace(os.sep, "__")
 
 
 @READERS.register("ssv2")
-def read_ssv2(source: Source) -> Splits:
-    """Something-Something V2: three lists of {"id", "label"}."""
-    return {split: [source.clip(Path("20bn-something-something-v2", f"{_name(row['id'])}.webm"), row["label"])
-                    for row in _read_json(source.lists / source.ssv2_split / f"{split}_few_shot.json",
-                                          ("id", "label"))]
-            for split in SPLITS}
+def read_ssv2(source: Source) -> list[Row]:
+    """Something-Something V2: three lists of {"id", "label"}; a test of one, or a list without val, does."""
+    rows = []
+    for split in SPLITS:
+        path = source.lists / source.ssv2_split / f"{split}_few_shot.json"
+        if split == "val" and path.parent.is_dir() and not path.exists():
+            continue
+        rows += [Row(split, f"20bn-something-something-v2/{_file_name(row['id'])}.webm", int(row["label"]),
+                     str(row["label"]), str(row["id"])) for row in _read_json(path, "id", "label", "")]
+    return rows
 
 
 @READERS.register("finegym")
-def read_finegym(source: Source) -> Splits:
+def read_finegym(source: Source) -> list[Row]:
     """FineGym: one list of {"id", "label_id", "new_split"}, whose test split is called val."""
-    path = source.lists / "finegym" / "master_few_shot.json"
-    rows = _read_json(path, ("id", "label_id", "new_split"))
-    return _by_split(path, ((("test" if row["new_split"] == "val" else row["new_split"]),
-                             source.clip(Path("videos", f"{_name(row['id'])}.mp4"), row["label_id"]))
-                            for row in rows))
+    rows = _read_json(source.lists / "finegym" / "master_few_shot.json", "id", "label_id", "new_split")
+    return [Row("test" if row["new_split"] == "val" else row["new_split"], f"videos/{_file_name(row['id'])}.mp4",
+                int(row["label_id"]), str(row["label_id"]), _video_name(str(row["id"]))) for row in rows]
 
 
 @READERS.register("hmdb51")
-def read_hmdb51(source: Source) -> Splits:
+def read_hmdb51(source: Source) -> list[Row]:
     """HMDB51."""
-    return _read_published_csv(source, "hmdb_few_shot.csv")
+    return _published_rows(source.lists / "hmdb_few_shot.csv")
 
 
 @READERS.register("ucf101")
-def read_ucf101(source: Source) -> Splits:
+def read_ucf101(source: Source) -> list[Row]:
     """UCF101."""
-    return _read_published_csv(source, "ucf_few_shot.csv")
+    return _published_rows(source.lists / "ucf_few_shot.csv")
 
 
 @READERS.register("k400")
-def read_k400(source: Source) -> Splits:
-    """Kinetics-100; a video's name is its YouTube id, 11 characters."""
-    return _read_published_csv(source, "kinetics100.csv", id_length=11)
+def read_k400(source: Source) -> list[Row]:
+    """Kinetics-100; a video's name is the 11 characters of its YouTube id."""
+    return [row._replace(id=os.path.basename(row.video)[:11])
+            for row in _published_rows(source.lists / "kinetics100.csv")]
 
 
 @READERS.register("folder")
-def read_folder(source: Source) -> Splits:
+def read_folder(source: Source) -> list[Row]:
     """Own clips: ``root/{train,val,test}/<class>/*``, ``root/<class>/*`` with a CSV, or without (then all are test).
 
     Classes are numbered by name, those of train first.
@@ -203,135 +208,105 @@ def read_folder(source: Source) -> Splits:
     if not root.is_dir():
         raise FileNotFoundError(f"DATA.PATH_TO_DATA_DIR is '{root}', which is no folder; set it to that of the clips.")
     if source.split_csv:
-        rows = [(row["split"], row["label"], root / _inside(row["path"]))
-                for row in _read_csv(Path(source.split_csv), ("path", "label", "split"))]
-        splits = _by_split(Path(source.split_csv), ((split, (label, video)) for split, label, video in rows))
-    elif any(entry.is_dir() for split in SPLITS for entry in _entries(root / split)):
-        splits = {split: list(_class_folders(root / split)) for split in SPLITS}
+        rows = [(row["split"], row["label"], _below(root / row["path"], root))
+                for row in _read_csv(Path(source.split_csv), "path", "label", "split")]
+    elif any(_folders(root / split) for split in SPLITS):
+        rows = [(split, name, video) for split in SPLITS for name, video in class_videos(root, split)]
     else:
-        splits = {"train": [], "val": [], "test": list(_class_folders(root))}
+        rows = [("test", name, video) for name, video in class_videos(root)]
     number: dict[str, int] = {}
     for split in SPLITS:
-        names = sorted({name for name, _ in splits[split]})
+        names = sorted({name for where, name, _ in rows if where == split})
         if shared := [name for name in names if name in number]:
             raise ValueError(f"Class '{shared[0]}' is in the {split} split and in an earlier one ({len(shared)} such "
                              "classes); few-shot splits share no class, see tools/make_splits.py.")
-        number.update({name: len(number) + i for i, name in enumerate(names)})
-    return {split: [source.clip(video.relative_to(root), number[name], name, clip_id(video, root))
-                    for name, video in splits[split]] for split in SPLITS}
+        number |= {name: i for i, name in enumerate(names, len(number))}
+    return [Row(split, video, number.get(name, -1), name, clip_id(root / video, root)) for split, name, video in rows]
 
 
-def _class_folders(root: Path) -> Iterable[tuple[str, Path]]:
-    """(class, video) of every video of ``root/<class>/*``, in the order of the names."""
-    for folder in _entries(root):
-        if folder.is_dir():
-            yield from ((folder.name, video) for video in _entries(folder) if video.suffix.lower() in VIDEO_SUFFIXES)
+def class_videos(root: Path, split: str = "") -> list[tuple[str, str]]:
+    """(class, path below ``root``) of every video of ``root/split/<class>/*``, in the order of the names."""
+    return [(name, os.path.join(split, name, video)) for name in _folders(root / split)
+            for video in sorted(_files(root / split / name))
+            if os.path.splitext(video)[1].lower() in VIDEO_SUFFIXES and not video.startswith(".")]
 
 
-def _entries(folder: Path) -> list[Path]:
-    """What lies in a folder, hidden things left out; nothing where there is no such folder."""
-    return sorted(p for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
+def _folders(path: Path) -> list[str]:
+    return sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")) if path.is_dir() else []
 
 
-def _read_published_csv(source: Source, name: str, id_length: int | None = None) -> Splits:
-    path = source.lists / name
-    rows = _read_csv(path, ("vid_base_path", "label_id", "split"))
-
-    def clip(row: dict[str, str]) -> Clip:
-        video = _inside(row["vid_base_path"])
-        return source.clip(video, row["label_id"], video.parent.name, video.name[:id_length].split(".")[0])
-
-    return _by_split(path, ((row["split"], clip(row)) for row in rows))
+def _files(folder: str | os.PathLike) -> set[str]:
+    """Names of the files in a folder, from one listing; none where there is no such folder."""
+    if not os.path.isdir(folder):
+        return set()
+    with os.scandir(folder) as entries:
+        return {entry.name for entry in entries if entry.is_file()}
 
 
-def _by_split(path: Path, rows: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
-    splits: dict[str, list[Any]] = {split: [] for split in SPLITS}
-    for split, row in rows:
-        if split not in splits:
-            raise ValueError(f"{path} has a split '{split}'; expected {', '.join(SPLITS)}.")
-        splits[split].append(row)
-    return splits
+def _missing(clips: Sequence[Clip], kind: str) -> list[Clip]:
+    """Clips whose file is not there: one listing a folder, not one look a file."""
+    split_paths = [os.path.split(getattr(clip, kind)) for clip in clips]
+    there = {folder: _files(folder) for folder in {folder for folder, _ in split_paths}}
+    return [clip for clip, (folder, name) in zip(clips, split_paths, strict=True) if name not in there[folder]]
 
 
-def _read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+def _first(clips: Sequence[Clip], count: int = 3) -> str:
+    return ", ".join([clip.id for clip in clips[:count]] + ["..."] * (len(clips) > count))
+
+
+def _published_rows(path: Path) -> list[Row]:
+    rows = _read_csv(path, "vid_base_path", "label_id", "split")
+    return [Row(row["split"], _inside(row["vid_base_path"]), int(row["label_id"]),
+                os.path.basename(os.path.dirname(row["vid_base_path"])) or row["label_id"],
+                _video_name(os.path.basename(row["vid_base_path"]))) for row in rows]
+
+
+def _video_name(file_name: str) -> str:
+    return file_name.split(".")[0]
+
+
+def _inside(path: str) -> str:
+    """A relative path of a list that stays below its root."""
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ValueError(f"Path '{path}' of a split list does not lie below DATA.PATH_TO_DATA_DIR.")
+    return path
+
+
+def _file_name(name: str | int) -> str:
+    if "/" in str(name):
+        raise ValueError(f"Clip id '{name}' of a split list is no file name.")
+    return str(name)
+
+
+def _below(path: str | os.PathLike, root: str | os.PathLike) -> str:
+    relative = os.path.relpath(path, root)
+    if relative.split(os.sep)[0] in ("..", "."):
+        raise ValueError(f"Video {path} does not lie below the folder of the videos, {root}.")
+    return relative
+
+
+def _read_csv(path: Path, *columns: str) -> list[dict[str, str]]:
     with _open_list(path) as file:
-        return _checked(path, list(csv.DictReader(file)), columns)
+        return _checked(path, list(csv.DictReader(file)), *columns)
 
 
-def _read_json(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+def _read_json(path: Path, *columns: str) -> list[dict[str, Any]]:
     with _open_list(path) as file:
         try:
-            return _checked(path, json.load(file), columns)
+            rows = json.load(file)
         except json.JSONDecodeError as error:
             raise ValueError(f"{path} is no JSON: {error}.") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{path} is no list of records with {', '.join(columns)}.")
+    return _checked(path, rows, *columns)
 
 
 def _open_list(path: Path):
     if not path.is_file():
-        raise FileNotFoundError(f"No split list {path}; DATA.PATH_TO_TROKEN_PT_DATA (or DATA.SPLIT_CSV) has to lead to "
-                                "it.")
+        raise FileNotFoundError(f"No split list {path}; DATA.PATH_TO_TROKEN_PT_DATA (DATA.SPLIT_CSV for a folder) has "
+                                "to lead to it.")
     return open(path, encoding="utf-8-sig", newline="")
 
 
-def _checked(path: Path, rows: list[dict[str, Any]], columns: Sequence[str]) -> list[dict[str, Any]]:
-    if not rows:
-        raise ValueError(f"{path} lists no clips.")
-    for number, row in enumerate(rows, 1):
-        for column in columns:
-            if row.get(column) in (None, ""):
-                raise ValueError(f"{path}: entry {number} has no '{column}'; it needs {', '.join(columns)}.")
-    return rows
-
-
-def _name(text: str | int) -> str:
-    """A file name that stays in its folder."""
-    if str(text) != _inside(str(text)).name:
-        raise ValueError(f"Clip id '{text}' of a split list is no plain file name.")
-    return str(text)
-
-
-def _inside(text: str) -> Path:
-    """A relative path of a list that stays below its root."""
-    path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"Path '{text}' of a split list does not lie below the folder of the videos.")
-    return Path(path)
-
-
-def _check_ids(splits: Splits) -> None:
-    seen: dict[str, Path] = {}
-    for clip in (clip for clips in splits.values() for clip in clips):
-        if clip.id in seen:
-            raise ValueError(f"Two clips have the id '{clip.id}', so they would share one point file: {seen[clip.id]} "
-                             f"and {clip.video}; rename or drop one of them.")
-        seen[clip.id] = clip.video
-
-
-def _find_tracks(clips: Sequence[Clip]) -> list[Clip]:
-    """Complete the point files' names by the suffix that is there."""
-    there = _files({clip.tracks.parent for clip in clips})
-
-    def complete(path: Path) -> Path:
-        found = next((s for s in POINT_SUFFIXES if path.name + s in there[path.parent]), POINT_SUFFIXES[0])
-        return path.with_name(path.name + found)
-
-    return [replace(clip, tracks=complete(clip.tracks)) for clip in clips]
-
-
-def _missing(clips: Sequence[Clip], paths: Sequence[Path]) -> list[Clip]:
-    there = _files({path.parent for path in paths})
-    return [clip for clip, path in zip(clips, paths, strict=True) if path.name not in there[path.parent]]
-
-
-def _files(folders: Iterable[Path]) -> dict[Path, set[str]]:
-    """Names of the files in each folder: one listing a folder, however many clips it holds."""
-    names: dict[Path, set[str]] = defaultdict(set)
-    for folder in folders:
-        if folder.is_dir():
-            with os.scandir(folder) as entries:
-                names[folder] = {entry.name for entry in entries if entry.is_file()}
-    return names
-
-
-def _first(clips: Sequence[Clip], count: int = 5) -> str:
-    return ", ".join(clip.id for clip in clips[:count]) + (", ..." if len(clips) > count else "")
+def _checked(path: Path, rows: list[dict[str, Any]], name: str, label: str, split: str) -> list[dict[str, Any]]:
+    raise NotImplementedError
