@@ -14,12 +14,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 import torch
 from av.stream import Disposition
+from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
@@ -248,19 +250,26 @@ def _by_order(container, stream, _info: VideoInfo, wanted: Sequence[int],
 
 def _by_stamp(container, stream, info: VideoInfo, wanted: Sequence[int],
               path: str) -> Iterator[tuple[int, av.VideoFrame]]:
-    frames, last = _decode(container, stream), -1
+    def start_at(number: int) -> Iterator[av.VideoFrame]:
+        container.seek(int(info.stamps[number]), stream=stream)
+        return _decode(container, stream)
+
+    def find(number: int) -> av.VideoFrame | None:
+        frame = next((f for f in frames if f.pts is not None and f.pts >= info.stamps[number]), None)
+        return frame if frame is not None and frame.pts == info.stamps[number] else None
+
+    keys, frames, last = info.keys, _decode(container, stream), -1
     for index in wanted:
-        key = info.keys[np.searchsorted(info.keys, index, side="right") - 1]
-        # A container may seek by decoding time and so land too late: the second try starts over.
-        starts = (None,) if key <= last + _SEEK_GAP else (key, 0)
-        for start in starts:
-            if start is not None:
-                container.seek(int(info.stamps[start]), stream=stream)
-                frames = _decode(container, stream)
-            frame = next((f for f in frames if f.pts is not None and f.pts >= info.stamps[index]), None)
-            if frame is not None and frame.pts == info.stamps[index]:
-                break
-        else:
+        key = keys[np.searchsorted(keys, index, side="right") - 1]
+        if key > last + _SEEK_GAP:
+            frames = start_at(key)
+            entry = find(key)
+            if entry is not None and entry.pict_type == PictureType.I:
+                frames = chain([entry], frames)
+            else:  # landed too late, or a "key" frame that is refreshed bit by bit: only the start is exact
+                keys, frames = _START, start_at(0)
+        frame = find(index)
+        if frame is None:
             raise _error(path, f"frame {index} of {info.num_frames} does not decode")
         last = index
         yield index, frame
