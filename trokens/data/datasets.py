@@ -9,7 +9,7 @@ import csv
 import json
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,7 +84,7 @@ def build_split(cfg, split: str) -> list[Clip]:
     name = (cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET).lower()
     videos, point_data = Path(cfg.DATA.PATH_TO_DATA_DIR), Path(cfg.DATA.PATH_TO_TROKEN_PT_DATA)
     rows = READERS.get(name)(Source(videos, point_data / "few_shot_info", cfg.SSV2.SPLIT, cfg.DATA.SPLIT_CSV))
-    _check_rows(rows)
+    _check_ids(rows)
     rows = [row for row in rows if row.split == split]
     if split == "val" and not rows:
         logger.info("The lists of %s have no val split: nothing is selected, the last checkpoint counts.", name)
@@ -142,8 +142,8 @@ def keep_present(clips: Sequence[Clip], *, split: str, allow_missing: float = 0.
                      "Run point_tracking/extract_points.py.")
     fraction = len(lacking) / len(clips)
     if fraction > allow_missing or fraction == 1:
-        raise FileNotFoundError(f"{' '.join(parts)} (DATA.ALLOW_MISSING is {allow_missing:g}; "
-                                f"{fraction:.3g} of the clips are concerned.)")
+        raise FileNotFoundError(f"{' '.join(parts)} {fraction:.1%} of the clips lack a file; DATA.ALLOW_MISSING "
+                                f"permits {allow_missing:.1%}.")
     logger.warning("%s Going on without these %d clips, as DATA.ALLOW_MISSING %g permits.", " ".join(parts),
                    len(lacking), allow_missing)
     return [clip for clip in clips if clip.id not in lacking]
@@ -160,23 +160,23 @@ def clip_id(path: str | os.PathLike, root: str | os.PathLike) -> str:
 
 @READERS.register("ssv2")
 def read_ssv2(source: Source) -> list[Row]:
-    """Something-Something V2: three lists of {"id", "label"}; a test of one, or a list without val, does."""
-    rows = []
+    """Something-Something V2: a list of {"id", "label"} for each split; that of val may be absent."""
+    folder, rows = source.lists / source.ssv2_split, []
     for split in SPLITS:
-        path = source.lists / source.ssv2_split / f"{split}_few_shot.json"
-        if split == "val" and path.parent.is_dir() and not path.exists():
-            continue
-        rows += [Row(split, f"20bn-something-something-v2/{_file_name(row['id'])}.webm", int(row["label"]),
-                     str(row["label"]), str(row["id"])) for row in _read_json(path, "id", "label", "")]
+        path = folder / f"{split}_few_shot.json"
+        if split != "val" or path.exists() or not folder.is_dir():
+            rows += _rows(path, ("id", "label"), lambda record, split=split: Row(
+                split, f"20bn-something-something-v2/{_inside(record['id'])}.webm", int(record["label"]),
+                str(record["label"]), _video_name(record["id"])))
     return rows
 
 
 @READERS.register("finegym")
 def read_finegym(source: Source) -> list[Row]:
     """FineGym: one list of {"id", "label_id", "new_split"}, whose test split is called val."""
-    rows = _read_json(source.lists / "finegym" / "master_few_shot.json", "id", "label_id", "new_split")
-    return [Row("test" if row["new_split"] == "val" else row["new_split"], f"videos/{_file_name(row['id'])}.mp4",
-                int(row["label_id"]), str(row["label_id"]), _video_name(str(row["id"]))) for row in rows]
+    return _rows(source.lists / "finegym" / "master_few_shot.json", ("id", "label_id", "new_split"), lambda record: Row(
+        "test" if record["new_split"] == "val" else record["new_split"], f"videos/{_inside(record['id'])}.mp4",
+        int(record["label_id"]), str(record["label_id"]), _video_name(record["id"])))
 
 
 @READERS.register("hmdb51")
@@ -194,8 +194,8 @@ def read_ucf101(source: Source) -> list[Row]:
 @READERS.register("k400")
 def read_k400(source: Source) -> list[Row]:
     """Kinetics-100; a video's name is the 11 characters of its YouTube id."""
-    return [row._replace(id=os.path.basename(row.video)[:11])
-            for row in _published_rows(source.lists / "kinetics100.csv")]
+    rows = _published_rows(source.lists / "kinetics100.csv")
+    return [row._replace(id=os.path.basename(row.video)[:11]) for row in rows]
 
 
 @READERS.register("folder")
@@ -207,21 +207,25 @@ def read_folder(source: Source) -> list[Row]:
     root = source.videos
     if not root.is_dir():
         raise FileNotFoundError(f"DATA.PATH_TO_DATA_DIR is '{root}', which is no folder; set it to that of the clips.")
+
+    def row(split: str, name: str, video: str) -> Row:
+        return Row(split, _below(root / video, root), 0, name, clip_id(root / video, root))
+
     if source.split_csv:
-        rows = [(row["split"], row["label"], _below(root / row["path"], root))
-                for row in _read_csv(Path(source.split_csv), "path", "label", "split")]
+        rows = _rows(Path(source.split_csv), ("path", "label", "split"),
+                     lambda record: row(record["split"], record["label"], record["path"]))
     elif any(_folders(root / split) for split in SPLITS):
-        rows = [(split, name, video) for split in SPLITS for name, video in class_videos(root, split)]
+        rows = [row(split, name, video) for split in SPLITS for name, video in class_videos(root, split)]
     else:
-        rows = [("test", name, video) for name, video in class_videos(root)]
+        rows = [row("test", name, video) for name, video in class_videos(root)]
     number: dict[str, int] = {}
     for split in SPLITS:
-        names = sorted({name for where, name, _ in rows if where == split})
+        names = sorted({row.class_name for row in rows if row.split == split})
         if shared := [name for name in names if name in number]:
             raise ValueError(f"Class '{shared[0]}' is in the {split} split and in an earlier one ({len(shared)} such "
                              "classes); few-shot splits share no class, see tools/make_splits.py.")
-        number |= {name: i for i, name in enumerate(names, len(number))}
-    return [Row(split, video, number.get(name, -1), name, clip_id(root / video, root)) for split, name, video in rows]
+        number.update((name, len(number) + i) for i, name in enumerate(names))
+    return [row._replace(class_id=number[row.class_name]) for row in rows]
 
 
 def class_videos(root: Path, split: str = "") -> list[tuple[str, str]]:
@@ -255,58 +259,60 @@ def _first(clips: Sequence[Clip], count: int = 3) -> str:
 
 
 def _published_rows(path: Path) -> list[Row]:
-    rows = _read_csv(path, "vid_base_path", "label_id", "split")
-    return [Row(row["split"], _inside(row["vid_base_path"]), int(row["label_id"]),
-                os.path.basename(os.path.dirname(row["vid_base_path"])) or row["label_id"],
-                _video_name(os.path.basename(row["vid_base_path"]))) for row in rows]
+    return _rows(path, ("vid_base_path", "label_id", "split"), lambda record: Row(
+        record["split"], _inside(record["vid_base_path"]), int(record["label_id"]),
+        os.path.basename(os.path.dirname(record["vid_base_path"])) or record["label_id"],
+        _video_name(os.path.basename(record["vid_base_path"]))))
 
 
-def _video_name(file_name: str) -> str:
-    return file_name.split(".")[0]
+def _rows(path: Path, columns: Sequence[str], make: Callable[[dict[str, Any]], Row]) -> list[Row]:
+    """Read a CSV or a JSON list and make a row of every record."""
+    if not path.is_file():
+        raise FileNotFoundError(f"No split list {path}; DATA.PATH_TO_TROKEN_PT_DATA (DATA.SPLIT_CSV for a folder) has "
+                                "to lead to it.")
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        try:
+            records = json.load(file) if path.suffix == ".json" else list(csv.DictReader(file))
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"{path} cannot be read as a split list: {error}.") from error
+    if not isinstance(records, list) or not records or not all(isinstance(record, dict) for record in records):
+        raise ValueError(f"{path} lists no clips; it needs records with {', '.join(columns)}.")
+    rows = []
+    for number, record in enumerate(records, 1):
+        if lacking := [column for column in columns if record.get(column) in (None, "")]:
+            raise ValueError(f"{path}: clip {number} has no '{lacking[0]}'; it needs {', '.join(columns)}.")
+        try:
+            rows.append(make(record))
+        except ValueError as error:
+            raise ValueError(f"{path}: clip {number}: {error}") from error
+        if rows[-1].split not in SPLITS or rows[-1].class_id < 0:
+            raise ValueError(f"{path}: clip {number} has split '{rows[-1].split}' and label {rows[-1].class_id}; "
+                             f"expected {', '.join(SPLITS)} and a label from 0 on.")
+    return rows
 
 
-def _inside(path: str) -> str:
-    """A relative path of a list that stays below its root."""
-    if path.startswith("/") or ".." in path.split("/"):
-        raise ValueError(f"Path '{path}' of a split list does not lie below DATA.PATH_TO_DATA_DIR.")
-    return path
+def _check_ids(rows: Sequence[Row]) -> None:
+    seen: dict[str, str] = {}
+    for row in rows:
+        if row.id in seen:
+            raise ValueError(f"Two clips have the id '{row.id}' and would share one point file: {seen[row.id]} and "
+                             f"{row.video}; rename or drop one of them.")
+        seen[row.id] = row.video
 
 
-def _file_name(name: str | int) -> str:
-    if "/" in str(name):
-        raise ValueError(f"Clip id '{name}' of a split list is no file name.")
-    return str(name)
+def _video_name(file_name: str | int) -> str:
+    return str(file_name).split(".")[0]
+
+
+def _inside(path: str | int) -> str:
+    """A relative path that stays below its root."""
+    if str(path).startswith("/") or ".." in str(path).split("/"):
+        raise ValueError(f"'{path}' does not lie below the folder of the videos.")
+    return str(path)
 
 
 def _below(path: str | os.PathLike, root: str | os.PathLike) -> str:
     relative = os.path.relpath(path, root)
     if relative.split(os.sep)[0] in ("..", "."):
-        raise ValueError(f"Video {path} does not lie below the folder of the videos, {root}.")
+        raise ValueError(f"'{path}' does not lie below the folder of the videos, {root}.")
     return relative
-
-
-def _read_csv(path: Path, *columns: str) -> list[dict[str, str]]:
-    with _open_list(path) as file:
-        return _checked(path, list(csv.DictReader(file)), *columns)
-
-
-def _read_json(path: Path, *columns: str) -> list[dict[str, Any]]:
-    with _open_list(path) as file:
-        try:
-            rows = json.load(file)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is no JSON: {error}.") from error
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"{path} is no list of records with {', '.join(columns)}.")
-    return _checked(path, rows, *columns)
-
-
-def _open_list(path: Path):
-    if not path.is_file():
-        raise FileNotFoundError(f"No split list {path}; DATA.PATH_TO_TROKEN_PT_DATA (DATA.SPLIT_CSV for a folder) has "
-                                "to lead to it.")
-    return open(path, encoding="utf-8-sig", newline="")
-
-
-def _checked(path: Path, rows: list[dict[str, Any]], name: str, label: str, split: str) -> list[dict[str, Any]]:
-    raise NotImplementedError
