@@ -224,7 +224,7 @@ def read_folder(source: Source) -> list[Row]:
         if shared := [name for name in names if name in number]:
             raise ValueError(f"Class '{shared[0]}' is in the {split} split and in an earlier one ({len(shared)} such "
                              "classes); few-shot splits share no class, see tools/make_splits.py.")
-        number.update((name, len(number) + i) for i, name in enumerate(names))
+        number |= {name: i for i, name in enumerate(names, len(number))}
     return [row._replace(class_id=number[row.class_name]) for row in rows]
 
 
