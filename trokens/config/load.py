@@ -67,8 +67,17 @@ def config_hash(cfg: CN) -> str:
 
     Paths, processes, ports and logging do not count.
     """
-    counted = {key: value for key, value in _leaves(cfg) if not key.startswith(_NOT_IN_HASH)}
-    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(_counted(cfg), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def changed_options(cfg: CN, text: str) -> list[str]:
+    """Name the options that count for :func:`config_hash` and have another value, or none, in a dumped config."""
+    other = _counted(yaml.safe_load(text))
+    return [key for key, value in _counted(cfg).items() if other.get(key) != value]
+
+
+def _counted(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in _leaves(tree) if not key.startswith(_NOT_IN_HASH)}
 
 
 def _merge(cfg: CN, settings: list[_Setting], problems: list[str]) -> set[str]:

@@ -6,7 +6,8 @@ import json
 import logging
 import platform
 import subprocess
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from trokens.checkpoint import BEST, checkpoint_dir, epoch_path, last_checkpoint, load_checkpoint
-from trokens.config import ConfigError, check_classes, config_hash, dump
+from trokens.config import ConfigError, changed_options, check_classes, config_hash, dump
 from trokens.data.datasets import Clip, build_split, check_labels, keep_present
 from trokens.data.episodes import EpisodeSampler
 from trokens.data.loader import ClipReader, episode_loader
@@ -24,7 +25,7 @@ from trokens.engine.evaluator import Evaluator, feature_bytes
 from trokens.engine.loggers import build_log, progress
 from trokens.engine.optim import build_optimizer, clip_gradients, learning_rate_from_config
 from trokens.engine.plan import describe_run, steps_per_epoch
-from trokens.engine.trainer import Trainer
+from trokens.engine.trainer import NO_BEST, Trainer
 from trokens.fewshot.bank import embed_clips
 from trokens.fewshot.task import FewShotTask
 from trokens.models.trokens import Trokens, build_model
@@ -48,31 +49,44 @@ class Experiment:
         self.device, self.precision = device, mixed_precision(cfg, device)
         if world_size() != max(cfg.NUM_GPUS, 1):
             logger.info("NUM_GPUS is %d; %d process(es) were started, and that counts.", cfg.NUM_GPUS, world_size())
-        self.cfg, self.splits = read_splits(cfg)
+        problems = Problems()
+        self.cfg, self.splits = read_splits(cfg, problems)
         self.evaluators: dict[str, Evaluator] = {}
-        self.sampler = None
-        self._prepare_episodes()
+        self.sampler: EpisodeSampler | None = None
+        for split in self.splits:
+            with problems.collect(f"The {split} split: "):
+                self._prepare_episodes(split)
+        with problems.collect():
+            self._check_output()
+        problems.raise_all()
         if is_main():
             Path(cfg.OUTPUT_DIR).mkdir(parents=True, exist_ok=True)
             (Path(cfg.OUTPUT_DIR) / "config.yaml").write_text(dump(self.cfg))
 
-    def _prepare_episodes(self) -> None:
+    def _prepare_episodes(self, split: str) -> None:
         """Draw the lists of episodes now: a class too small for them is found before anything heavy is loaded."""
-        cfg = self.cfg
-
-        def training_sampler() -> None:
+        cfg, class_ids = self.cfg, [clip.class_id for clip in self.splits[split]]
+        trained, evaluated = used_splits(cfg)
+        if not class_ids:
+            if split == (cfg.TRAIN.VAL_SPLIT if cfg.TRAIN.VAL_ONLY else cfg.TEST.SPLIT):
+                raise ConfigError("there are no clips to evaluate on; change TRAIN.VAL_SPLIT or TEST.SPLIT.")
+            return
+        if split in (*trained, cfg.TEST.SPLIT):  # validation makes do with fewer ways, see Evaluator.from_config
+            check_classes(cfg, {split: len(set(class_ids))})
+        if split in trained:
             few_shot = cfg.FEW_SHOT
             self.sampler = EpisodeSampler(
-                [clip.class_id for clip in self.splits["train"]], n_way=few_shot.N_WAY, k_shot=few_shot.K_SHOT,
-                n_query=few_shot.TRAIN_QUERY_PER_CLASS, num_episodes=steps_per_epoch(cfg) * world_size(),
-                seed=f"{cfg.RNG_SEED}/train", rank=rank(), world_size=world_size())
-
-        def evaluator(split: str) -> None:
+                class_ids, n_way=few_shot.N_WAY, k_shot=few_shot.K_SHOT, n_query=few_shot.TRAIN_QUERY_PER_CLASS,
+                num_episodes=steps_per_epoch(cfg) * world_size(), seed=f"{cfg.RNG_SEED}/train", rank=rank(),
+                world_size=world_size())
+        if split in evaluated:
             self.evaluators[split] = Evaluator.from_config(cfg, self.splits[split], split=split, device=self.device)
 
-        jobs: list[Callable[[], None]] = [training_sampler] if cfg.TRAIN.ENABLE and not cfg.TRAIN.VAL_ONLY else []
-        jobs += [partial(evaluator, split) for split in self.splits if split != "train" and self.splits[split]]
-        collect_problems(jobs)
+    def _check_output(self) -> None:
+        cfg = self.cfg
+        if used_splits(cfg)[0] and not cfg.TRAIN.AUTO_RESUME and last_checkpoint(cfg.OUTPUT_DIR):
+            raise ConfigError(f"{checkpoint_dir(cfg.OUTPUT_DIR)} holds the checkpoints of another run, and "
+                              "TRAIN.AUTO_RESUME is False; remove them, or choose another OUTPUT_DIR.")
 
     def run(self) -> dict[str, Any] | None:
         """Do what the config asks for; returns the test's result, if there was a test."""
@@ -96,6 +110,10 @@ class Experiment:
     def _train(self, model: Trokens) -> None:
         cfg = self.cfg
         state = self._starting_state(model)
+        if state and state["epoch"] + 1 >= cfg.SOLVER.MAX_EPOCH:
+            logger.info("Nothing is left to train: the checkpoint has %d epochs of %d.", state["epoch"] + 1,
+                        cfg.SOLVER.MAX_EPOCH)
+            return
         validation = self.evaluators.get(cfg.TRAIN.VAL_SPLIT)
         room = cfg.MODEL.CACHE_GB * 2**30
         if validation is not None:
@@ -104,10 +122,7 @@ class Experiment:
         reader = ClipReader.from_config(cfg, self.splits["train"], augment=True)
         loader = episode_loader(reader, self.sampler, with_video=model.appearance and features is None,
                                 num_workers=cfg.DATA_LOADER.NUM_WORKERS, pin_memory=cfg.DATA_LOADER.PIN_MEMORY)
-        if validation is None:
-            logger.info("There is no '%s' split: nothing is selected, the last checkpoint counts.",
-                        cfg.TRAIN.VAL_SPLIT)
-        elif cfg.TRAIN.VAL_SPLIT == cfg.TEST.SPLIT:
+        if validation is not None and cfg.TRAIN.VAL_SPLIT == cfg.TEST.SPLIT:
             logger.info("Checkpoints are selected on '%s', the split that is tested (the published protocol): the "
                         "test accuracy is optimistic.", cfg.TEST.SPLIT)
         start = (state["epoch"] + 1, state["step"]) if state else (0, 0)
@@ -134,14 +149,16 @@ class Experiment:
         if path is not None:
             state = load_checkpoint(path)
             load_weights(model, state)
-            logger.info("Going on from %s (epoch %d, step %d).", path, state["epoch"] + 2, state["step"])
+            logger.info("Going on from %s (%d epochs and %d steps).", path, state["epoch"] + 1, state["step"])
+            if changed := changed_options(cfg, state["cfg"]):
+                logger.warning("%s was trained with other values of %s.", path, ", ".join(changed))
             return state
         if cfg.TRAIN.CHECKPOINT_FILE_PATH:
             state = load_checkpoint(cfg.TRAIN.CHECKPOINT_FILE_PATH)
             load_weights(model, state)
             logger.info("Starting from the weights of %s.", cfg.TRAIN.CHECKPOINT_FILE_PATH)
-            if not cfg.TRAIN.CHECKPOINT_EPOCH_RESET and {"optimizer_state", "step", "best"} <= state.keys():
-                return state
+            if not cfg.TRAIN.CHECKPOINT_EPOCH_RESET and {"optimizer_state", "step", "pending"} <= state.keys():
+                return {**state, "best": NO_BEST}  # the best of another run lies in another folder
         return None
 
     def _train_features(self, model: Trokens, room: float) -> Tensor | None:
@@ -174,8 +191,6 @@ class Experiment:
 
     def _evaluate(self, model: Trokens, split: str, source: str) -> dict[str, Any]:
         cfg = self.cfg
-        if split not in self.evaluators:
-            raise ConfigError(f"Split '{split}' has no clips to evaluate on; choose another TEST.SPLIT.")
         result = {**self.evaluators[split].run(model), "checkpoint": source, "seed": cfg.RNG_SEED,
                   "dataset": cfg.TEST.DATASET, "config_hash": config_hash(cfg), **provenance()}
         logger.info("%s: %d-way %d-shot accuracy %.2f ± %.2f %% (95 %%) over %d episodes of %d clips; chance %.1f %%",
@@ -190,47 +205,61 @@ class Experiment:
         return result
 
 
-def read_splits(cfg) -> tuple[Any, dict[str, list[Clip]]]:
+class Problems:
+    """Gathers what is wrong with the data, so that one message can name all of it."""
+
+    def __init__(self) -> None:
+        self._errors: list[Exception] = []
+        self._lines: list[str] = []
+
+    @contextmanager
+    def collect(self, prefix: str = "") -> Iterator[None]:
+        """Keep a ValueError or FileNotFoundError of the block for later."""
+        try:
+            yield
+        except (ValueError, FileNotFoundError) as error:
+            self._errors.append(error)
+            self._lines.append(f"{prefix}{error}")
+
+    def raise_all(self) -> None:
+        """Raise what was kept as one error of the first one's type."""
+        if self._errors:
+            raise type(self._errors[0])("\n".join(self._lines))
+
+
+def used_splits(cfg) -> tuple[list[str], list[str]]:
+    """The splits that the run trains on, and those it evaluates on."""
+    if cfg.TRAIN.VAL_ONLY:
+        return [], [cfg.TRAIN.VAL_SPLIT]
+    trained = ["train"] if cfg.TRAIN.ENABLE else []
+    return trained, [cfg.TRAIN.VAL_SPLIT] * cfg.TRAIN.ENABLE + [cfg.TEST.SPLIT] * cfg.TEST.ENABLE
+
+
+def read_splits(cfg, problems: Problems) -> tuple[Any, dict[str, list[Clip]]]:
     """Read the lists of the splits that the run needs; drop permitted missing clips.
 
     Returns:
-        The config with MODEL.NUM_CLASSES resolved, and the clips of each split.
+        The config with MODEL.NUM_CLASSES resolved, and the clips of each split; where too many are missing, all of
+        them, for what else may be wrong.
     """
     train_list = build_split(cfg, "train")
-    names = ["train"] if cfg.TRAIN.ENABLE and not cfg.TRAIN.VAL_ONLY else []
-    names += [cfg.TRAIN.VAL_SPLIT] if cfg.TRAIN.ENABLE or cfg.TRAIN.VAL_ONLY else []
-    names += [cfg.TEST.SPLIT] if cfg.TEST.ENABLE and not cfg.TRAIN.VAL_ONLY else []
-    lists = {name: train_list if name == "train" else build_split(cfg, name) for name in dict.fromkeys(names)}
+    trained, evaluated = used_splits(cfg)
+    splits = {name: train_list if name == "train" else build_split(cfg, name)
+              for name in dict.fromkeys(trained + evaluated)}
     if cfg.MODEL.NUM_CLASSES == 0:
         cfg = cfg.clone()
         cfg.defrost()
         cfg.MODEL.NUM_CLASSES = max(1, len({clip.class_id for clip in train_list}))
         cfg.freeze()
-    # Validation makes do with fewer ways, see Evaluator.from_config; training and the test may not.
-    check_classes(cfg, {name: len({c.class_id for c in clips}) for name, clips in lists.items()
-                        if clips and name in ("train", cfg.TEST.SPLIT)})
-    if "train" in lists:
-        check_labels(lists["train"], cfg.MODEL.NUM_CLASSES)
-    splits: dict[str, list[Clip]] = {}
-
-    def keep(name: str) -> None:
-        splits[name] = keep_present(lists[name], split=name, allow_missing=cfg.DATA.ALLOW_MISSING,
-                                    need_video=not cfg.MODEL.APPEARANCE_MODULE_DISABLE)
-
-    collect_problems([partial(keep, name) for name in lists])
+    if trained:
+        with problems.collect():
+            check_labels(train_list, cfg.MODEL.NUM_CLASSES)
+    for name, clips in splits.items():
+        with problems.collect():
+            need_video = not cfg.MODEL.APPEARANCE_MODULE_DISABLE or any(c.tracks.suffix == ".pkl" for c in clips)
+            splits[name] = keep_present(clips, split=name, allow_missing=cfg.DATA.ALLOW_MISSING,
+                                        need_video=need_video)
     return cfg, splits
-
-
-def collect_problems(jobs: list[Callable[[], None]]) -> None:
-    """Run all jobs, then raise what went wrong in any of them as one error of the first one's type."""
-    problems: list[Exception] = []
-    for job in jobs:
-        try:
-            job()
-        except (ValueError, FileNotFoundError) as error:
-            problems.append(error)
-    if problems:
-        raise type(problems[0])("\n".join(map(str, problems)))
 
 
 def mixed_precision(cfg, device: torch.device) -> torch.dtype | None:

@@ -24,6 +24,8 @@ from trokens.structures import Episode
 
 logger = logging.getLogger(__name__)
 
+NO_BEST = {"accuracy": -1.0, "epoch": -1}
+
 
 class Interrupted(Exception):
     """Training was asked to stop; its state is saved."""
@@ -68,7 +70,9 @@ class Trainer:
         self.log_period, self.cfg_text, self.precision = log_period, cfg_text, precision
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
         self.epoch, self.step = 0, 0  # where the next step stands
-        self.best: dict[str, float] = {"accuracy": -1.0, "epoch": -1}
+        self.best: dict[str, float] = NO_BEST
+        self.pending: list[dict[str, Tensor]] = []  # figures of the steps since the last record, which was then:
+        self._since = 0.0
         self.stop = StopFlag()
         self.ddp = DistributedDataParallel(
             task, device_ids=[device.index] if device.type == "cuda" else None, broadcast_buffers=False,
@@ -80,10 +84,12 @@ class Trainer:
         if state["scaler_state"]:
             self.scaler.load_state_dict(state["scaler_state"])
         self.epoch, self.step, self.best = state["epoch"] + 1, state["step"], state["best"]
+        self.pending = [{k: torch.tensor(v, device=self.device) for k, v in f.items()} for f in state["pending"]]
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds; ``epoch`` is the last whole one, from 0, and ``step`` the steps done since."""
         return {"epoch": self.epoch - 1, "step": self.step, "best": self.best, "cfg": self.cfg_text,
+                "pending": check_finite(self.pending, self.epoch, self.step),
                 "model_state": trained_state(self.task.model), "optimizer_state": self.optimizer.state_dict(),
                 "scaler_state": self.scaler.state_dict()}
 
@@ -99,14 +105,18 @@ class Trainer:
             while self.epoch < self.max_epoch:
                 self._train_epoch()
                 self._finish_epoch()
+                self.stop.start()
+                if self.stop.result():  # asked for during validation
+                    self._interrupt()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     def _ask_to_stop(self, number: int, _frame) -> None:
-        if self.stop.requested:  # asked twice: do not wait for the step
+        if self.stop.requested and number == signal.SIGINT:  # asked twice from the keyboard: do not wait for the step
             raise KeyboardInterrupt
-        logger.info("%s: stopping after this step.", signal.Signals(number).name)
+        if not self.stop.requested:  # a launcher and its scheduler may both send SIGTERM
+            logger.info("%s: stopping after this step.", signal.Signals(number).name)
         self.stop.requested = True
 
     def _train_epoch(self) -> None:
@@ -114,19 +124,18 @@ class Trainer:
         self.sampler.set_epoch(self.epoch, start=self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr_at(self.epoch)
-        pending: list[dict[str, Tensor]] = []
-        started = time.perf_counter()
+        self._since = time.perf_counter()
         title = f"Epoch {self.epoch + 1} of {self.max_epoch}"
         for episode in progress(self.loader, len(self.sampler), title):
             self.stop.start()
-            pending.append(self.train_step(episode))
+            self.pending.append(self.train_step(episode))
             self.step += 1
             if self.step % self.log_period == 0:
-                self._record(pending, time.perf_counter() - started)
-                pending, started = [], time.perf_counter()
+                self._record()
             if self.stop.result():
-                self._interrupt(pending)
-        check_finite(pending, self.epoch, self.step)
+                self._interrupt()
+        if self.pending:
+            self._record()
 
     def train_step(self, episode: Episode) -> dict[str, Tensor]:
         """One episode forward, backward, and one step of the optimizer."""
@@ -146,24 +155,26 @@ class Trainer:
         self.scaler.update()
         return {k: out[k].detach() for k in ("loss", "loss_class", "loss_match", "accuracy")}
 
-    def _record(self, steps: list[dict[str, Tensor]], seconds: float) -> None:
-        figures = check_finite(steps, self.epoch, self.step)
+    def _record(self) -> None:
+        figures = check_finite(self.pending, self.epoch, self.step)
+        seconds = (time.perf_counter() - self._since) / len(figures)
+        self.pending, self._since = [], time.perf_counter()
         means = {k: sum(f[k] for f in figures) / len(figures) for k in figures[0]}
         self.log.write({"phase": "train", "epoch": self.epoch, "step": self.step, "global_step": self._global_step(),
-                        **means, "lr": self.lr_at(self.epoch), "seconds_per_step": seconds / len(figures)})
+                        **means, "lr": self.lr_at(self.epoch), "seconds_per_step": seconds})
         logger.info("epoch %d step %d/%d  loss %.4f (class %.4f match %.4f)  accuracy %.1f %%  %.2f s/step",
                     self.epoch + 1, self.step, len(range(self.sampler.rank, self.sampler.num_episodes,
                                                          self.sampler.world_size)),
-                    means["loss"], means["loss_class"], means["loss_match"], 100 * means["accuracy"],
-                    seconds / len(figures))
+                    means["loss"], means["loss_class"], means["loss_match"], 100 * means["accuracy"], seconds)
 
     def _global_step(self) -> int:
         return self.epoch * (self.sampler.num_episodes // self.sampler.world_size) + self.step
 
-    def _interrupt(self, pending: list[dict[str, Tensor]]) -> None:
-        check_finite(pending, self.epoch, self.step)
-        self._save(checkpoint_dir(self.output_dir) / INTERRUPTED)
-        raise Interrupted(f"Stopped at epoch {self.epoch + 1}, step {self.step}; the same command goes on from there.")
+    def _interrupt(self) -> None:
+        if self.step or not self._is_checkpoint_due():
+            self._save(checkpoint_dir(self.output_dir) / INTERRUPTED)
+        raise Interrupted(f"Stopped after {self.epoch} epochs and {self.step} steps; the same command goes on from "
+                          "there.")
 
     def _finish_epoch(self) -> None:
         """Validate, then write: a crash in between repeats the epoch and comes to the same files."""
@@ -178,10 +189,13 @@ class Trainer:
             if result["accuracy"] > self.best["accuracy"]:
                 self.best = {"accuracy": result["accuracy"], "epoch": self.epoch}
                 self._save(checkpoint_dir(self.output_dir) / BEST)
-        if last or self.epoch % self.checkpoint_period == 0:
+        if self._is_checkpoint_due():
             self._save(epoch_path(self.output_dir, self.epoch))
             if is_main():
                 (checkpoint_dir(self.output_dir) / INTERRUPTED).unlink(missing_ok=True)
+
+    def _is_checkpoint_due(self) -> bool:
+        return self.epoch == self.max_epoch or self.epoch % self.checkpoint_period == 0
 
     def _save(self, path: Path) -> None:
         if is_main():

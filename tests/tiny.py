@@ -1,0 +1,68 @@
+"""A tiny data set of real clips with exact tracks, and configs that train on it in a second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from trokens import load_cfg
+from trokens.data.datasets import clip_id
+from trokens.data.synthetic import SPLITS, clip_seed, render_clip, write_video
+from trokens.points.io import write_tracks
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = ROOT / "configs/trokens/moving_shapes.yaml"
+CLIPS = {"train": (6, 4), "val": (3, 3), "test": (5, 3)}  # classes and clips a class
+
+# Motion only: no backbone, so that a step takes milliseconds.
+MOTION = {
+    "MODEL.FEAT_EXTRACTOR": "none", "MODEL.EMBED_DIM": 16, "MODEL.APPEARANCE_MODULE_DISABLE": True,
+    "MF.NUM_HEADS": 2, "DATA.NUM_FRAMES": 4, "POINT_INFO.NAME": "exact", "POINT_INFO.NUM_POINTS_TO_SAMPLE": 8,
+    "DATA_LOADER.NUM_WORKERS": 0, "FEW_SHOT.N_WAY": 3, "FEW_SHOT.TRAIN_QUERY_PER_CLASS": 1,
+    "FEW_SHOT.TRAIN_EPISODES": 3, "FEW_SHOT.TEST_EPISODES": 30, "SOLVER.MAX_EPOCH": 2, "SOLVER.STEPS": [0],
+    "SOLVER.LRS": [1.0], "TRAIN.EVAL_PERIOD": 1, "LOG_PERIOD": 2,
+}
+# With a real backbone on small frames: 40 channels on an 8 x 8 grid.
+APPEARANCE = MOTION | {
+    "MODEL.FEAT_EXTRACTOR": "timm", "MODEL.TIMM_STAGE": 2, "MODEL.APPEARANCE_MODULE_DISABLE": False,
+    "DATA.TRAIN_CROP_SIZE": 64,
+}
+
+
+def render(root: Path, clips: dict[str, tuple[int, int]] = CLIPS, size: int = 64, frames: int = 12) -> Path:
+    """Write a data set in the layout of ``folder``, small clips of a few motions, with exact tracks."""
+    cv2.setNumThreads(1)
+    for split, (num_classes, num_clips) in clips.items():
+        for motion in SPLITS[split][:num_classes]:
+            for index in range(num_clips):
+                pictures, tracks = render_clip(motion, seed=clip_seed(0, split, motion, index), size=size,
+                                               num_frames=frames, num_points=24)
+                video = root / split / motion / f"{index}.mp4"
+                write_video(video, pictures)
+                write_tracks(points_dir(root) / f"{clip_id(video, root)}.safetensors", tracks)
+    return root
+
+
+def points_dir(root: Path) -> Path:
+    """Where the point files of :func:`render` lie."""
+    return root / "points/exact/folder/feat_dump"
+
+
+def arguments(root: Path, output_dir: Path, options: dict | None = None, **changes) -> list[str]:
+    """KEY VALUE pairs for a run on the tiny data set; ``changes`` are written with ``__`` for the dot."""
+    options = dict(MOTION if options is None else options)
+    options |= {"DATA.PATH_TO_DATA_DIR": root, "DATA.PATH_TO_TROKEN_PT_DATA": root / "points",
+                "OUTPUT_DIR": output_dir, **{key.replace("__", "."): value for key, value in changes.items()}}
+    return [str(part) for pair in options.items() for part in pair]
+
+
+def tiny_cfg(root: Path, output_dir: Path, options: dict | None = None, **changes):
+    """The config of such a run."""
+    return load_cfg(CONFIG, arguments(root, output_dir, options, **changes))
+
+
+def command(root: Path, output_dir: Path, options: dict | None = None, **changes) -> Sequence[str]:
+    """Arguments of tools/run_net.py for such a run."""
+    return ["--cfg", str(CONFIG), *arguments(root, output_dir, options, **changes)]
