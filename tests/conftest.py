@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -30,6 +31,12 @@ def real_clips() -> Path:
 def few_shot_info() -> Path:
     """The folder of the benchmarks' real split lists."""
     return _shared("few_shot_info")
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory) -> Path:
+    """A tiny data set of rendered clips with exact tracks, see ``tiny.render``."""
+    return tiny.render(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(autouse=True)
