@@ -72,6 +72,8 @@ class VideoInfo:
 def probe(path: str | os.PathLike, backend: str = "pyav") -> VideoInfo:
     """Count and time the frames of a video; remembered for as long as the file stays the same.
 
+    Damage behind the first frame of a file that looks whole shows only when its frames are read.
+
     Raises:
         VideoError: The file is empty, holds no video, or nothing in it decodes.
         FileNotFoundError: There is no such file.
