@@ -81,14 +81,14 @@ def build_split(cfg, split: str) -> list[Clip]:
         ValueError: A list is broken, or two of the dataset's clips share an id.
         FileNotFoundError: A list is missing.
     """
-    name = (cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET).lower()
+    name = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
     videos, point_data = Path(cfg.DATA.PATH_TO_DATA_DIR), Path(cfg.DATA.PATH_TO_TROKEN_PT_DATA)
     rows = READERS.get(name)(Source(videos, point_data / "few_shot_info", cfg.SSV2.SPLIT, cfg.DATA.SPLIT_CSV))
     _check_ids(rows)
     rows = [row for row in rows if row.split == split]
     if split == "val" and not rows:
         logger.info("The lists of %s have no val split: nothing is selected, the last checkpoint counts.", name)
-    points = point_data / cfg.POINT_INFO.NAME / name / "feat_dump"
+    points = point_data / cfg.POINT_INFO.NAME / name.lower() / "feat_dump"
     there = _files(points)
 
     def point_file(id: str) -> Path:

@@ -1,0 +1,58 @@
+"""Write class-disjoint few-shot splits of a folder of class folders, for DATA.SPLIT_CSV.
+
+    python tools/make_splits.py my_videos --out splits.csv --val 4 --test 10 --seed 1
+    python tools/make_splits.py my_videos --out splits.csv --train-classes run,jump --test-classes test_classes.txt
+"""
+
+import argparse
+from pathlib import Path
+
+from trokens.data.datasets import SPLITS, class_videos
+from trokens.data.splits import assign_classes, draw_classes, write_split_csv
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("root", type=Path, help="folder with one folder of videos a class")
+    parser.add_argument("--out", type=Path, required=True, help="CSV to write")
+    parser.add_argument("--val", type=float, default=0.0, help="number of val classes, or a fraction below 1")
+    parser.add_argument("--test", type=float, default=0.0, help="number of test classes, or a fraction below 1")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
+    for split in SPLITS:
+        parser.add_argument(f"--{split}-classes", metavar="NAMES",
+                            help=f"instead of a draw: {split} classes as a,b,c or a text file with one name a line")
+    return parser.parse_args(argv)
+
+
+def class_list(text: str | None) -> list[str]:
+    """Names from ``a,b,c``, or from a file of that name, one a line."""
+    if text is None:
+        return []
+    names = Path(text).read_text().splitlines() if Path(text).is_file() else text.split(",")
+    return [name.strip() for name in names if name.strip()]
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    classes = list(dict.fromkeys(name for name, _ in class_videos(args.root)))
+    if not classes:
+        raise SystemExit(f"No videos lie in {args.root}/<class>/; give the folder above the class folders.")
+    lists = {split: class_list(getattr(args, f"{split}_classes")) for split in SPLITS}
+    drawn = args.val or args.test
+    if bool(drawn) == any(lists.values()):
+        raise SystemExit("Give either numbers of classes (--val, --test) or class lists (--test-classes, ...).")
+    try:
+        split_of = draw_classes(classes, args.val, args.test, args.seed) if drawn else assign_classes(classes, lists)
+        counts = write_split_csv(args.out, args.root, split_of)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+    print(f"{'split':<6}{'classes':>8}{'videos':>8}")
+    for split, (num_classes, num_videos) in counts.items():
+        print(f"{split:<6}{num_classes:>8}{num_videos:>8}")
+    if left := len(classes) - len(split_of):
+        print(f"{left} classes are in no split.")
+    print(f"Written to {args.out}; use it with DATA.SPLIT_CSV {args.out}.")
+
+
+if __name__ == "__main__":
+    main()
