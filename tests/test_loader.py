@@ -1,0 +1,135 @@
+"""From clips to batches: frames, points and their draws."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import APPEARANCE, MOTION, tiny_cfg
+
+from trokens.data.datasets import build_split
+from trokens.data.episodes import EpisodeSampler
+from trokens.data.loader import ClipReader, clip_batches, clip_loader, collate, episode_loader
+from trokens.data.transforms import resize
+from trokens.data.video import read_video
+from trokens.points.geometry import frame_positions, query_mask
+from trokens.points.io import read_tracks, write_tracks
+from trokens.structures import Clips, Tracks
+
+
+def reader(root, *, split="train", augment=False, options=APPEARANCE, **changes) -> ClipReader:
+    cfg = tiny_cfg(root, root / "out", options, **changes)
+    return ClipReader.from_config(cfg, build_split(cfg, split), augment=augment)
+
+
+def sampler(clips, **changes) -> EpisodeSampler:
+    options = {"n_way": 3, "k_shot": 1, "n_query": 1, "num_episodes": 4, "seed": 0}
+    return EpisodeSampler([clip.class_id for clip in clips], **(options | changes))
+
+
+def same(first: Clips, second: Clips) -> bool:
+    return all(torch.equal(getattr(first, name), getattr(second, name)) for name in Clips.__dataclass_fields__
+               if getattr(first, name) is not None or getattr(second, name) is not None)
+
+
+def test_a_clip_shows_the_frames_that_its_points_lie_on(tiny_data):
+    read = reader(tiny_data)
+    clip, batch = read.clips[5], read.read(5, with_video=True)
+    tracks, positions = read_tracks(clip.tracks), frame_positions(12, 4)
+    assert positions.tolist() == [0, 3, 7, 11]
+    assert torch.equal(batch.video[0], resize(read_video(clip.video, positions.tolist()), 64))
+    assert batch.class_id.item() == clip.class_id == 1 and batch.index.item() == 5
+    # every chosen point is one of the file's, with its own visibility and query frame
+    normalized = 2 * tracks.xy[positions] / 64 - 1  # (T, M, 2)
+    for n in range(8):
+        where = (normalized - batch.tracks[0, :, n, None]).abs().amax((0, 2)).argmin()
+        assert torch.allclose(normalized[:, where], batch.tracks[0, :, n], atol=1e-6)
+        assert torch.equal(tracks.visibility[positions, where], batch.visibility[0, :, n])
+        assert torch.equal(query_mask(tracks.query_frame[where, None], positions)[:, 0], batch.query_mask[0, :, n])
+
+
+def test_without_frames_everything_else_stays_the_same(tiny_data):
+    read = reader(tiny_data)
+    assert same(replace(read.read(3, with_video=True), video=None), read.read(3, with_video=False))
+
+
+def test_a_published_point_file_spreads_over_the_whole_video(tiny_data, tmp_path):
+    read = reader(tiny_data)
+    clip = read.clips[0]
+    half = read_tracks(clip.tracks)
+    half = Tracks(half.xy[::2], half.visibility[::2], half.query_frame // 2, half.cluster)  # 6 positions, nothing known
+    write_tracks(tmp_path / "half.safetensors", half)
+    clip = replace(clip, tracks=tmp_path / "half.safetensors")
+    batch = replace(read, clips=[clip]).read(0, with_video=True)
+    # positions floor(linspace(0, 5, 4)) = 0 1 3 5 of the frames floor(linspace(0, 11, 6)) = 0 2 4 6 8 11
+    assert torch.equal(batch.video[0], resize(read_video(clip.video, [0, 2, 6, 11]), 64))
+    assert torch.equal(batch.tracks, replace(read, clips=[clip]).read(0, with_video=False).tracks)
+    assert batch.tracks.abs().max() < 1.5  # divided by the video's own size
+
+
+def test_evaluation_draws_depend_on_the_clip_alone(tiny_data):
+    read = reader(tiny_data, split="test", augment=False)
+    alone = [read.read(i, with_video=True) for i in (4, 7)]
+    batches = list(clip_loader(read, [[7, 4], [9, 7]]))
+    assert same(batches[0], collate(alone[::-1]))
+    assert torch.equal(batches[1].video[1], alone[1].video[0]) and torch.equal(batches[1].tracks[1], alone[1].tracks[0])
+    other_list = replace(read, clips=list(read.clips)[4:])  # the same clips in other rows
+    assert torch.equal(other_list.read(3, with_video=False).tracks, alone[1].tracks)
+
+
+def test_training_draws_depend_on_the_place_in_the_stream_alone(tiny_data):
+    read = reader(tiny_data, augment=True, DATA__USE_RAND_AUGMENT=True)
+    plans = sampler(read.clips)
+    first = list(episode_loader(read, plans))
+    assert all(same(a.clips, b.clips) for a, b in zip(first, episode_loader(read, plans), strict=True))
+    plans.set_epoch(0, start=2)
+    assert all(same(a.clips, b.clips) for a, b in zip(first[2:], episode_loader(read, plans), strict=True))
+    repeated = read.read(0, with_video=True, key="a"), read.read(0, with_video=True, key="b")
+    assert not torch.equal(repeated[0].tracks, repeated[1].tracks)
+    assert any(not torch.equal(read.read(0, with_video=True, key=k).video, repeated[0].video) for k in "bcdefgh")
+
+
+def test_augmentation_changes_frames_but_not_points(tiny_data):
+    options = {"DATA__USE_RAND_AUGMENT": True}
+    plain, augmented = (reader(tiny_data, augment=a, **options) for a in (False, True))
+    pairs = [(plain.read(2, with_video=True, key=k), augmented.read(2, with_video=True, key=k)) for k in "abcdef"]
+    assert any(not torch.equal(a.video, b.video) for a, b in pairs)
+    assert augmented.augment is not None and plain.augment is None
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_workers_give_the_same_episodes(tiny_data, augment):
+    read = reader(tiny_data, augment=augment, DATA__USE_RAND_AUGMENT=True)
+    plans = sampler(read.clips)
+    here = list(episode_loader(read, plans))
+    workers = episode_loader(read, plans, num_workers=2)
+    assert all(same(a.clips, b.clips) for a, b in zip(here, workers, strict=True))
+    plans.set_epoch(1)  # persistent workers follow the sampler
+    assert all(same(a.clips, b.clips) for a, b in zip(episode_loader(read, plans), workers, strict=True))
+
+
+def test_an_episode_is_class_major_with_its_support_first(tiny_data):
+    read = reader(tiny_data, options=MOTION)
+    plans = sampler(read.clips, k_shot=2, n_query=2)
+    for plan, episode in zip(plans, episode_loader(read, plans, with_video=False), strict=True):
+        assert episode.clips.video is None and episode.num_support == 6 and episode.n_way == 3
+        assert episode.way.tolist() == [0, 0, 1, 1, 2, 2] * 2
+        assert episode.clips.index.tolist() == list(plan.indices)
+        assert episode.clips.class_id.tolist() == [read.clips[i].class_id for i in plan.indices]
+        assert episode.clips.tracks.shape == (12, 4, 8, 2)
+
+
+def test_more_points_than_a_clip_has_are_repeats(tiny_data):
+    batch = reader(tiny_data, POINT_INFO__NUM_POINTS_TO_SAMPLE=40).read(0, with_video=False)
+    assert batch.tracks.shape == (1, 4, 40, 2)
+    assert len(torch.unique(batch.tracks[0].transpose(0, 1).flatten(1), dim=0)) == 24
+
+
+def test_batches_of_clips_do_not_depend_on_who_reads_them():
+    assert clip_batches(range(7), 3) == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_a_missing_file_is_named(tiny_data):
+    read = reader(tiny_data)
+    gone = replace(read.clips[0], video=tiny_data / "gone.mp4")
+    with pytest.raises(FileNotFoundError, match=r"gone\.mp4"):
+        replace(read, clips=[gone]).read(0, with_video=True)
