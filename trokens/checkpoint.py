@@ -37,10 +37,9 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 def trained_state(model: nn.Module) -> dict[str, Any]:
     """The model's state without a frozen backbone, which is the same file on every disk."""
-    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
-    backbone_is_frozen = any(name.startswith("dino.") for name in frozen)
+    trains_backbone = any(p.requires_grad for name, p in model.named_parameters() if name.startswith("dino."))
     return {name: value for name, value in model.state_dict().items()
-            if not (backbone_is_frozen and name.startswith("dino."))}
+            if trains_backbone or not name.startswith("dino.")}
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -209,6 +209,18 @@ def _dino_arguments(name: str) -> dict:
     return DINO_MODELS[name]
 
 
+def freeze_unused(backbone: nn.Module, image_size: int) -> None:
+    """Freeze what the patch features do not depend on, such as the stages of a CNN above the chosen one.
+
+    A step in several processes needs a gradient for every trainable parameter.
+    """
+    with torch.enable_grad():
+        backbone.eval()(torch.zeros(1, 3, image_size, image_size)).sum().backward()
+    for parameter in backbone.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+        parameter.grad = None
+
+
 def _timm_arguments(name: str, stage: int, image_size: int) -> dict:
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=1)

@@ -8,7 +8,13 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from trokens.models.backbone import DINO_PATCH, backbone_shape, build_backbone, build_timm_backbone
+from trokens.models.backbone import (
+    DINO_PATCH,
+    backbone_shape,
+    build_backbone,
+    build_timm_backbone,
+    freeze_unused,
+)
 from trokens.models.blocks import DividedBlock
 from trokens.models.motion import CrossMotionModule, HodModule
 from trokens.models.tokens import SAMPLE_MODES, sample_features, sample_positions
@@ -226,6 +232,8 @@ def build_model(cfg) -> Trokens:
         raise ValueError(f"MODEL.FEAT_EXTRACTOR is '{model.FEAT_EXTRACTOR}'; expected dino, timm or none.")
     if backbone is not None:
         shape = backbone.embed_dim, backbone.grid(size)
+        if model.TRAIN_BACKBONE:
+            freeze_unused(backbone, size)
     if points.USE_PT_QUERY_MASK:
         logger.info("Points take part in attention from their query frame on (POINT_INFO.USE_PT_QUERY_MASK); "
                     "the published numbers were made with all points taking part everywhere.")
