@@ -83,7 +83,7 @@ class ClipReader:
             if self.augment is not None:
                 frames = self.augment(frames, generator)
             video = resize(frames, self.size)[None]  # (1, T, 3, size, size)
-        size = size or probe(clip.video).size
+        size = size or probe(clip.video, self.backend).size
         chosen = tracks.select(choose_points(tracks, self.num_points, method=self.sampling, generator=generator,
                                              hod_clusters=self.hod_clusters))
         return Clips(
@@ -98,7 +98,7 @@ class ClipReader:
     def _frame_numbers(self, clip: Clip, tracks: Tracks, positions: Tensor) -> list[int]:
         if tracks.frame is not None:
             return tracks.frame[positions].tolist()
-        return decoded_frames(probe(clip.video).num_frames, tracks.num_positions, positions).tolist()
+        return decoded_frames(probe(clip.video, self.backend).num_frames, tracks.num_positions, positions).tolist()
 
 
 def collate(clips: Sequence[Clips]) -> Clips:
