@@ -139,9 +139,13 @@ def _carry(step: np.ndarray, xy: np.ndarray, motion: np.ndarray, group: np.ndarr
     distance[other & ~other.all(1, keepdims=True)] = np.inf  # where nobody of its cluster is seen, all may carry it
     nearest = distance.argsort(axis=1, kind="stable")[:, :CARRIERS]
     carriers = step[seen][nearest]                                                            # (hidden, CARRIERS, 2)
-    carriers[np.isinf(np.take_along_axis(distance, nearest, axis=1))] = np.nan
+    allowed = np.isfinite(np.take_along_axis(distance, nearest, axis=1))
+    carriers[~allowed] = np.inf
+    carriers.sort(axis=1)
+    count = allowed.sum(1)  # the median of the first ``count``
+    rows = np.arange(len(hidden))
     step = step.copy()
-    step[hidden] = np.nanmedian(carriers, axis=1)
+    step[hidden] = (carriers[rows, (count - 1) // 2] + carriers[rows, count // 2]) / 2
     return step
 
 
