@@ -107,7 +107,7 @@ class WandbSink:
         import wandb  # an optional extra
 
         mode = os.environ.get("WANDB_MODE")
-        if mode is None and not (os.environ.get("WANDB_API_KEY") or wandb.api.api_key):
+        if mode is None and not _has_key(wandb):
             mode = "offline"
             logger.warning("wandb has no key: logging offline below %s (wandb login, then wandb sync).", output_dir)
         options = {"project": project, "entity": entity or None, "id": run_id or None, "name": name or None,
@@ -117,6 +117,7 @@ class WandbSink:
             self.run = wandb.init(mode=mode, **options)
         except Exception as error:
             logger.warning("wandb cannot be reached (%s): logging offline below %s.", error, output_dir)
+            wandb.teardown()  # else the run's id counts as in use
             self.run = wandb.init(mode="offline", **options)
 
     def __call__(self, record: dict[str, Any]) -> None:
@@ -124,6 +125,15 @@ class WandbSink:
 
     def close(self) -> None:
         self.run.finish()
+
+
+def _has_key(wandb) -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return wandb.login(prompt=False, verify=False)
+    except TypeError:  # an older version
+        return bool(wandb.api.api_key)
 
 
 class TensorBoardSink:
