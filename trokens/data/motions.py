@@ -39,11 +39,19 @@ class Pose:
 
 @dataclass(frozen=True)
 class Variation:
-    """How much clips of one class differ: ``direction`` and ``axis`` in degrees (plus or minus), ``speed`` a fraction."""
+    """How much clips of one class differ, plus or minus.
+
+    Attributes:
+        direction: Of a movement, in degrees.
+        speed: Of movements and turns, as a fraction.
+        axis: Of the line that the two shapes lie on, in degrees from the horizontal.
+        distance: Of the two shapes.
+    """
 
     direction: float
-    axis: float
     speed: float
+    axis: float
+    distance: float
 
 
 @dataclass(frozen=True)
@@ -99,8 +107,8 @@ def poses(motion: str, time: ndarray, variation: Variation, rng: np.random.Gener
     if motion not in ALONE and motion not in TOGETHER:
         raise ValueError(f"Motion '{motion}' is unknown; expected one of {', '.join(sorted({**ALONE, **TOGETHER}))}.")
     middle = 64 + rng.uniform(-7, 7, 2)
-    tilt = np.deg2rad(rng.uniform(-1, 1) * variation.axis) + np.pi * rng.integers(2)
-    scene = Scene(time, rng, variation, axis=unit(tilt), distance=rng.uniform(44, 56))
+    axis = unit(np.deg2rad(rng.uniform(-1, 1) * variation.axis))
+    scene = Scene(time, rng, variation, axis, distance=50 + rng.uniform(-1, 1) * variation.distance)
     if motion in TOGETHER:
         first, second = TOGETHER[motion](scene)
         shift = middle - (first.center + second.center).mean(0) / 2

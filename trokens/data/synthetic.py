@@ -52,9 +52,9 @@ class Level:
 
 
 LEVELS = {
-    "easy": Level(2, 0.3, 30, 0, 0, 0, Variation(direction=10, axis=30, speed=0.12)),
-    "medium": Level(5, 0.7, 60, 1, 1, 6, Variation(direction=15, axis=60, speed=0.2)),
-    "hard": Level(9, 1.4, 90, 2, 2, 12, Variation(direction=22, axis=180, speed=0.3)),
+    "easy": Level(2, 0.3, 30, 0, 0, 0, Variation(direction=10, speed=0.12, axis=10, distance=3)),
+    "medium": Level(5, 0.7, 60, 1, 1, 6, Variation(direction=15, speed=0.2, axis=60, distance=6)),
+    "hard": Level(9, 1.4, 90, 2, 2, 12, Variation(direction=22, speed=0.3, axis=180, distance=8)),
 }
 
 
