@@ -1,0 +1,78 @@
+"""Several processes of one run, and runs of tools/run_net.py from outside."""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from trokens.distributed import process_group
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN_NET = ROOT / "tools/run_net.py"
+TIMEOUT = 120  # seconds, of anything here: a test that hangs fails
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as s:
+        s.bind(("localhost", 0))
+        return s.getsockname()[1]
+
+
+def _process(function: Callable, rank: int, world_size: int, port: int, results, args: tuple) -> None:
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size), MASTER_ADDR="localhost",
+                      MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    with process_group(torch.device("cpu")):
+        try:
+            results.put((rank, function(rank, *args)))
+        except BaseException as error:
+            results.put((rank, error))
+            raise
+
+
+def in_processes(world_size: int, function: Callable, *args) -> list:
+    """Call ``function(rank, *args)`` in ``world_size`` connected processes; its results by rank."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["trokens.engine.experiment"])  # imported once, then every start is quick
+    results, port = context.Queue(), free_port()
+    processes = [context.Process(target=_process, args=(function, rank, world_size, port, results, args), daemon=True)
+                 for rank in range(world_size)]
+    for process in processes:
+        process.start()
+    try:
+        found = dict(results.get(timeout=TIMEOUT) for _ in processes)
+    except queue.Empty:
+        raise AssertionError(f"{function.__name__} did not return in {TIMEOUT} s") from None
+    finally:
+        for process in processes:
+            process.join(timeout=10)
+            process.kill()
+    for result in found.values():
+        if isinstance(result, BaseException):
+            raise result
+    return [found[rank] for rank in range(world_size)]
+
+
+def start(command: Sequence[str], launcher: Sequence[str] = (), **environment: str) -> subprocess.Popen:
+    """Start tools/run_net.py in a session of its own; the output is to be read with ``communicate``."""
+    return subprocess.Popen([sys.executable, *launcher, str(RUN_NET), *command], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, start_new_session=True,
+                            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default", **environment})
+
+
+def finish(run: subprocess.Popen) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a started run."""
+    try:
+        out, err = run.communicate(timeout=TIMEOUT)
+    finally:
+        run.kill()
+    return run.returncode, out, err
