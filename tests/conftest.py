@@ -39,7 +39,7 @@ def tiny_data(tmp_path_factory) -> Path:
     return tiny.render(tmp_path_factory.mktemp("tiny"))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     """Results and run times comparable between machines; on a busy one, threads wait for each other."""
     torch.set_num_threads(1)

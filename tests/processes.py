@@ -42,7 +42,8 @@ def _process(function: Callable, rank: int, world_size: int, port: int, results,
 def in_processes(world_size: int, function: Callable, *args) -> list:
     """Call ``function(rank, *args)`` in ``world_size`` connected processes; its results by rank."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["trokens.engine.experiment"])  # imported once, then every start is quick
+    # imported once, then every start is quick
+    context.set_forkserver_preload(["trokens.engine.experiment", "trokens.data.synthetic", "pytest"])
     results, port = context.Queue(), free_port()
     processes = [context.Process(target=_process, args=(function, rank, world_size, port, results, args), daemon=True)
                  for rank in range(world_size)]

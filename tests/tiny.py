@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
+import torch
 
 from trokens import load_cfg
 from trokens.data.datasets import clip_id
@@ -66,3 +68,30 @@ def tiny_cfg(root: Path, output_dir: Path, options: dict | None = None, **change
 def command(root: Path, output_dir: Path, options: dict | None = None, **changes) -> Sequence[str]:
     """Arguments of tools/run_net.py for such a run."""
     return ["--cfg", str(CONFIG), *arguments(root, output_dir, options, **changes)]
+
+
+def figures(output_dir: Path) -> list[dict]:
+    """The records of metrics.jsonl, without times."""
+    records = [json.loads(line) for line in (output_dir / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in record.items() if key != "seconds_per_step"} for record in records]
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    """Two runs left the same last and best checkpoint, the same figures, and nothing behind."""
+    names = [sorted(path.name for path in (folder / "checkpoints").iterdir()) for folder in (first, second)]
+    assert names[0] == names[1] and not any(name.endswith("partial") for name in names[0])
+    for name in names[0]:
+        one, two = (torch.load(folder / "checkpoints" / name, weights_only=True) for folder in (first, second))
+        for state in (one, two):
+            del state["cfg"]  # names the output folder
+        assert flat(one) == flat(two), name
+    assert figures(first) == figures(second)
+
+
+def flat(value) -> object:
+    """Nested dicts and lists with tensors as bytes, so that == means equal to the last bit."""
+    if isinstance(value, torch.Tensor):
+        return value.shape, value.numpy().tobytes()
+    if isinstance(value, dict):
+        return {key: flat(item) for key, item in value.items()}
+    return [flat(item) for item in value] if isinstance(value, list) else value
