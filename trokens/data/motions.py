@@ -147,7 +147,10 @@ def _rotate(sense: int) -> Callable[[Scene], Pose]:
 
 
 def _zoom(sense: int) -> Callable[[Scene], Pose]:
-    return lambda s: _pose(s, scale=s.vary(2.0) ** (sense * (s.time - 0.5)))
+    def zoom(s: Scene) -> Pose:
+        scale = s.vary(2.0) ** (sense * (s.time - 0.5))
+        return _pose(s, scale=scale / np.sqrt((scale**2).mean()))  # the same mean area as that of any other clip
+    return zoom
 
 
 def _oscillate(degrees: float) -> Callable[[Scene], Pose]:
@@ -199,7 +202,7 @@ def _pair(s: Scene, first: ndarray, second: ndarray) -> tuple[Pose, Pose]:
 
 def _gap(s: Scene, part: ndarray, of_second: float) -> tuple[Pose, Pose]:
     """Distance going from far (part 0) to near (part 1); ``of_second`` is the second shape's share of the way."""
-    gap = np.outer(s.distance + s.vary(54) * (0.5 - part), s.axis)
+    gap = np.outer(s.distance + s.vary(48) * (0.5 - part), s.axis)
     return _pair(s, (1 - of_second) * gap, -of_second * gap)
 
 

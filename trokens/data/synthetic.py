@@ -272,8 +272,9 @@ def write_video(path: Path, frames: ndarray, crf: int = 14) -> None:
     """Write frames (T, H, W, 3) uint8 RGB as H.264 in mp4; the same frames always give the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        # One thread: with more, x264's rate control and so the file depend on the machine.
-        stream = container.add_stream("libx264", rate=FPS, options={"crf": str(crf), "preset": "fast", "threads": "1"})
+        # More threads, and x264's mbtree on frames of few blocks, would make the file differ from run to run.
+        options = {"crf": str(crf), "preset": "fast", "threads": "1", "x264-params": "mbtree=0"}
+        stream = container.add_stream("libx264", rate=FPS, options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         for frame in frames:
