@@ -63,11 +63,11 @@ def in_processes(world_size: int, function: Callable, *args) -> list:
     return [found[rank] for rank in range(world_size)]
 
 
-def start(command: Sequence[str], launcher: Sequence[str] = (), **environment: str) -> subprocess.Popen:
+def start(command: Sequence[str], launcher: Sequence[str] = ()) -> subprocess.Popen:
     """Start tools/run_net.py in a session of its own; the output is to be read with ``communicate``."""
     return subprocess.Popen([sys.executable, *launcher, str(RUN_NET), *command], stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True, start_new_session=True,
-                            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default", **environment})
+                            env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def finish(run: subprocess.Popen) -> tuple[int, str, str]:

@@ -1,10 +1,12 @@
 """Several processes give what one gives."""
 
 import time
+import warnings
 
 import pytest
 import torch
 from processes import in_processes
+from test_task import COMBINATIONS, MATCHING, episode, model
 from tiny import APPEARANCE, MOTION, tiny_cfg
 
 from trokens.distributed import (
@@ -19,6 +21,8 @@ from trokens.distributed import (
     world_size,
 )
 from trokens.engine.experiment import Experiment
+from trokens.engine.trainer import parallel
+from trokens.fewshot.task import FewShotTask
 
 
 def collectives(own: int, folder) -> dict:
@@ -92,6 +96,8 @@ def test_two_processes_give_the_test_accuracy_of_one(tiny_data, tmp_path):
     one = score(0, tiny_data, tmp_path)
     for single, *double in zip(one, *two, strict=True):
         assert {result.pop("processes") for result in double} == {2} and single.pop("processes") == 1
+        for result in [single, *double]:
+            result.pop("commit")
         assert double == [single, single]
     assert len({result["accuracy"] for result in one}) > 1  # the figures could have differed
 
@@ -102,6 +108,24 @@ def train(own: int, data, folder, everyone: bool) -> tuple[int, list[int]]:
     experiment = Experiment(cfg, torch.device("cpu"))
     experiment.run()
     return len(experiment.sampler), [plan.indices for plan in experiment.sampler]
+
+
+def warnings_of_a_step(own: int) -> dict[str, list[str]]:
+    found = {}
+    for name, options in COMBINATIONS.items():
+        one, features = episode(options.get("feature_dim", 16))
+        task = parallel(FewShotTask(model(**options), matching=MATCHING), torch.device("cpu"))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for _ in range(2):  # the second step finds a gradient that is missing in the first
+                task(one, features if options.get("appearance", True) else None)["loss"].backward()
+        found[name] = [str(w.message) for w in caught]
+    return found
+
+
+def test_every_model_takes_a_step_in_two_processes_without_a_warning():
+    for found in in_processes(2, warnings_of_a_step):
+        assert found == {name: [] for name in COMBINATIONS}
 
 
 @pytest.mark.parametrize(("everyone", "steps"), [(True, 5), (False, 2)])

@@ -202,10 +202,8 @@ def test_training_starts_anew_from_a_checkpoint_s_weights(tiny_data, trained, tm
 
 def test_a_run_in_its_own_folder_goes_on_whatever_it_started_from(tiny_data, trained, out):
     epoch_path(out, 2).unlink()
-    (checkpoint_dir(out) / "checkpoint_best.pyth").unlink()
     run(tiny_data, out, TRAIN__CHECKPOINT_FILE_PATH=epoch_path(trained[0], 2))
-    assert_same_run(trained[0], out) if load_checkpoint(epoch_path(out, 2))["best"]["epoch"] == 2 else None
-    assert figures(out) == figures(trained[0])
+    assert_same_run(trained[0], out)
 
 
 def test_a_run_that_goes_on_with_other_options_says_so(tiny_data, out, log):

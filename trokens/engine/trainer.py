@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import signal
 import time
@@ -74,9 +75,7 @@ class Trainer:
         self.pending: list[dict[str, Tensor]] = []  # figures of the steps since the last record, which was then:
         self._since = 0.0
         self.stop = StopFlag()
-        self.ddp = DistributedDataParallel(
-            task, device_ids=[device.index] if device.type == "cuda" else None, broadcast_buffers=False,
-        ) if world_size() > 1 else task
+        self.ddp = parallel(task, device) if world_size() > 1 else task
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint of this run (the model's weights are loaded by the caller)."""
@@ -201,6 +200,14 @@ class Trainer:
         if is_main():
             save_checkpoint(path, self.state())
         barrier()
+
+
+def parallel(task: nn.Module, device: torch.device) -> DistributedDataParallel:
+    """The task with gradients averaged over all processes; its buffers are constants."""
+    options = inspect.signature(DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in options else "broadcast_buffers"  # its older name
+    return DistributedDataParallel(task, device_ids=[device.index] if device.type == "cuda" else None,
+                                   **{name: False})
 
 
 def check_finite(steps: list[dict[str, Tensor]], epoch: int, last_step: int) -> list[dict[str, float]]:

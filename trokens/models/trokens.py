@@ -187,7 +187,7 @@ class Trokens(nn.Module):
             # reading is linear and so is the projection: projecting what was read is projecting the map
             tokens = self.proj(sample_features(patch_features, tracks, self.sample_mode))
         if self.space_pos_embed is not None:
-            maps = self.space_pos_embed + self.time_pos_embed.transpose(0, 1)  # (T, S*S, D)
+            maps = self.space_pos_embed + self.time_pos_embed[0, :, None]  # (T, S*S, D)
             tokens = tokens + sample_positions(maps.unflatten(1, (self.grid, -1)), tracks, self.sample_mode)
         if self.spatial_pos_embed is not None:
             tokens = tokens + sample_positions(self.spatial_pos_embed.permute(0, 2, 3, 1), tracks, "bilinear")

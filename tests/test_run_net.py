@@ -1,0 +1,99 @@
+"""tools/run_net.py as users and machines treat it: started, killed, started again, and under torchrun."""
+
+import json
+import os
+import random
+import signal
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+import torch
+from processes import finish, free_port, start
+from tiny import APPEARANCE, assert_same_run, command, figures, tiny_cfg
+
+from tools.run_net import main
+from trokens.checkpoint import INTERRUPTED, checkpoint_dir, load_checkpoint
+from trokens.engine.experiment import Experiment
+
+# Augmented frames, so that everything is read again; dropout and stochastic depth draw random numbers.
+LONGER = APPEARANCE | {"DATA.USE_RAND_AUGMENT": True, "SOLVER.MAX_EPOCH": 4, "MF.DEPTH": 2, "MF.DROP": 0.1}
+
+
+def wait_for_training(process, folder: Path, seconds: float = 60) -> None:
+    """Return as soon as the run trains (it may be past its end already)."""
+    until = time.monotonic() + seconds
+    log = folder / "log.txt"
+    while process.poll() is None and "Memory" not in (log.read_text() if log.is_file() else ""):
+        assert time.monotonic() < until, "training did not start"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_data, tmp_path_factory):
+    """The folder of a run that nothing happened to."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "out"
+    Experiment(tiny_cfg(tiny_data, folder, LONGER), torch.device("cpu")).run()
+    return folder
+
+
+def test_a_run_killed_from_outside_ends_like_an_undisturbed_one(tiny_data, tmp_path, undisturbed):
+    folder = tmp_path / "out"
+    for number, expected in ((signal.SIGKILL, {-9, 0}), (signal.SIGTERM, {143, 0})):
+        run = start(command(tiny_data, folder, LONGER, DATA_LOADER__NUM_WORKERS=2))
+        wait_for_training(run, folder)
+        time.sleep(random.uniform(0, 1.2))
+        (folder / "log.txt").unlink()  # of the run before the next one
+        os.killpg(run.pid, number)  # the loader's processes too
+        code, _, err = finish(run)
+        assert code in expected, err
+        if code == 143:
+            assert "the same command goes on from there." in err and "Traceback" not in err
+            assert (checkpoint_dir(folder) / INTERRUPTED).is_file() or "and 0 steps" in err
+    code, out, err = finish(start(command(tiny_data, folder, LONGER, DATA_LOADER__NUM_WORKERS=2)))
+    assert (code, err) == (0, "") and "Warning" not in out
+    assert f"Results: {folder / 'results.json'}" in out
+    assert out == (folder / "log.txt").read_text()
+    assert_same_run(undisturbed, folder)
+
+
+def quick_start(arguments: list[str]) -> None:
+    torch.set_num_threads(1)
+    raise SystemExit(main(arguments))
+
+
+def test_a_run_killed_again_and_again_ends_like_an_undisturbed_one(tiny_data, tmp_path, undisturbed):
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["trokens.engine.experiment", "trokens.data.synthetic", "pytest"])
+    seen = []
+    while not seen or seen[-1] != 0:
+        process = context.Process(target=quick_start, args=(command(tiny_data, tmp_path, LONGER),), daemon=True)
+        process.start()
+        number = random.choice([signal.SIGKILL, signal.SIGTERM])
+        process.join(random.uniform(0.3, 0.9) + 0.3 * len(seen))
+        if process.exitcode is None:
+            os.kill(process.pid, number)
+        process.join(60)
+        seen.append(process.exitcode)
+        assert process.exitcode in (0, -9, -15, 143), seen  # -15: before training began
+    assert len(seen) > 1
+    assert_same_run(undisturbed, tmp_path)
+
+
+def test_the_published_command_runs_under_torchrun(tiny_data, tmp_path):
+    port = free_port()
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
+    published = ["--init_method", "env://", "--new_dist_init"]
+    run = start([*published, *command(tiny_data, tmp_path / "two", APPEARANCE, MASTER_PORT=port, NUM_GPUS=2,
+                                      MODEL__BACKBONE_BATCH=5)], launcher)
+    code, out, err = finish(run)
+    assert (code, err) == (0, "") and "Warning" not in out  # a normal run is quiet
+    two = json.loads((tmp_path / "two/results.json").read_text())
+    assert two["processes"] == 2 and out.count("3-way 1-shot accuracy") == 1  # one process speaks
+    assert len([r for r in figures(tmp_path / "two") if r["phase"] == "val"]) == 2
+    cfg = tiny_cfg(tiny_data, tmp_path / "one", APPEARANCE, TRAIN__ENABLE=False, MODEL__BACKBONE_BATCH=5,
+                   TEST__CHECKPOINT_FILE_PATH=two["checkpoint"])
+    one = Experiment(cfg, torch.device("cpu")).run()
+    assert {**two, "processes": 1, "commit": one["commit"], "config_hash": one["config_hash"]} == one
+    assert load_checkpoint(two["checkpoint"])["best"]["accuracy"] > 0
