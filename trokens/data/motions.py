@@ -232,7 +232,8 @@ def _swap(s: Scene) -> tuple[Pose, Pose]:
 
 def _orbit(s: Scene) -> tuple[Pose, Pose]:
     turn = s.rng.choice([-1, 1]) * 2 * np.pi * s.vary(0.75) * s.time + s.phase()
-    return _pair(s, _turned(s, turn, 0.85 * s.distance), np.zeros((len(turn), 2)))
+    path = _turned(s, turn, s.distance)
+    return _pair(s, 0.7 * path, -0.3 * path)  # about their common middle, the second one narrowly
 
 
 def _spiral_in(s: Scene) -> tuple[Pose, Pose]:
