@@ -66,7 +66,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, tracks):
     path = tmp_path / "a.safetensors"
     path.write_text("old")
     with pytest.raises(TypeError):
-        write_tracks(path, tracks, {"fps": 10})
+        write_tracks(path, tracks, {"fps": object()})
     assert os.listdir(tmp_path) == ["a.safetensors"] and path.read_text() == "old"
 
 
@@ -75,7 +75,7 @@ def test_a_newer_schema_is_refused(tmp_path, tracks):
     write_tracks(path, tracks)
     newer = {"xy": tracks.xy, "visibility": tracks.visibility, "query_frame": tracks.query_frame,
              "cluster": tracks.cluster}
-    save_file(newer, path, {"schema": "2"})
+    save_file(newer, path, {"trokens": '{"schema": "2"}'})
     with pytest.raises(ValueError, match=r"a\.safetensors.*schema is 2.*up to 1"):
         read_tracks(path)
 
@@ -87,11 +87,11 @@ def test_broken_files_of_ours_are_named(tmp_path, tracks):
     path.write_bytes(b"\x10\0\0\0\0\0\0\0{}")
     with pytest.raises(ValueError, match=r"a\.safetensors"):
         read_tracks(path)
-    save_file({"xy": tracks.xy}, path, {"schema": "1"})
+    save_file({"xy": tracks.xy}, path, {"trokens": '{"schema": "1"}'})
     with pytest.raises(ValueError, match="lacks 'visibility'"):
         read_tracks(path)
     save_file({"xy": tracks.xy, "visibility": tracks.visibility[:2], "query_frame": tracks.query_frame,
-               "cluster": tracks.cluster}, path, {"schema": "1"})
+               "cluster": tracks.cluster}, path, {"trokens": '{"schema": "1"}'})
     with pytest.raises(ValueError, match=r"a\.safetensors.*visibility is \(2, 7\)"):
         read_tracks(path)
     with pytest.raises(ValueError, match=r"suffix is none of \.safetensors, \.pkl"):
@@ -269,3 +269,10 @@ def test_a_hostile_memo_takes_no_memory(tmp_path):
             "load_pickle(sys.argv[1])\n"
             "assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 50_000")
     subprocess.run([sys.executable, "-c", code, str(path)], check=True, cwd=Path(__file__).parents[1])
+
+
+def test_the_same_content_is_the_same_bytes(tmp_path, tracks):
+    metadata = {f"key{i}": str(i) for i in range(20)}
+    write_tracks(tmp_path / "a.safetensors", tracks, metadata)
+    write_tracks(tmp_path / "b.safetensors", tracks, dict(reversed(metadata.items())))
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()

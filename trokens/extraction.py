@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import NamedTuple
 
@@ -266,6 +267,8 @@ _worker: dict = {}  # what a worker process builds once
 
 
 def _start_worker(options: Options, threads: int) -> None:
+    # A worker whose parent was killed would wait for work forever.
+    threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     _worker.update(extractor=Extractor(options), threads=threads)

@@ -1,13 +1,14 @@
 """Point files: trajectories of one video on disk.
 
 Ours are safetensors: ``xy (T, N, 2)`` float32 in pixels, ``visibility (T, N)``, ``query_frame (N,)``, ``cluster (N,)``,
-``frame (T,)`` and ``times (T,)`` (seconds) where known, and text metadata: ``schema``, ``height``, ``width``, and what
-the writer adds (tracker, frame rate, ...). Published ones are pickles: ``pred_tracks (L, M, 2)``,
-``pred_visibility (L, M)``, ``obj_ids (M,)``, ``point_queries (M,)``.
+``frame (T,)`` and ``times (T,)`` (seconds) where known, and as metadata one JSON text ``trokens``: ``schema``,
+``height``, ``width``, and what the writer adds (tracker, frame rate, ...). Published ones are pickles:
+``pred_tracks (L, M, 2)``, ``pred_visibility (L, M)``, ``obj_ids (M,)``, ``point_queries (M,)``.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,15 @@ def write_tracks(path: str | os.PathLike, tracks: Tracks, metadata: dict[str, st
     if times is not None:
         tensors["times"] = times.double()
     text = {**(metadata or {}), "schema": str(SCHEMA)}
+    # One sorted text: safetensors writes several keys in an order of its own, and equal content is to be equal bytes.
     if tracks.size is not None:
         text["height"], text["width"] = map(str, tracks.size)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        unfinished.write_bytes(save({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, text))
+        unfinished.write_bytes(save({name: x.detach().cpu().contiguous() for name, x in tensors.items()},
+                                    {"trokens": json.dumps(text, sort_keys=True)}))
         os.replace(unfinished, path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
@@ -83,7 +86,7 @@ def _read_safetensors(path: Path) -> Tracks:
         raise FileNotFoundError(f"No point file {path}.")
     try:
         with safe_open(path, framework="pt") as file:
-            text = file.metadata() or {}
+            text = json.loads((file.metadata() or {}).get("trokens", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- no Mapping
         schema = int(text.get("schema", 0))
         size = (int(text["height"]), int(text["width"])) if "height" in text else None
