@@ -29,13 +29,14 @@ def run(data, folder, options=MOTION, **changes):
 def main(arguments) -> int:
     """Exit code of tools/run_net.py; the handlers that it sets for logging are taken away again."""
     root = logging.getLogger()
-    handlers = root.handlers[:]
+    handlers, level = root.handlers[:], root.level
     try:
         return run_net.main(arguments)
     finally:
         for handler in set(root.handlers) - set(handlers):
             handler.close()
         root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 @pytest.fixture(scope="module")

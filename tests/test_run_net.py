@@ -18,7 +18,7 @@ from trokens.checkpoint import INTERRUPTED, checkpoint_dir, load_checkpoint
 from trokens.engine.experiment import Experiment
 
 # Augmented frames, so that everything is read again; dropout and stochastic depth draw random numbers.
-LONGER = APPEARANCE | {"DATA.USE_RAND_AUGMENT": True, "SOLVER.MAX_EPOCH": 4, "MF.DEPTH": 2, "MF.DROP": 0.1}
+LONGER = APPEARANCE | {"DATA.USE_RAND_AUGMENT": True, "SOLVER.MAX_EPOCH": 3, "MF.DEPTH": 2, "MF.DROP": 0.1}
 
 
 def wait_for_training(process, folder: Path, seconds: float = 60) -> None:
@@ -43,7 +43,7 @@ def test_a_run_killed_from_outside_ends_like_an_undisturbed_one(tiny_data, tmp_p
     for number, expected in ((signal.SIGKILL, {-9, 0}), (signal.SIGTERM, {143, 0})):
         run = start(command(tiny_data, folder, LONGER, DATA_LOADER__NUM_WORKERS=2))
         wait_for_training(run, folder)
-        time.sleep(random.uniform(0, 1.2))
+        time.sleep(random.uniform(0, 1))
         (folder / "log.txt").unlink()  # of the run before the next one
         os.killpg(run.pid, number)  # the loader's processes too
         code, _, err = finish(run)
@@ -51,10 +51,7 @@ def test_a_run_killed_from_outside_ends_like_an_undisturbed_one(tiny_data, tmp_p
         if code == 143:
             assert "the same command goes on from there." in err and "Traceback" not in err
             assert (checkpoint_dir(folder) / INTERRUPTED).is_file() or "and 0 steps" in err
-    code, out, err = finish(start(command(tiny_data, folder, LONGER, DATA_LOADER__NUM_WORKERS=2)))
-    assert (code, err) == (0, "") and "Warning" not in out
-    assert f"Results: {folder / 'results.json'}" in out
-    assert out == (folder / "log.txt").read_text()
+    Experiment(tiny_cfg(tiny_data, folder, LONGER), torch.device("cpu")).run()
     assert_same_run(undisturbed, folder)
 
 
@@ -71,7 +68,7 @@ def test_a_run_killed_again_and_again_ends_like_an_undisturbed_one(tiny_data, tm
         process = context.Process(target=quick_start, args=(command(tiny_data, tmp_path, LONGER),), daemon=True)
         process.start()
         number = random.choice([signal.SIGKILL, signal.SIGTERM])
-        process.join(random.uniform(0.3, 0.9) + 0.3 * len(seen))
+        process.join(random.uniform(0.3, 0.8) + 0.3 * len(seen))
         if process.exitcode is None:
             os.kill(process.pid, number)
         process.join(60)
@@ -90,7 +87,8 @@ def test_the_published_command_runs_under_torchrun(tiny_data, tmp_path):
     code, out, err = finish(run)
     assert (code, err) == (0, "") and "Warning" not in out  # a normal run is quiet
     two = json.loads((tmp_path / "two/results.json").read_text())
-    assert two["processes"] == 2 and out.count("3-way 1-shot accuracy") == 1  # one process speaks
+    assert two["processes"] == 2 and out == (tmp_path / "two/log.txt").read_text()  # one process speaks
+    assert f"Results: {tmp_path / 'two/results.json'}" in out
     assert len([r for r in figures(tmp_path / "two") if r["phase"] == "val"]) == 2
     cfg = tiny_cfg(tiny_data, tmp_path / "one", APPEARANCE, TRAIN__ENABLE=False, MODEL__BACKBONE_BATCH=5,
                    TEST__CHECKPOINT_FILE_PATH=two["checkpoint"])
