@@ -40,7 +40,7 @@ def _process(function: Callable, rank: int, world_size: int, port: int, results,
 
 
 def in_processes(world_size: int, function: Callable, *args) -> list:
-    """Call ``function(rank, *args)`` in ``world_size`` connected processes; its results by rank."""
+    """Call ``function(rank, *args)`` in ``world_size`` connected processes; its results, no tensors, by rank."""
     context = get_context("forkserver")
     # imported once, then every start is quick
     context.set_forkserver_preload(["trokens.engine.experiment", "trokens.data.synthetic", "pytest"])

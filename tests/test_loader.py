@@ -1,5 +1,6 @@
 """From clips to batches: frames, points and their draws."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -105,6 +106,12 @@ def test_workers_give_the_same_episodes(tiny_data, augment):
     assert all(same(a.clips, b.clips) for a, b in zip(here, workers, strict=True))
     plans.set_epoch(1)  # persistent workers follow the sampler
     assert all(same(a.clips, b.clips) for a, b in zip(episode_loader(read, plans), workers, strict=True))
+
+
+def test_more_workers_than_cores_are_not_started(tiny_data, recwarn):
+    read = reader(tiny_data, options=MOTION)
+    assert episode_loader(read, sampler(read.clips), num_workers=999).num_workers <= os.cpu_count()
+    assert not recwarn.list
 
 
 def test_an_episode_is_class_major_with_its_support_first(tiny_data):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
 from pathlib import Path
 
@@ -24,10 +26,13 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     from trokens.config import ConfigError, load_cfg
 
+    speaks = os.environ.get("RANK", "0") == "0"  # every process of a run reads the config: one speaks about it
+    logging.basicConfig(format="%(message)s", level=logging.WARNING if speaks else logging.ERROR)
     try:
         cfg = load_cfg(args.cfg, args.overrides)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        if speaks:
+            print(f"ConfigError: {error}", file=sys.stderr)
         return 2
 
     # What is heavy to import comes after the config was found to be sound.

@@ -164,7 +164,7 @@ _C.DATA.USE_RAND_AUGMENT = False
 # DATA_LOADER -- loader processes
 # ---------------------------------------------------------------------------
 _C.DATA_LOADER = CN()
-# Loader processes of each training process; 0 = read in the training process itself.
+# Loader processes of each training process, at most one a core; 0 = read in the training process itself.
 _C.DATA_LOADER.NUM_WORKERS = 8
 # Keep batches in page-locked memory, for faster copies to a GPU.
 _C.DATA_LOADER.PIN_MEMORY = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -152,6 +153,7 @@ def _ignore_signals(_worker: int) -> None:
 
 def _loader(dataset: Dataset, order, num_workers: int, pin_memory: bool, keep_workers: bool) -> DataLoader:
     """A loader whose items come ready from the dataset: ``order`` yields what ``dataset[...]`` takes."""
+    num_workers = min(num_workers, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     return DataLoader(dataset, sampler=order, batch_size=None, collate_fn=_as_it_is, num_workers=num_workers,
                       pin_memory=pin_memory and torch.cuda.is_available(), worker_init_fn=_ignore_signals,
                       persistent_workers=keep_workers and num_workers > 0)

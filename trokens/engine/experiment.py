@@ -59,6 +59,7 @@ class Experiment:
         with problems.collect():
             self._check_output()
         problems.raise_all()
+        self.provenance = provenance()  # now: the code on disk may change while the run goes on
         if is_main():
             Path(cfg.OUTPUT_DIR).mkdir(parents=True, exist_ok=True)
             (Path(cfg.OUTPUT_DIR) / "config.yaml").write_text(dump(self.cfg))
@@ -192,7 +193,7 @@ class Experiment:
     def _evaluate(self, model: Trokens, split: str, source: str) -> dict[str, Any]:
         cfg = self.cfg
         result = {**self.evaluators[split].run(model), "checkpoint": source, "seed": cfg.RNG_SEED,
-                  "dataset": cfg.TEST.DATASET, "config_hash": config_hash(cfg), **provenance()}
+                  "dataset": cfg.TEST.DATASET, "config_hash": config_hash(cfg), **self.provenance}
         logger.info("%s: %d-way %d-shot accuracy %.2f ± %.2f %% (95 %%) over %d episodes of %d clips; chance %.1f %%",
                     split, result["n_way"], result["k_shot"], 100 * result["accuracy"], 100 * result["interval"],
                     result["episodes"], result["clips"], 100 * result["chance"])

@@ -41,7 +41,12 @@ def embed_clips(embed: Callable[[Clips], Tensor], reader: ClipReader, indices: S
     loader = clip_loader(reader, mine, with_video=with_video, num_workers=num_workers, pin_memory=pin_memory)
     if progress is not None:
         loader = progress(loader, len(mine))
-    rows = torch.stack([embed(clips).cpu() for clips in loader])  # (B, batch, ...)
+    rows = torch.empty(0)
+    for number, clips in enumerate(loader):
+        embedded = embed(clips)
+        if number == 0:
+            rows = torch.empty(len(mine), *embedded.shape, dtype=embedded.dtype)  # (B, batch, ...), once: it is large
+        rows[number] = embedded
     merged = merge_rows(rows[:len(range(rank(), len(batches), world_size()))], len(batches))
     return merged.flatten(0, 1)[:len(indices)]
 
