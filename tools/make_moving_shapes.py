@@ -8,12 +8,15 @@ Writes ``OUT/{train,val,test}/<class>/<clip>.mp4``, the layout of the ``folder``
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
 from trokens.data.datasets import clip_id
 from trokens.data.synthetic import LEVELS, SPLITS, TEXTURES, clip_seed, render_clip, write_video

@@ -5,7 +5,10 @@
 """
 
 import argparse
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
 from trokens.data.datasets import SPLITS, class_videos
 from trokens.data.splits import assign_classes, draw_classes, write_split_csv
