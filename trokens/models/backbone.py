@@ -103,8 +103,9 @@ class TimmBackbone(nn.Module):
 
     def __init__(self, model: nn.Module, mean: tuple, std: tuple):
         super().__init__()
-        self.model = model
         self.is_transformer = hasattr(model, "num_prefix_tokens")
+        # Depthwise convolutions are half as fast again with the channels last.
+        self.model = model if self.is_transformer else model.to(memory_format=torch.channels_last)
         self.embed_dim = model.num_features if self.is_transformer else model.feature_info.channels()[-1]
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
         self.register_buffer("std", torch.tensor(std), persistent=False)
