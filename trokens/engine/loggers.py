@@ -29,14 +29,14 @@ def setup_logging(output_dir: str | Path | None = None) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def progress(items: Iterable, total: int, title: str) -> Iterator:
-    """Iterate with a bar on a terminal, and a line at every fifth of the way elsewhere."""
+def progress(items: Iterable, total: int, title: str, *, lines: bool = True) -> Iterator:
+    """Iterate with a bar on a terminal, and elsewhere, where ``lines`` are wanted, one at every fifth of the way."""
     if sys.stderr.isatty() and is_main():
         yield from tqdm(items, total=total, desc=title, leave=False)
         return
     for done, item in enumerate(items, 1):
         yield item
-        if total >= 20 and done * 5 // total > (done - 1) * 5 // total:
+        if lines and total >= 20 and done * 5 // total > (done - 1) * 5 // total:
             logger.info("%s: %d of %d", title, done, total)
 
 

@@ -125,7 +125,7 @@ class Trainer:
             group["lr"] = self.lr_at(self.epoch)
         self._since = time.perf_counter()
         title = f"Epoch {self.epoch + 1} of {self.max_epoch}"
-        for episode in progress(self.loader, len(self.sampler), title):
+        for episode in progress(self.loader, len(self.sampler), title, lines=False):
             self.stop.start()
             self.pending.append(self.train_step(episode))
             self.step += 1
