@@ -23,7 +23,7 @@ if [ ! -e "$stamp" ]; then
     pins=()
   elif ! "$PY" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     pins=()  # the tested set needs 3.11
-  elif [ -e "$(dirname "$PY")/../lib" ] && "$PY" -c 'import torch' 2>/dev/null; then
+  elif "$PY" -c 'import torch' 2>/dev/null; then
     pins=()  # torch was put into .venv by hand: keep it
   fi
   echo "Installing into .venv (once; some minutes where torch has to be fetched) ..."
