@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from trokens.data.datasets import clip_id
 from trokens.data.transforms import resize
 from trokens.data.video import VideoError, VideoInfo, probe, read_video
+from trokens.distributed import num_cores
 from trokens.models.backbone import IMAGENET_MEAN, IMAGENET_STD, build_backbone, build_timm_backbone
 from trokens.points.clustering import cluster_patches, kmeans_patches
 from trokens.points.geometry import frame_positions
@@ -242,7 +243,7 @@ def extract_list(jobs: Sequence[Job], options: Options, num_workers: int = 1) ->
         RuntimeError: A process died, for example for lack of memory.
         ValueError, FileNotFoundError: As `Extractor`.
     """
-    threads = max(1, _num_cores() // num_workers)
+    threads = max(1, num_cores() // num_workers)
     extractor = Extractor(options)  # here too where other processes do the work: its errors belong to the caller
     if num_workers == 1:
         yield from (_attempt(job, extractor, threads) for job in jobs)
@@ -257,10 +258,6 @@ def extract_list(jobs: Sequence[Job], options: Options, num_workers: int = 1) ->
                                "finished files are kept.") from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _worker: dict = {}  # what a worker process builds once

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from trokens.data.datasets import Clip
 from trokens.data.episodes import EpisodePlan, EpisodeSampler
 from trokens.data.transforms import PhotometricAugment, resize
 from trokens.data.video import probe, read_video
+from trokens.distributed import num_cores
 from trokens.points.geometry import decoded_frames, frame_positions, normalize_tracks, query_mask
 from trokens.points.io import read_tracks
 from trokens.points.sampling import choose_points, clip_seed
@@ -153,7 +153,7 @@ def _ignore_signals(_worker: int) -> None:
 
 def _loader(dataset: Dataset, order, num_workers: int, pin_memory: bool, keep_workers: bool) -> DataLoader:
     """A loader whose items come ready from the dataset: ``order`` yields what ``dataset[...]`` takes."""
-    num_workers = min(num_workers, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    num_workers = min(num_workers, num_cores())
     return DataLoader(dataset, sampler=order, batch_size=None, collate_fn=_as_it_is, num_workers=num_workers,
                       pin_memory=pin_memory and torch.cuda.is_available(), worker_init_fn=_ignore_signals,
                       persistent_workers=keep_workers and num_workers > 0)
