@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from trokens.config.values import CHOICES
 from trokens.models.blocks import Attention, DividedBlock
 from trokens.models.motion import CrossMotionModule, HodModule
 from trokens.models.tokens import sample_features
@@ -133,7 +134,7 @@ def test_a_coordinate_ramp_read_bilinearly_returns_the_tracks():
     assert torch.allclose(sample_features(ramp, tracks, "bilinear"), tracks, atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+@pytest.mark.parametrize("mode", CHOICES["MODEL.FEAT_EXTRACT_MODE"])
 def test_position_embeddings_equal_those_added_to_the_features(inputs, mode):
     features, tracks, visibility, _ = inputs
     model = build(hod=None, cross_motion=False, sample_mode=mode)

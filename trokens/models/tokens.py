@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-SAMPLE_MODES = ("nearest", "bilinear")
+SAMPLE_MODES = ("nearest", "bilinear", "bicubic")
 
 
 def read_map(maps: Tensor, xy: Tensor, mode: str = "nearest") -> Tensor:
@@ -14,7 +14,7 @@ def read_map(maps: Tensor, xy: Tensor, mode: str = "nearest") -> Tensor:
     Args:
         maps: (M, S, S, D).
         xy: Points in [-1, 1], where -1 and 1 are the centers of the first and last cell, (M, K, 2).
-        mode: "nearest" or "bilinear".
+        mode: "nearest", "bilinear" or "bicubic".
 
     Returns:
         (M, K, D) float32.

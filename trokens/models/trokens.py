@@ -45,7 +45,7 @@ class Trokens(nn.Module):
         num_frames: Frames of a clip, T.
         num_points: Points of a clip, N; only cross-motion depends on it.
         appearance: Whether tokens carry what is seen at the points; needs a motion module if not.
-        sample_mode: How features are read at points, "nearest" or "bilinear".
+        sample_mode: How features are read at points, "nearest", "bilinear" or "bicubic".
         base_pos_embed: Add a spatial and a temporal embedding to the patch features.
         point_pos_embed: Without ``base_pos_embed``, add a spatial embedding read bilinearly at the points.
         hod: Arguments of :class:`HodModule` other than ``dim``, or None to leave it out.
