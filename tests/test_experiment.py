@@ -176,6 +176,22 @@ def test_any_split_can_be_tested(tiny_data, tmp_path):
     assert (result["split"], result["clips"]) == ("train", 24)
 
 
+def test_the_weights_named_for_training_are_tested_where_none_were_trained(tiny_data, trained, tmp_path):
+    path = str(epoch_path(trained[0], 1))
+    assert run(tiny_data, tmp_path, TRAIN__ENABLE=False, TRAIN__CHECKPOINT_FILE_PATH=path)["checkpoint"] == path
+
+
+@pytest.mark.parametrize("section", ["TRAIN", "TEST"])
+def test_a_checkpoint_that_is_not_there_is_refused_before_any_work(tiny_data, tmp_path, section):
+    with pytest.raises(FileNotFoundError, match=f"No checkpoint at nowhere; correct {section}.CHECKPOINT_FILE_PATH"):
+        Experiment(tiny_cfg(tiny_data, tmp_path, **{f"{section}__CHECKPOINT_FILE_PATH": "nowhere"}), CPU)
+
+
+def test_a_run_without_a_source_of_features_is_refused(tiny_data, tmp_path):
+    with pytest.raises(ValueError, match=r"MODEL\.FEAT_EXTRACTOR is 'none'"):
+        Experiment(tiny_cfg(tiny_data, tmp_path, MODEL__APPEARANCE_MODULE_DISABLE=False), CPU)
+
+
 # What training starts from -------------------------------------------------------------------------------------------
 
 def test_training_goes_on_from_a_checkpoint_of_another_folder(tiny_data, out, tmp_path):

@@ -85,8 +85,19 @@ class Experiment:
 
     def _check_output(self) -> None:
         cfg = self.cfg
-        if used_splits(cfg)[0] and not cfg.TRAIN.AUTO_RESUME and last_checkpoint(cfg.OUTPUT_DIR):
-            raise ConfigError(f"{checkpoint_dir(cfg.OUTPUT_DIR)} holds the checkpoints of another run, and "
+        if cfg.MODEL.FEAT_EXTRACTOR == "none" and not cfg.MODEL.APPEARANCE_MODULE_DISABLE:
+            raise ConfigError("MODEL.FEAT_EXTRACTOR is 'none', which leaves the patch features to a caller; a run "
+                              "needs dino or timm, or MODEL.APPEARANCE_MODULE_DISABLE True.")
+        trains, own = used_splits(cfg)[0], checkpoint_dir(cfg.OUTPUT_DIR)
+        last = last_checkpoint(cfg.OUTPUT_DIR) if trains else None
+        start, tested = cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg.TEST.CHECKPOINT_FILE_PATH
+        if start and trains and not last and not Path(start).is_file():
+            raise FileNotFoundError(f"No checkpoint at {start}; correct TRAIN.CHECKPOINT_FILE_PATH.")
+        is_to_come = trains and Path(tested).resolve().parent == own.resolve()
+        if tested and not is_to_come and not Path(tested).is_file():
+            raise FileNotFoundError(f"No checkpoint at {tested}; correct TEST.CHECKPOINT_FILE_PATH.")
+        if trains and not cfg.TRAIN.AUTO_RESUME and last:
+            raise ConfigError(f"{own} holds the checkpoints of another run, and "
                               "TRAIN.AUTO_RESUME is False; remove them, or choose another OUTPUT_DIR.")
 
     def run(self) -> dict[str, Any] | None:
@@ -182,6 +193,7 @@ class Experiment:
         if not candidates:
             best = checkpoint_dir(cfg.OUTPUT_DIR) / BEST
             candidates = [p for p in (best, last_checkpoint(cfg.OUTPUT_DIR)) if p is not None and p.is_file()]
+            candidates += filter(None, [cfg.TRAIN.CHECKPOINT_FILE_PATH])  # nothing was trained on top of it
         barrier()
         if not candidates:
             logger.info("There is no checkpoint: testing the initial weights (no training at all).")
@@ -192,8 +204,9 @@ class Experiment:
 
     def _evaluate(self, model: Trokens, split: str, source: str) -> dict[str, Any]:
         cfg = self.cfg
+        dataset = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
         result = {**self.evaluators[split].run(model), "checkpoint": source, "seed": cfg.RNG_SEED,
-                  "dataset": cfg.TEST.DATASET, "config_hash": config_hash(cfg), **self.provenance}
+                  "dataset": dataset, "config_hash": config_hash(cfg), **self.provenance}
         logger.info("%s: %d-way %d-shot accuracy %.2f ± %.2f %% (95 %%) over %d episodes of %d clips; chance %.1f %%",
                     split, result["n_way"], result["k_shot"], 100 * result["accuracy"], 100 * result["interval"],
                     result["episodes"], result["clips"], 100 * result["chance"])
