@@ -11,7 +11,7 @@ from trokens.distributed import world_size
 from trokens.models.trokens import Trokens
 
 # Bytes of autograd's graph per token and channel in one divided space-time block with its MLP (float32),
-# and per backbone token and channel without a graph; fitted to measured peaks, see docs/ARCHITECTURE.md.
+# and per backbone token and channel without a graph; fitted to measured peaks.
 _BLOCK_FLOATS, _BACKBONE_FLOATS = 34, 12
 
 
