@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # From nothing to a few-shot accuracy: render Moving Shapes, extract points, train, test. No GPU, no download of data.
-# OUT (default output/quickstart) takes all files; TEXTURES (shared or varied) and further KEY VALUE options may be given.
+# TEXTURES (shared or varied), OUT (default output/quickstart, output/quickstart_varied), which takes all files, and
+# further KEY VALUE options may be given; a run goes on in its OUT, so other options need another one.
 EXTRAS=quickstart
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-OUT="${OUT:-output/quickstart}"
 TEXTURES="${TEXTURES:-shared}"
+[ "$TEXTURES" = shared ] && suffix="" || suffix="_$TEXTURES"
+OUT="${OUT:-output/quickstart$suffix}"
 SECONDS=0
 
 echo "1/3 Rendering Moving Shapes ($TEXTURES textures) into $OUT/clips"
