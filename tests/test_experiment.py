@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny import APPEARANCE, CONFIG, MOTION, arguments, assert_same_run, command, figures, points_dir, tiny_cfg
 
-from tools import run_net
+from tools import appearance_baseline, run_net
 from trokens import load_cfg
 from trokens.checkpoint import checkpoint_dir, epoch_path, load_checkpoint, save_checkpoint, saved_epochs
 from trokens.config import config_hash
@@ -190,6 +190,11 @@ def test_a_checkpoint_that_is_not_there_is_refused_before_any_work(tiny_data, tm
 def test_a_run_without_a_source_of_features_is_refused(tiny_data, tmp_path):
     with pytest.raises(ValueError, match=r"MODEL\.FEAT_EXTRACTOR is 'none'"):
         Experiment(tiny_cfg(tiny_data, tmp_path, MODEL__APPEARANCE_MODULE_DISABLE=False), CPU)
+
+
+def test_the_appearance_baseline_scores_the_same_episodes(tiny_data, tmp_path, capsys):
+    assert appearance_baseline.main(command(tiny_data, tmp_path, APPEARANCE)) == 0
+    assert "over 30 episodes; chance 33.3 %" in capsys.readouterr().out
 
 
 # What training starts from -------------------------------------------------------------------------------------------

@@ -24,18 +24,21 @@ def main(argv: list[str] | None = None) -> int:
     import torch
 
     from trokens.engine.evaluator import Evaluator
-    from trokens.engine.experiment import read_splits
+    from trokens.engine.experiment import Problems, read_splits
     from trokens.fewshot.bank import TokenBank, embed_clips
     from trokens.metrics import mean_and_interval
     from trokens.models.trokens import build_model
 
-    cfg, splits = read_splits(cfg)
+    problems = Problems()
+    cfg, splits = read_splits(cfg, problems)
+    problems.raise_all()
     evaluator = Evaluator.from_config(cfg, splits[cfg.TEST.SPLIT], split=cfg.TEST.SPLIT, device=torch.device("cpu"))
     model = build_model(cfg).eval()
     means = embed_clips(lambda clips: model.patch_features(clips.video).mean((1, 2, 3))[:, None],  # (B, 1, width)
                         evaluator.reader, evaluator.indices, **evaluator.loading)
     means = means - means.mean(0)  # what all clips share says nothing; without it every cosine is near 1
-    bank = TokenBank(means, evaluator.indices, is_aggregated=True, **evaluator.matching)
+    bank = TokenBank(means, evaluator.indices, is_aggregated=True, aggregation="spatial", norm="none",
+                     matcher="bi_mhm")
     mean, interval = mean_and_interval(bank.accuracy(evaluator.plans))
     print(f"Nearest class by mean appearance: {100 * mean:.2f} ± {100 * interval:.2f} % over {len(evaluator.plans)} "
           f"episodes; chance {100 / cfg.FEW_SHOT.N_WAY:.1f} %")
