@@ -31,12 +31,12 @@ def test_bank_evaluation_equals_direct_evaluation(aggregation, norm, prototype, 
     aggregated = TokenBank.can_aggregate(k_shot, prototype)
     order = list(range(19, -1, -1))  # rows of the bank need not be rows of the split
     kept = clip_features(tokens[order], aggregation) if aggregated else tokens[order]
-    bank = TokenBank(kept, order, is_aggregated=aggregated, **options)
+    bank = TokenBank(kept, order, is_aggregated=aggregated, aggregation=aggregation, norm=norm, matcher="bi_mhm")
     right = []
     for plan in plans(k_shot):
         rows, way, support = torch.tensor(plan.indices), torch.tensor(plan.way), plan.num_support
         direct = match(tokens[rows[support:]], tokens[rows[:support]], way[:support], 3, **options)
-        torch.testing.assert_close(bank.score(plan), direct, atol=1e-5, rtol=0)
+        torch.testing.assert_close(bank.score([plan])[0], direct, atol=1e-5, rtol=0)
         right.append((direct.argmax(1) == way[support:]).double().mean())
     assert torch.equal(bank.accuracy(plans(k_shot)), torch.stack(right))
     assert bank.accuracy([]).shape == (0,)

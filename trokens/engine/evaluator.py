@@ -103,7 +103,8 @@ class Evaluator:
 
         with_video = model.appearance and self._features is None
         bank = self._embed(tokens, f"Clips of {self.split}", with_video=with_video)
-        return TokenBank(bank, self.indices, is_aggregated=aggregated, **self.matching)
+        head = {name: value for name, value in self.matching.items() if name != "prototype"}
+        return TokenBank(bank, self.indices, is_aggregated=aggregated, **head)
 
     def _embed(self, embed, title: str, with_video: bool = True) -> Tensor:
         return embed_clips(lambda clips: embed(clips.to(self.device)), self.reader, self.indices,

@@ -10,7 +10,7 @@ from torch import Tensor
 from trokens.data.episodes import EpisodePlan
 from trokens.data.loader import ClipReader, clip_batches, clip_loader
 from trokens.distributed import merge_rows, rank, world_size
-from trokens.fewshot.matchers import class_prototypes, clip_features, pairwise_logits, prototypes
+from trokens.fewshot.matchers import clip_features, pairwise_logits
 from trokens.structures import Clips
 
 
@@ -60,36 +60,45 @@ class TokenBank:
     Args:
         tokens: Of C clips, (C, T, N, D) float32; or, where ``is_aggregated``, their features (C, L, D).
         indices: The split's row of each.
-        aggregation, norm, prototype, matcher: As for :func:`trokens.fewshot.matchers.match`.
+        aggregation, norm, matcher: As for :func:`trokens.fewshot.matchers.match`.
     """
 
     def __init__(self, tokens: Tensor, indices: Sequence[int], *, is_aggregated: bool, aggregation: str, norm: str,
-                 prototype: str, matcher: str):
+                 matcher: str):
         self.features = tokens if is_aggregated else clip_features(tokens, aggregation)  # (C, L, D)
         self.tokens = None if is_aggregated else tokens
         self.row = {index: row for row, index in enumerate(indices)}
-        self.aggregation, self.norm, self.prototype, self.matcher = aggregation, norm, prototype, matcher
+        self.aggregation, self.norm, self.matcher = aggregation, norm, matcher
 
     @staticmethod
     def can_aggregate(k_shot: int, prototype: str) -> bool:
         """True where the head needs no more of a clip than its aggregated features."""
         return k_shot == 1 or prototype == "per_clip"
 
-    def score(self, plan: EpisodePlan, device: torch.device | str = "cpu") -> Tensor:
-        """Logits (Q, n_way) of one episode: the same as matching its clips' tokens directly."""
-        rows = torch.tensor([self.row[index] for index in plan.indices])
-        support, query = rows[:plan.num_support], rows[plan.num_support:]
-        way = torch.tensor(plan.way[:plan.num_support], device=device)
+    def score(self, plans: Sequence[EpisodePlan], device: torch.device | str = "cpu") -> Tensor:
+        """Logits (E, Q, n_way) of episodes of one kind: the same as matching their clips' tokens directly."""
+        support, n_way = plans[0].num_support, plans[0].n_way
+        rows = torch.tensor([[self.row[index] for index in plan.indices] for plan in plans])  # (E, V)
+        shots = rows[:, :support].unflatten(1, (n_way, -1))  # (E, W, K): the support is class-major
         if self.tokens is None:
-            classes = class_prototypes(self.features[support].to(device), way, plan.n_way)  # (n_way, L, D)
+            classes = self.features[shots].to(device).float().mean(2)  # (E, W, L, D)
         else:
-            classes = prototypes(self.tokens[support].to(device), way, plan.n_way, self.aggregation, self.prototype)
-        return pairwise_logits(self.features[query].to(device), classes, self.norm, self.matcher)
+            classes = clip_features(self.tokens[shots].to(device).float().mean(2), self.aggregation)
+        return pairwise_logits(self.features[rows[:, support:]].to(device), classes, self.norm, self.matcher)
 
-    def accuracy(self, plans: Iterable[EpisodePlan], device: torch.device | str = "cpu") -> Tensor:
+    def accuracy(self, plans: Sequence[EpisodePlan], device: torch.device | str = "cpu") -> Tensor:
         """Share of right answers in each episode, (E,) float64."""
-        scores = []
-        for plan in plans:
-            nearest = self.score(plan, device).argmax(1).cpu()  # (Q,)
-            scores.append((nearest == torch.tensor(plan.way[plan.num_support:])).double().mean())
-        return torch.stack(scores) if scores else torch.zeros(0, dtype=torch.float64)
+        scores = [torch.zeros(0, dtype=torch.float64)]
+        size = self._batch_size(plans[0]) if plans else 1
+        for part in (plans[i:i + size] for i in range(0, len(plans), size)):
+            nearest = self.score(part, device).argmax(-1).cpu()  # (E, Q)
+            way = torch.tensor([plan.way[plan.num_support:] for plan in part])
+            scores.append((nearest == way).double().mean(1))
+        return torch.cat(scores)
+
+    def _batch_size(self, plan: EpisodePlan) -> int:
+        """Episodes scored at once: as many as keep what is gathered and compared below 256 MB."""
+        query, length = len(plan.indices) - plan.num_support, self.features.shape[1]
+        source = self.features if self.tokens is None else self.tokens
+        largest = max(query * plan.n_way * length**2, len(plan.indices) * source[0].numel())
+        return max(1, min(256, 2**26 // largest))
