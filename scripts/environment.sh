@@ -3,6 +3,7 @@
 # EXTRAS: which extras of setup.py to install.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"  # threads that wait do not take the cores from those that work
 BASE_PYTHON="${PYTHON:-python3}"
 PY="$PWD/.venv/bin/python"
 

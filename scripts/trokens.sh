@@ -29,6 +29,7 @@ if [ -n "$unset_names" ]; then
   exit 2
 fi
 export TORCH_HOME
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # as torchrun would choose, and warn
 
 NUM_GPUS="${NUM_GPUS:-$(python3 -c 'import torch; print(torch.cuda.device_count())')}"
 MASTER_PORT="${MASTER_PORT:-8888}"

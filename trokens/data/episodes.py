@@ -50,7 +50,7 @@ class EpisodeSampler(Sampler[EpisodePlan]):
     """
 
     def __init__(self, class_ids: Sequence[int], *, n_way: int, k_shot: int, n_query: int, num_episodes: int,
-                 seed: int, rank: int = 0, world_size: int = 1):
+                 seed: int | str, rank: int = 0, world_size: int = 1):
         by_class: dict[int, list[int]] = defaultdict(list)
         for index, class_id in enumerate(class_ids):
             by_class[class_id].append(index)

@@ -8,6 +8,7 @@ import torch
 
 from trokens.data.datasets import Clip
 from trokens.distributed import world_size
+from trokens.fewshot.bank import TokenBank
 from trokens.models.trokens import Trokens
 
 # Bytes of autograd's graph per token and channel in one divided space-time block with its MLP (float32),
@@ -33,6 +34,11 @@ def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], devi
         f"Memory      about {estimated_bytes(cfg, model, trained, frozen) / 2**30:.1f} GB a process "
         + ("in training" if cfg.TRAIN.ENABLE else "in testing"),
     ]
+    evaluated = max((len(clips) for name, clips in splits.items() if name != "train"), default=0)
+    if evaluated and not TokenBank.can_aggregate(few_shot.K_SHOT, few_shot.PROTOTYPE):
+        floats = evaluated * cfg.DATA.NUM_FRAMES * cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE * model.embed_dim
+        lines.append(f"Token bank  {4 * floats / 2**30:.1f} GB of host memory a process: several shots with the published "
+                     "prototype need every token (FEW_SHOT.PROTOTYPE per_clip does not)")
     return lines
 
 

@@ -30,12 +30,10 @@ def dino_weights(name: str) -> Path:
     plain, is_reg = name.removesuffix("_reg"), name.endswith("_reg")
     file = f"{plain}_{'reg4_' if is_reg else ''}pretrain.pth"
     meta = Path(torch.hub.get_dir()) / "checkpoints" / file
-    if meta.is_file():
-        return meta
     size = _HUB_NAMES[plain.removeprefix("dinov2_vit")[0]]
     repo = f"timm/vit_{size}_patch14_{'reg4_' if is_reg else ''}dinov2.lvd142m"
-    return _from_hub(name, repo, f"put https://dl.fbaipublicfiles.com/dinov2/{plain}/{file} at {meta} (TORCH_HOME "
-                                 "names the folder above), ")
+    return _find(name, repo, f"put https://dl.fbaipublicfiles.com/dinov2/{plain}/{file} at {meta} (TORCH_HOME "
+                             "names the folder above), ", meta)
 
 
 def timm_weights(name: str, repo: str | None) -> Path:
@@ -46,12 +44,12 @@ def timm_weights(name: str, repo: str | None) -> Path:
     """
     if not repo:
         raise FileNotFoundError(f"timm has no pretrained weights for {name}; set MODEL.BACKBONE_WEIGHTS to a file.")
-    return _from_hub(name, repo)
+    return _find(name, repo)
 
 
-def _from_hub(name: str, repo: str, other_remedy: str = "") -> Path:
-    with local_rank_zero_first():
-        path = _cached(repo) or _download(repo)
+def _find(name: str, repo: str, other_remedy: str = "", local: Path | None = None) -> Path:
+    with local_rank_zero_first():  # in every process of every node, whether its node has the file or not
+        path = local if local is not None and local.is_file() else _cached(repo) or _download(repo)
     if path is None:
         raise FileNotFoundError(
             f"No weights for {name} here, and the Hugging Face hub cannot be reached: {other_remedy}"
