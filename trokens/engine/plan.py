@@ -37,8 +37,8 @@ def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], devi
     evaluated = max((len(clips) for name, clips in splits.items() if name != "train"), default=0)
     if evaluated and not TokenBank.can_aggregate(few_shot.K_SHOT, few_shot.PROTOTYPE):
         floats = evaluated * cfg.DATA.NUM_FRAMES * cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE * model.embed_dim
-        lines.append(f"Token bank  {4 * floats / 2**30:.1f} GB of host memory a process: several shots with the published "
-                     "prototype need every token (FEW_SHOT.PROTOTYPE per_clip does not)")
+        lines.append(f"Token bank  {4 * floats / 2**30:.1f} GB of host memory a process: several shots need every "
+                     "token with FEW_SHOT.PROTOTYPE published, not with per_clip")
     return lines
 
 
