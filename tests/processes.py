@@ -17,6 +17,7 @@ from trokens.distributed import process_group
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN_NET = ROOT / "tools/run_net.py"
+PRELOAD = ["trokens.engine.experiment", "trokens.data.synthetic", "pytest"]  # imported once, then starts are quick
 TIMEOUT = 120  # seconds, of anything here: a test that hangs fails
 
 
@@ -42,8 +43,7 @@ def _process(function: Callable, rank: int, world_size: int, port: int, results,
 def in_processes(world_size: int, function: Callable, *args) -> list:
     """Call ``function(rank, *args)`` in ``world_size`` connected processes; its results, no tensors, by rank."""
     context = get_context("forkserver")
-    # imported once, then every start is quick
-    context.set_forkserver_preload(["trokens.engine.experiment", "trokens.data.synthetic", "pytest"])
+    context.set_forkserver_preload(PRELOAD)
     results, port = context.Queue(), free_port()
     processes = [context.Process(target=_process, args=(function, rank, world_size, port, results, args), daemon=True)
                  for rank in range(world_size)]

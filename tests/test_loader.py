@@ -1,7 +1,9 @@
 """From clips to batches: frames, points and their draws."""
 
 import os
+import subprocess
 from dataclasses import replace
+from multiprocessing import active_children
 
 import pytest
 import torch
@@ -106,6 +108,19 @@ def test_workers_give_the_same_episodes(tiny_data, augment):
     assert all(same(a.clips, b.clips) for a, b in zip(here, workers, strict=True))
     plans.set_epoch(1)  # persistent workers follow the sampler
     assert all(same(a.clips, b.clips) for a, b in zip(episode_loader(read, plans), workers, strict=True))
+
+
+def test_workers_heed_signals_of_the_main_process_alone(tiny_data):
+    read = reader(tiny_data, options=MOTION)
+    plans = sampler(read.clips)
+    episodes = iter(episode_loader(read, plans, with_video=False, num_workers=1))
+    (worker,) = active_children()
+    for name in ("TERM", "INT"):
+        subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)
+    assert len(list(episodes)) == 4 and worker.is_alive()
+    worker.terminate()
+    worker.join(10)
+    assert worker.exitcode == 0
 
 
 def test_more_workers_than_cores_are_not_started(tiny_data, recwarn):

@@ -5,12 +5,12 @@ import os
 import random
 import signal
 import time
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from pathlib import Path
 
 import pytest
 import torch
-from processes import finish, free_port, start
+from processes import PRELOAD, TIMEOUT, finish, free_port, start
 from tiny import APPEARANCE, assert_same_run, command, figures, tiny_cfg
 
 from tools.run_net import main
@@ -21,11 +21,12 @@ from trokens.engine.experiment import Experiment
 LONGER = APPEARANCE | {"DATA.USE_RAND_AUGMENT": True, "SOLVER.MAX_EPOCH": 3, "MF.DEPTH": 2, "MF.DROP": 0.1}
 
 
-def wait_for_training(process, folder: Path, seconds: float = 60) -> None:
+def wait_for_training(process, folder: Path) -> None:
     """Return as soon as the run trains (it may be past its end already)."""
-    until = time.monotonic() + seconds
+    until = time.monotonic() + TIMEOUT
     log = folder / "log.txt"
-    while process.poll() is None and "Memory" not in (log.read_text() if log.is_file() else ""):
+    is_alive = process.is_alive if hasattr(process, "is_alive") else lambda: process.poll() is None
+    while is_alive() and "Memory" not in (log.read_text() if log.is_file() else ""):
         assert time.monotonic() < until, "training did not start"
         time.sleep(0.02)
 
@@ -57,25 +58,35 @@ def test_a_run_killed_from_outside_ends_like_an_undisturbed_one(tiny_data, tmp_p
 
 def quick_start(arguments: list[str]) -> None:
     torch.set_num_threads(1)
+    set_start_method("fork", force=True)  # of the loader's workers, as outside of a fork server
     raise SystemExit(main(arguments))
 
 
 def test_a_run_killed_again_and_again_ends_like_an_undisturbed_one(tiny_data, tmp_path, undisturbed):
     context = get_context("forkserver")
-    context.set_forkserver_preload(["trokens.engine.experiment", "trokens.data.synthetic", "pytest"])
-    seen = []
-    while 0 not in seen and len(seen) < 30:
-        process = context.Process(target=quick_start, args=(command(tiny_data, tmp_path, LONGER),), daemon=True)
+    context.set_forkserver_preload(PRELOAD)
+    arguments = command(tiny_data, tmp_path, LONGER)
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGTERM, None):
+        process = context.Process(target=quick_start, args=(arguments,), daemon=True)
         process.start()
-        number = random.choice([signal.SIGKILL, signal.SIGTERM])
-        process.join(random.uniform(0.3, 0.8) + 0.3 * len(seen))
-        if process.exitcode is None:
+        if number is not None:
+            wait_for_training(process, tmp_path)
+            time.sleep(random.uniform(0, 0.5))
+            (tmp_path / "log.txt").unlink()  # of the run before the next one
             os.kill(process.pid, number)
-        process.join(60)
-        seen.append(process.exitcode)
-        assert process.exitcode in (0, -9, -15, 143), seen  # -15: before training began
-    assert seen[-1] == 0 and len(seen) > 1
+        process.join(TIMEOUT)
+        assert process.exitcode in {signal.SIGKILL: (-9, 0), signal.SIGTERM: (143, -15, 0), None: (0,)}[number]
     assert_same_run(undisturbed, tmp_path)
+
+
+def test_a_run_that_fails_ends_with_its_workers(tiny_data, tmp_path):
+    process = get_context("forkserver").Process(target=quick_start, args=(command(
+        tiny_data, tmp_path, DATA_LOADER__NUM_WORKERS=2, SOLVER__BASE_LR=1e38, SOLVER__OPTIMIZING_METHOD="sgd"),))
+    process.start()
+    process.join(TIMEOUT)
+    assert process.exitcode == 1  # FloatingPointError
+    log = (tmp_path / "log.txt").read_text()
+    assert "epoch 1 step 3/3" in log and "FloatingPointError: Loss is" in log
 
 
 def test_the_published_command_runs_under_torchrun(tiny_data, tmp_path):

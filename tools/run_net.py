@@ -22,7 +22,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one experiment; the exit code is 2 for a config or data problem, 143 for an interrupted training."""
+    """Run one experiment; the exit code is 2 for a config or data problem, 143 for an interruption, 1 for a failure."""
     args = parse_args(argv)
     from trokens.config import ConfigError, load_cfg
 
@@ -54,6 +54,9 @@ def main(argv: list[str] | None = None) -> int:
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return 143
+    except Exception:  # caught, so that what it holds is let go: the loader's processes then end at once
+        logging.getLogger("trokens").exception("The run failed.")
+        return 1
     return 0
 
 

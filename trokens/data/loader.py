@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from trokens.data.datasets import Clip
 from trokens.data.episodes import EpisodePlan, EpisodeSampler
 from trokens.data.transforms import PhotometricAugment, resize
 from trokens.data.video import probe, read_video
+from trokens.data.workers import SteadyLoader
 from trokens.distributed import num_cores
 from trokens.points.geometry import decoded_frames, frame_positions, normalize_tracks, query_mask
 from trokens.points.io import read_tracks
@@ -145,18 +145,12 @@ def _as_it_is(item):
     return item
 
 
-def _ignore_signals(_worker: int) -> None:
-    """A signal to the whole process group is the main process's business: it still needs its workers."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def _loader(dataset: Dataset, order, num_workers: int, pin_memory: bool, keep_workers: bool) -> DataLoader:
     """A loader whose items come ready from the dataset: ``order`` yields what ``dataset[...]`` takes."""
     num_workers = min(num_workers, num_cores())
-    return DataLoader(dataset, sampler=order, batch_size=None, collate_fn=_as_it_is, num_workers=num_workers,
-                      pin_memory=pin_memory and torch.cuda.is_available(), worker_init_fn=_ignore_signals,
-                      persistent_workers=keep_workers and num_workers > 0)
+    return SteadyLoader(dataset, sampler=order, batch_size=None, collate_fn=_as_it_is, num_workers=num_workers,
+                        pin_memory=pin_memory and torch.cuda.is_available(),
+                        persistent_workers=keep_workers and num_workers > 0)
 
 
 def episode_loader(reader: ClipReader, sampler: EpisodeSampler, *, with_video: bool = True, num_workers: int = 0,
