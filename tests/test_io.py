@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from trokens.points import pickles
-from trokens.points.io import read_tracks, write_tracks
+from trokens.points.io import read_point_file, read_tracks, write_tracks
 from trokens.structures import Tracks
 
 
@@ -39,27 +39,68 @@ def assert_same(read: Tracks, tracks: Tracks) -> None:
         assert getattr(read, name).dtype == getattr(tracks, name).dtype, name
 
 
-def test_tracks_survive_a_file_of_ours(tmp_path, tracks):
-    path = tmp_path / "feat_dump" / "a.safetensors"
-    write_tracks(path, tracks, {"tracker": "flow"}, times=torch.arange(5) / 10)
-    read = read_tracks(path)
-    assert_same(read, tracks)
-    assert read.size == (48, 64) and torch.equal(read.frame, tracks.frame)
+@pytest.mark.parametrize("suffix", [".safetensors", ".pkl"])
+def test_all_survives_a_file_of_ours(tmp_path, tracks, suffix):
+    path, times = tmp_path / "feat_dump" / f"a{suffix}", torch.arange(5, dtype=torch.float64) / 10
+    write_tracks(path, tracks, {"tracker": "flow"}, times=times)
+    read = read_point_file(path)
+    assert_same(read.tracks, tracks)
+    assert read.tracks.size == (48, 64) and torch.equal(read.tracks.frame, tracks.frame)
+    assert torch.equal(read.times, times) and read.metadata == {"tracker": "flow"}
 
 
-def test_size_and_frame_are_optional_in_a_file_of_ours(tmp_path, tracks):
-    path = tmp_path / "a.safetensors"
+@pytest.mark.parametrize("suffix", [".safetensors", ".pkl"])
+def test_size_frame_and_times_are_optional_in_a_file_of_ours(tmp_path, tracks, suffix):
+    path = tmp_path / f"a{suffix}"
     write_tracks(path, Tracks(tracks.xy, tracks.visibility, tracks.query_frame, tracks.cluster))
-    read = read_tracks(path)
-    assert read.size is None and read.frame is None
+    read = read_point_file(path)
+    assert read.tracks.size is None and read.tracks.frame is None and read.times is None and read.metadata == {}
 
 
-def test_writing_leaves_no_other_file_and_replaces_the_old_one(tmp_path, tracks):
-    path = tmp_path / "a.safetensors"
+def test_the_published_loader_finds_tensors_by_name_in_a_pickle_of_ours(tmp_path, tracks):
+    write_tracks(tmp_path / "a.pkl", tracks, times=torch.arange(5))
+    with open(tmp_path / "a.pkl", "rb") as file:
+        content = pickle.load(file)
+    for key, want in published(tracks).items():
+        assert type(content[key]) is torch.Tensor and torch.equal(content[key], want) and content[key].is_contiguous()
+        assert content[key].dtype == want.dtype
+    assert "per_point_queries" not in content  # that name would change what the published loader computes
+    content["pred_tracks"] += 1  # as any tensor
+
+
+def test_a_pickle_without_points_is_written_and_read(tmp_path, tracks):
+    write_tracks(tmp_path / "a.pkl", tracks.select(torch.arange(0)))
+    assert read_tracks(tmp_path / "a.pkl").xy.shape == (5, 0, 2)
+    with open(tmp_path / "a.pkl", "rb") as file:
+        assert pickle.load(file)["pred_tracks"].shape == (5, 0, 2)
+
+
+def test_names_of_ours_in_a_pickle_of_others_mean_nothing(tmp_path, tracks):
+    read = read_point_file(dump(tmp_path / "a.pkl", published(tracks, frame=torch.zeros(3), times="noon")))
+    assert read.tracks.frame is None and read.times is None
+
+
+@pytest.mark.parametrize("changes", [
+    {"trokens": 1}, {"trokens": "[]"}, {"trokens": "{"}, {"trokens": '{"schema": "2"}'},
+    {"trokens": "{}", "times": torch.zeros(3)}, {"trokens": "{}", "frame": "x"}])
+def test_broken_additions_to_a_pickle_are_named(tmp_path, tracks, changes):
+    with pytest.raises(ValueError, match=r"a\.pkl is no point file: "):
+        read_tracks(dump(tmp_path / "a.pkl", published(tracks, **changes)))
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pkl"])
+def test_writing_leaves_no_other_file_and_replaces_the_old_one(tmp_path, tracks, name):
+    path = tmp_path / name
     path.write_text("old")
     write_tracks(path, tracks)
-    assert os.listdir(tmp_path) == ["a.safetensors"]
+    assert os.listdir(tmp_path) == [name]
     assert_same(read_tracks(path), tracks)
+
+
+def test_a_file_of_another_suffix_is_not_written(tmp_path, tracks):
+    with pytest.raises(ValueError, match=r"a\.npz is no point file: its suffix"):
+        write_tracks(tmp_path / "x" / "a.npz", tracks)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, tracks):
@@ -271,8 +312,11 @@ def test_a_hostile_memo_takes_no_memory(tmp_path):
     subprocess.run([sys.executable, "-c", code, str(path)], check=True, cwd=Path(__file__).parents[1])
 
 
-def test_the_same_content_is_the_same_bytes(tmp_path, tracks):
+@pytest.mark.parametrize("suffix", [".safetensors", ".pkl"])
+def test_the_same_content_is_the_same_bytes(tmp_path, tracks, suffix):
     metadata = {f"key{i}": str(i) for i in range(20)}
-    write_tracks(tmp_path / "a.safetensors", tracks, metadata)
-    write_tracks(tmp_path / "b.safetensors", tracks, dict(reversed(metadata.items())))
-    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    write_tracks(tmp_path / f"a{suffix}", tracks, metadata)
+    turned = Tracks(tracks.xy.transpose(0, 1).contiguous().transpose(0, 1), tracks.visibility.clone(),
+                    tracks.query_frame.int(), tracks.cluster.clone(), tracks.size, tracks.frame.clone())
+    write_tracks(tmp_path / f"b{suffix}", turned, dict(reversed(metadata.items())))
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()

@@ -2,8 +2,12 @@
 
 Ours are safetensors: ``xy (T, N, 2)`` float32 in pixels, ``visibility (T, N)``, ``query_frame (N,)``, ``cluster (N,)``,
 ``frame (T,)`` and ``times (T,)`` (seconds) where known, and as metadata one JSON text ``trokens``: ``schema``,
-``height``, ``width``, and what the writer adds (tracker, frame rate, ...). Published ones are pickles:
-``pred_tracks (L, M, 2)``, ``pred_visibility (L, M)``, ``obj_ids (M,)``, ``point_queries (M,)``.
+``height``, ``width``, and what the writer adds (tracker, frame rate, ...).
+
+Published ones are pickles: ``pred_tracks (L, M, 2)``, ``pred_visibility (L, M)``, ``obj_ids (M,)``,
+``point_queries (M,)``. The published loader asks for the query frames under another name, ``per_point_queries``, and
+finds none; pickles written here have the extractor's name only, so that its numbers stay what they were. What else a
+file of ours holds goes into the pickle under its own name; the published loader reads by name and does not look there.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,40 +23,64 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from trokens.points.pickles import load_pickle
-from trokens.structures import Tracks
+from trokens.points.pickles import dump_pickle, load_pickle
+from trokens.structures import Tracks, check_shape
 
 POINT_SUFFIXES = (".safetensors", ".pkl")  # where both exist, the first is read
 SCHEMA = 1
 _QUERY_KEYS = ("point_queries", "per_point_queries")
+_PICKLE_KEYS = {"xy": "pred_tracks", "visibility": "pred_visibility", "cluster": "obj_ids",
+                "query_frame": _QUERY_KEYS[0]}
+
+
+class PointFile(NamedTuple):
+    """What a point file holds.
+
+    Attributes:
+        tracks: The trajectories.
+        metadata: What its writer said (tracker, frame rate, ...).
+        times: Time stamp of every position in seconds, (T,) float64; None where unknown.
+    """
+
+    tracks: Tracks
+    metadata: dict[str, str]
+    times: Tensor | None
 
 
 def write_tracks(path: str | os.PathLike, tracks: Tracks, metadata: dict[str, str] | None = None, *,
                  times: Tensor | None = None) -> None:
-    """Write a safetensors point file: whole, or not at all.
+    """Write a point file of the format that its suffix names: whole, or not at all; equal content is equal bytes.
 
     Args:
-        path: File to write; its folder is made.
+        path: File to write, ``.safetensors`` or ``.pkl``; its folder is made.
         tracks: The trajectories.
         metadata: Further text to keep with them.
         times: Time stamp of every position in seconds, (T,).
+
+    Raises:
+        ValueError: Another suffix.
     """
+    path = _known(path)
     tensors = {"xy": tracks.xy.float(), "visibility": tracks.visibility.bool(),
                "query_frame": tracks.query_frame.long(), "cluster": tracks.cluster.long()}
     if tracks.frame is not None:
         tensors["frame"] = tracks.frame.long()
     if times is not None:
         tensors["times"] = times.double()
+    tensors = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
     text = {**(metadata or {}), "schema": str(SCHEMA)}
-    # One sorted text: safetensors writes several keys in an order of its own, and equal content is to be equal bytes.
     if tracks.size is not None:
         text["height"], text["width"] = map(str, tracks.size)
-    path = Path(path)
+    # One sorted text: safetensors writes several keys in an order of its own, and equal content is to be equal bytes.
+    text = {"trokens": json.dumps(text, sort_keys=True)}
+    if path.suffix == ".pkl":
+        data = dump_pickle({_PICKLE_KEYS.get(name, name): x for name, x in tensors.items()} | text)
+    else:
+        data = save(tensors, text)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        unfinished.write_bytes(save({name: x.detach().cpu().contiguous() for name, x in tensors.items()},
-                                    {"trokens": json.dumps(text, sort_keys=True)}))
+        unfinished.write_bytes(data)
         os.replace(unfinished, path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
@@ -60,6 +88,11 @@ def write_tracks(path: str | os.PathLike, tracks: Tracks, metadata: dict[str, st
 
 
 def read_tracks(path: str | os.PathLike, obj_id_key: str = "obj_ids") -> Tracks:
+    """Read the trajectories of a point file, see `read_point_file`."""
+    return read_point_file(path, obj_id_key).tracks
+
+
+def read_point_file(path: str | os.PathLike, obj_id_key: str = "obj_ids") -> PointFile:
     """Read a point file of either format.
 
     Args:
@@ -67,40 +100,38 @@ def read_tracks(path: str | os.PathLike, obj_id_key: str = "obj_ids") -> Tracks:
         obj_id_key: Key of the cluster ids in a pickle.
 
     Returns:
-        The trajectories. In a pickle without query frames every point counts from position 0.
+        Its content. In a pickle without query frames every point counts from position 0.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is broken, unsafe, of a newer schema, or lacks a key; the message names it.
     """
-    path = Path(path)
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    if path.suffix == ".pkl":
-        return _read_pickle(path, obj_id_key)
-    raise ValueError(f"{path} is no point file: its suffix is none of {', '.join(POINT_SUFFIXES)}.")
-
-
-def _read_safetensors(path: Path) -> Tracks:
+    path = _known(path)
     if not path.is_file():
         raise FileNotFoundError(f"No point file {path}.")
+    return _read_pickle(path, obj_id_key) if path.suffix == ".pkl" else _read_safetensors(path)
+
+
+def _known(path: str | os.PathLike) -> Path:
+    path = Path(path)
+    if path.suffix not in POINT_SUFFIXES:
+        raise ValueError(f"{path} is no point file: its suffix is none of {', '.join(POINT_SUFFIXES)}.")
+    return path
+
+
+def _read_safetensors(path: Path) -> PointFile:
     try:
         with safe_open(path, framework="pt") as file:
-            text = json.loads((file.metadata() or {}).get("trokens", "{}"))
+            text = (file.metadata() or {}).get("trokens", "{}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- no Mapping
-        schema = int(text.get("schema", 0))
-        size = (int(text["height"]), int(text["width"])) if "height" in text else None
-        if schema > SCHEMA:
-            raise ValueError(f"its schema is {schema}, and this version reads up to {SCHEMA}; update Trokens")
-        return Tracks(tensors["xy"].float(), tensors["visibility"].bool(), tensors["query_frame"].long(),
-                      tensors["cluster"].long(), size, tensors.get("frame"))
+        return _point_file(tensors, text)
     except KeyError as error:
         raise ValueError(f"{path} is no point file of schema {SCHEMA}: it lacks {error}.") from error
     except (SafetensorError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read: {error}.") from error
+        raise ValueError(f"{path} cannot be read: {str(error).rstrip('.')}.") from error
 
 
-def _read_pickle(path: Path, obj_id_key: str) -> Tracks:
+def _read_pickle(path: Path, obj_id_key: str) -> PointFile:
     content = load_pickle(path)
     for key in ("pred_tracks", "pred_visibility", obj_id_key):
         if key not in content:
@@ -110,17 +141,36 @@ def _read_pickle(path: Path, obj_id_key: str) -> Tracks:
     try:
         xy = _numbers(content["pred_tracks"])
         num_positions, num_points = xy.shape[-3:-1]
-        xy = _shaped(xy, (num_positions, num_points, 2))
         visibility = _shaped(_numbers(content["pred_visibility"]), (num_positions, num_points))
         query_frame = np.zeros(num_points) if query_key is None else _numbers(content[query_key])
-        return Tracks(
-            xy=torch.from_numpy(xy.astype(np.float32)),
-            visibility=torch.from_numpy(visibility > 0.5),
-            query_frame=torch.from_numpy(_shaped(query_frame, (num_points,)).astype(np.int64)),
-            cluster=torch.from_numpy(_shaped(_numbers(content[obj_id_key]), (num_points,)).astype(np.int64)),
-        )
+        arrays = {
+            "xy": _shaped(xy, (num_positions, num_points, 2)).astype(np.float32),
+            "visibility": visibility > 0.5,
+            "query_frame": _shaped(query_frame, (num_points,)).astype(np.int64),
+            "cluster": _shaped(_numbers(content[obj_id_key]), (num_points,)).astype(np.int64),
+        }
+        if "trokens" in content:  # else such names are somebody else's
+            arrays |= {name: _numbers(content[name]).copy() for name in ("frame", "times") if name in content}
+        return _point_file({name: torch.from_numpy(x) for name, x in arrays.items()}, content.get("trokens", "{}"))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is no point file: {error}.") from error
+        raise ValueError(f"{path} is no point file: {str(error).rstrip('.')}.") from error
+
+
+def _point_file(tensors: dict[str, Tensor], text: str) -> PointFile:
+    """Put together what either format holds under the names of ours."""
+    metadata = json.loads(text)
+    if not isinstance(metadata, dict):
+        raise ValueError("its metadata are no JSON object")
+    schema = int(metadata.pop("schema", 0))
+    if schema > SCHEMA:
+        raise ValueError(f"its schema is {schema}, and this version reads up to {SCHEMA}; update Trokens")
+    size = (int(metadata.pop("height")), int(metadata.pop("width"))) if {"height", "width"} <= metadata.keys() else None
+    times = tensors.get("times")
+    tracks = Tracks(tensors["xy"].float(), tensors["visibility"].bool(), tensors["query_frame"].long(),
+                    tensors["cluster"].long(), size, tensors.get("frame"))
+    if times is not None:
+        check_shape("times", times, "T", {"T": tracks.num_positions})
+    return PointFile(tracks, metadata, times)
 
 
 def _numbers(value: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Published point files are pickles from the internet: read their tensors, execute nothing.
+"""Published point files are pickles from the internet: read their tensors, execute nothing; and write such files.
 
 Unpickling here builds dicts, lists, strings, numbers and arrays only. Every global that a pickle names is replaced by a
 function of this file that checks its arguments, or refused; so are the opcodes that make instances, set attributes, or
@@ -11,10 +11,14 @@ import io
 import math
 import os
 import pickle
+import sys
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 MAX_BYTES = 2**30  # of a file, and of all arrays in it together; the points of a long video take about 100 MB
 _STORAGES = {"DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8",
@@ -60,6 +64,39 @@ class _Storage:
 
     def __init__(self, numbers: np.ndarray):
         self.numbers = numbers
+
+    def __reduce__(self) -> tuple:
+        # torch's legacy format as torch writes it, but for the storage's key: there it is an address in memory, and
+        # the same content is to give the same bytes.
+        file, version = io.BytesIO(), torch.serialization.PROTOCOL_VERSION
+        system = {"protocol_version": version, "little_endian": sys.byteorder == "little",
+                  "type_sizes": {"short": 2, "int": 4, "long": 4}}
+        for head in (torch.serialization.MAGIC_NUMBER, version, system):
+            pickle.dump(head, file, protocol=2)
+        _StoragePickler(file, protocol=2).dump(self)
+        pickle.dump(["0"], file, protocol=2)
+        file.write(len(self.numbers).to_bytes(8, sys.byteorder) + self.numbers.tobytes())
+        return torch.storage._load_from_bytes, (file.getvalue(),)
+
+
+class _StoragePickler(pickle.Pickler):
+    def persistent_id(self, storage: Any) -> tuple | None:
+        if not isinstance(storage, _Storage):
+            return None
+        kind = next(name for name, dtype in _STORAGES.items() if storage.numbers.dtype == dtype)
+        return ("storage", getattr(torch, kind), "0", "cpu", len(storage.numbers), None)
+
+
+class _Tensor:
+    """Pickles as a tensor does, but that equal tensors give equal bytes."""
+
+    def __init__(self, x: Tensor):
+        self.array = x.detach().cpu().contiguous().numpy()
+
+    def __reduce__(self) -> tuple:
+        strides = tuple(step // self.array.itemsize for step in self.array.strides)
+        return torch._utils._rebuild_tensor_v2, (_Storage(self.array.reshape(-1)), 0, self.array.shape, strides, False,
+                                                 OrderedDict())
 
 
 class _Dtype:
@@ -166,3 +203,9 @@ def load_pickle(path: str | os.PathLike) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} is no point file: it holds a {type(content).__name__}, not a dict.")
     return {key: value.array if isinstance(value, _Array) else value for key, value in content.items()}
+
+
+def dump_pickle(content: Mapping[str, Tensor | str]) -> bytes:
+    """Pickle a dict of tensors and texts as ``pickle.dump`` does; equal content gives equal bytes."""
+    plain = {key: _Tensor(value) if isinstance(value, Tensor) else value for key, value in content.items()}
+    return pickle.dumps(plain, protocol=4)
