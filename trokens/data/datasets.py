@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 READERS = Registry("dataset")
 SPLITS = ("train", "val", "test")
+_SHORT_NAMES = {"k400": lambda name: name[:11],
+                **dict.fromkeys(("ssv2", "hmdb51", "ucf101", "finegym"), lambda name: name.split(".")[0])}
 VIDEO_SUFFIXES = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv",
                             ".3gp", ".ts"})
 
@@ -149,12 +151,17 @@ def keep_present(clips: Sequence[Clip], *, split: str, allow_missing: float = 0.
     return [clip for clip in clips if clip.id not in lacking]
 
 
-def clip_id(path: str | os.PathLike, root: str | os.PathLike) -> str:
-    """Id of one's own clip: its path below ``root`` without suffix, ``/`` written ``__``.
+def clip_id(path: str | os.PathLike, root: str | os.PathLike, dataset: str = "folder") -> str:
+    """Id of a clip, for extraction and training alike.
+
+    In the published datasets it is the file's name up to its first dot, in Kinetics the 11 characters of the YouTube
+    id; in all others the path below ``root`` without suffix, ``/`` written ``__``.
 
     Raises:
         ValueError: ``path`` does not lie below ``root``.
     """
+    if shorten := _SHORT_NAMES.get(dataset.lower()):
+        return shorten(os.path.basename(path))
     return os.path.splitext(_below(path, root))[0].replace(os.sep, "__")
 
 
@@ -165,37 +172,36 @@ def read_ssv2(source: Source) -> list[Row]:
     for split in SPLITS:
         path = folder / f"{split}_few_shot.json"
         if split != "val" or path.exists() or not folder.is_dir():
-            rows += _rows(path, ("id", "label"), lambda record, split=split: Row(
-                split, f"20bn-something-something-v2/{_inside(record['id'])}.webm", int(record["label"]),
-                str(record["label"]), _video_name(record["id"])))
+            rows += _rows(path, ("id", "label"), lambda record, split=split: _row(
+                "ssv2", split, f"20bn-something-something-v2/{_inside(record['id'])}.webm", record["label"]))
     return rows
 
 
 @READERS.register("finegym")
 def read_finegym(source: Source) -> list[Row]:
     """FineGym: one list of {"id", "label_id", "new_split"}, whose test split is called val."""
-    return _rows(source.lists / "finegym" / "master_few_shot.json", ("id", "label_id", "new_split"), lambda record: Row(
-        "test" if record["new_split"] == "val" else record["new_split"], f"videos/{_inside(record['id'])}.mp4",
-        int(record["label_id"]), str(record["label_id"]), _video_name(record["id"])))
+    path = source.lists / "finegym" / "master_few_shot.json"
+    return _rows(path, ("id", "label_id", "new_split"), lambda record: _row(
+        "finegym", "test" if record["new_split"] == "val" else record["new_split"],
+        f"videos/{_inside(record['id'])}.mp4", record["label_id"]))
 
 
 @READERS.register("hmdb51")
 def read_hmdb51(source: Source) -> list[Row]:
     """HMDB51."""
-    return _published_rows(source.lists / "hmdb_few_shot.csv")
+    return _published_rows(source.lists / "hmdb_few_shot.csv", "hmdb51")
 
 
 @READERS.register("ucf101")
 def read_ucf101(source: Source) -> list[Row]:
     """UCF101."""
-    return _published_rows(source.lists / "ucf_few_shot.csv")
+    return _published_rows(source.lists / "ucf_few_shot.csv", "ucf101")
 
 
 @READERS.register("k400")
 def read_k400(source: Source) -> list[Row]:
-    """Kinetics-100; a video's name is the 11 characters of its YouTube id."""
-    rows = _published_rows(source.lists / "kinetics100.csv")
-    return [row._replace(id=os.path.basename(row.video)[:11]) for row in rows]
+    """Kinetics-100."""
+    return _published_rows(source.lists / "kinetics100.csv", "k400")
 
 
 @READERS.register("folder")
@@ -258,11 +264,15 @@ def _first(clips: Sequence[Clip], count: int = 3) -> str:
     return ", ".join([clip.id for clip in clips[:count]] + ["..."] * (len(clips) > count))
 
 
-def _published_rows(path: Path) -> list[Row]:
-    return _rows(path, ("vid_base_path", "label_id", "split"), lambda record: Row(
-        record["split"], _inside(record["vid_base_path"]), int(record["label_id"]),
-        os.path.basename(os.path.dirname(record["vid_base_path"])) or record["label_id"],
-        _video_name(os.path.basename(record["vid_base_path"]))))
+def _published_rows(path: Path, dataset: str) -> list[Row]:
+    return _rows(path, ("vid_base_path", "label_id", "split"), lambda record: _row(
+        dataset, record["split"], _inside(record["vid_base_path"]), record["label_id"],
+        os.path.basename(os.path.dirname(record["vid_base_path"]))))
+
+
+def _row(dataset: str, split: str, video: str, label: int | str, class_name: str = "") -> Row:
+    """A clip of a published list."""
+    return Row(split, video, int(label), class_name or str(label), clip_id(video, "", dataset))
 
 
 def _rows(path: Path, columns: Sequence[str], make: Callable[[dict[str, Any]], Row]) -> list[Row]:
@@ -298,10 +308,6 @@ def _check_ids(rows: Sequence[Row]) -> None:
             raise ValueError(f"Two clips have the id '{row.id}' and would share one point file: {seen[row.id]} and "
                              f"{row.video}; rename or drop one of them.")
         seen[row.id] = row.video
-
-
-def _video_name(file_name: str | int) -> str:
-    return str(file_name).split(".")[0]
 
 
 def _inside(path: str | int) -> str:
