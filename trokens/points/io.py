@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from trokens.files import whole_file
 from trokens.points.pickles import dump_pickle, load_pickle
 from trokens.structures import Tracks, check_shape
 
@@ -77,14 +78,8 @@ def write_tracks(path: str | os.PathLike, tracks: Tracks, metadata: dict[str, st
         data = dump_pickle({_PICKLE_KEYS.get(name, name): x for name, x in tensors.items()} | text)
     else:
         data = save(tensors, text)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with whole_file(path) as unfinished:
         unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
 
 
 def read_tracks(path: str | os.PathLike, obj_id_key: str = "obj_ids") -> Tracks:

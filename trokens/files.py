@@ -1,0 +1,36 @@
+"""Files that are whole or absent, whoever is killed when."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a path to write to, which takes the name ``path`` once the block has ended without an error.
+
+    A reader never sees part of a file, and of several writers the last one wins. The folder is made. A killed process
+    leaves its unfinished file behind, hidden, for :func:`remove_unfinished`.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield unfinished
+        with open(unfinished, "rb") as file:
+            os.fsync(file.fileno())  # else a power cut may leave the name without the content
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def remove_unfinished(folder: str | os.PathLike, names: Collection[str]) -> None:
+    """Remove what killed writers of the files ``names`` left in a folder; nobody may be writing them now."""
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        if name.startswith(".") and name.endswith(".tmp") and name[1:].rsplit(".", 2)[0] in names:
+            os.unlink(os.path.join(folder, name))
