@@ -1,7 +1,8 @@
 """Extract point trajectories from videos: `point_tracking/extract_points.py --videos FOLDER --base_feat_path OUT`.
 
 Writes ``OUT/<name>/<dataset>/feat_dump/<clip id>.safetensors``, and ``OUT/<name>/failures.csv`` where a video could not
-be read. Started again it goes on where it stopped.
+be read. Started again it goes on where it stopped. Several processes (torchrun, one a GPU) and several machines
+(``--shard i/n``) share the list of videos.
 """
 
 from __future__ import annotations
@@ -9,15 +10,37 @@ from __future__ import annotations
 import argparse
 import csv
 import glob
+import logging
 import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
+
+import yaml
+from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
 QUIET_SECONDS = 15  # between two lines of progress where the output is no terminal
+
+
+def option(text: str) -> tuple[str, str | int | float | bool]:
+    """``key=value``, the value as YAML reads it."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form KEY=VALUE")
+    return key, yaml.safe_load(value)
+
+
+def part(text: str) -> tuple[int, int]:
+    """``i/n`` with 0 <= i < n."""
+    numbers = text.split("/")
+    if len(numbers) != 2 or not all(n.isdecimal() for n in numbers) or not int(numbers[0]) < int(numbers[1]):
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form I/N with I from 0 to N - 1, such as 0/4")
+    return int(numbers[0]), int(numbers[1])
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -33,7 +56,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
                         "it tells tracker and clustering: flow_bip_fr_32")
     parser.add_argument("--fps", type=float, help="frames a second, by time stamps; 0: every frame of a video; by "
                         "default 10, for Something-Something its own 12")
-    parser.add_argument("--tracker", default="flow", help="who follows the points (%(default)s)")
+    parser.add_argument("--format", choices=("safetensors", "pkl"), default="safetensors", help="of the point files: "
+                        "%(default)s, or pickles as the published code reads them")
+    parser.add_argument("--tracker", default="auto", help="who follows the points; by default cotracker3_offline with "
+                        "a GPU, flow without")
+    parser.add_argument("--tracker_options", nargs="+", type=option, default=[], metavar="KEY=VALUE",
+                        help="options of the tracker, such as visibility_rule=paper weights=scaled_offline.pth")
     parser.add_argument("--backbone", default="dinov2_vitb14", help="features to cluster: a DINOv2 (default "
                         "%(default)s), or timm:NAME[:STAGE]")
     parser.add_argument("--backbone_weights", default="", help="local file, or package:NAME; downloaded by default")
@@ -47,12 +75,19 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
                         help="each connected part of a cluster becomes a cluster")
     parser.add_argument("--use_grid", action="store_true", help="uniform grids of query points instead of clusters")
     parser.add_argument("--cotracker_grid_size", type=int, default=16, help="points along a side of it (%(default)s)")
-    parser.add_argument("--workers", type=int, default=1, help="processes (%(default)s)")
+    parser.add_argument("--make_vis", action="store_true", help="draw the trails of each video")
+    parser.add_argument("--vis_format", choices=("gif", "mp4"), default="gif", help="of the trails (%(default)s)")
+    parser.add_argument("--debug_mode", action="store_true", help="draw the clusters of each query frame too")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes of this process (%(default)s); 0 "
+                        "works in this one, which a crashing decoder ends")
+    parser.add_argument("--shard", type=part, default=(0, 1), metavar="I/N", help="do part I of N, from 0: each of N "
+                        "machines gets another I")
     parser.add_argument("--rerun", action="store_true", help="extract again what is there already")
     args = parser.parse_args(argv)
-    for flag in ("num_frames_clustering", "n_clusters", "num_points_per_entity", "cotracker_grid_size", "workers"):
-        if getattr(args, flag) < 1:
-            parser.error(f"--{flag} is {getattr(args, flag)}; it must be at least 1.")
+    for flag, least in {"num_frames_clustering": 1, "n_clusters": 1, "num_points_per_entity": 1,
+                        "cotracker_grid_size": 1, "workers": 0}.items():
+        if getattr(args, flag) < least:
+            parser.error(f"--{flag} is {getattr(args, flag)}; it must be at least {least}.")
     if args.fps is not None and args.fps < 0:
         parser.error(f"--fps is {args.fps}; it must not be negative.")
     return args
@@ -91,12 +126,10 @@ def find_videos(args: argparse.Namespace) -> tuple[list[tuple[Path, str]], Path]
 class Progress:
     """A bar on a terminal, else a line now and then."""
 
-    def __init__(self, total: int):
-        from tqdm import tqdm
-
-        self.total, self.done, self.start = total, 0, time.monotonic()
+    def __init__(self, total: int, name: str = ""):
+        self.total, self.name, self.done, self.start = total, name, 0, time.monotonic()
         self.last = self.start
-        self.bar = tqdm(total=total, unit="video") if sys.stderr.isatty() else None
+        self.bar = tqdm(total=total, unit="video") if sys.stderr.isatty() and not name else None
 
     def step(self) -> None:
         self.done += 1
@@ -106,7 +139,7 @@ class Progress:
         elif now - self.last > QUIET_SECONDS or self.done == self.total:
             self.last = now
             pace = self.done / (now - self.start)
-            print(f"{self.done} of {self.total} videos, {60 * pace:.0f} a minute, "
+            print(f"{self.name}{self.done} of {self.total} videos, {60 * pace:.0f} a minute, "
                   f"{(self.total - self.done) / pace / 60:.1f} min left", flush=True)
 
     def close(self) -> None:
@@ -115,47 +148,71 @@ class Progress:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Extract; the exit code is 1 when a video failed, 2 for a problem before any work."""
+    """Extract; the exit code is 1 when a video failed, 2 for a problem before any work, 130 when interrupted."""
     args = parse_args(argv)
-    # What is heavy to import comes after the command line was found to be sound.
-    from trokens.extraction import Options, VideoList, extract_list
+    import torch  # what is heavy to import comes after the command line was found to be sound
 
-    options = Options(
-        tracker=args.tracker, backbone=args.backbone, backbone_weights=args.backbone_weights,
-        clustering=args.clustering_method, num_clusters=args.n_clusters, num_frames=args.num_frames_clustering,
-        merge_ratio=args.merge_ratio, num_iters=args.num_iters, points_per_entity=args.num_points_per_entity,
-        connected_components=args.use_connected_components, use_grid=args.use_grid,
-        grid_size=args.cotracker_grid_size)
-    out = args.base_feat_path / (args.name or options.name)
+    from trokens.distributed import is_main, process_group, sum_over_processes
+
+    logging.basicConfig(format="%(message)s")
     try:
-        jobs = VideoList(*find_videos(args)).jobs(out, args.fps)
-        todo = [job for job in jobs if args.rerun or not job.points.exists()]
-        print(f"{len(jobs)} videos, {len(jobs) - len(todo)} of them done before; writing to {out}", flush=True)
-        failed = run(extract_list(todo, options, min(args.workers, len(todo))), len(todo), out) if todo else 0
+        # Some processes have longer videos than others. None leaves before all are through: a launcher would take an
+        # exit code of 1 for a crash, and end the rest.
+        with process_group(torch.device("cpu"), timeout=timedelta(days=365)):
+            options = build_options(args)
+            out = args.base_feat_path / (args.name or options.name)
+            videos, failed = sum_over_processes(torch.tensor(extract(args, options, out))).tolist()
+            if is_main():
+                print(f"{videos - failed} of {videos} videos have points."
+                      + (f" {failed} failed; their causes are in {out / 'failures.csv'}." if failed else ""))
     except (ValueError, OSError, RuntimeError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
-    print(f"{len(jobs) - failed} of {len(jobs)} videos have points."
-          + (f" {failed} failed; their causes are in {out / 'failures.csv'}." if failed else ""))
+    except KeyboardInterrupt:
+        print("Interrupted. Finished files are kept: the same command goes on from here.", file=sys.stderr)
+        return 130
     return int(failed > 0)
 
 
-def run(outcomes, total: int, out: Path) -> int:
-    """Go through the outcomes, note the failures in ``failures.csv`` as they come, and count them."""
-    out.mkdir(parents=True, exist_ok=True)
-    report, failed, progress = out / "failures.csv", 0, Progress(total)
-    report.unlink(missing_ok=True)
-    for outcome in outcomes:
-        if outcome.failure:
-            with open(report, "a", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file)
-                if not failed:
-                    writer.writerow(("video_path", "cause"))
-                writer.writerow((outcome.job.video, outcome.failure))
-            failed += 1
-        progress.step()
-    progress.close()
-    return failed
+def extract(args: argparse.Namespace, options, out: Path) -> tuple[int, int]:
+    """Do this process's part; return how many videos that is, and how many of them failed."""
+    from trokens.distributed import local_world_size, rank, world_size
+    from trokens.extraction.jobs import VideoList, check_settings, shard, unfinished_jobs
+    from trokens.extraction.run import extract_list, write_failures
+
+    jobs = VideoList(*find_videos(args)).jobs(
+        out, fps=args.fps, suffix=f".{args.format}", clusters=args.debug_mode,
+        pictures=f".{args.vis_format}" if args.make_vis or args.debug_mode else "")
+    number, count = args.shard[0] * world_size() + rank(), args.shard[1] * world_size()
+    mine = shard(jobs, number, count)
+    todo = unfinished_jobs(mine, rerun=args.rerun)
+    outcomes = extract_list(todo, options, min(args.workers, len(todo)), processes_here=local_world_size())
+    check_settings(out, {"fps": args.fps, **asdict(options)}, rerun=args.rerun)
+    name = f"Part {number} of {count}: " if count > 1 else ""
+    print(f"{name}{len(mine)} videos, {len(mine) - len(todo)} of them done before; writing to {out}", flush=True)
+    failed, progress = 0, Progress(len(todo), name)
+    try:
+        for outcome in outcomes:
+            failed += outcome.failure is not None
+            progress.step()
+    finally:
+        progress.close()
+        write_failures(out / "failures.csv", jobs)
+    return len(mine), failed
+
+
+def build_options(args: argparse.Namespace):
+    """The extraction's options, as the command line says."""
+    from trokens.extraction.extractor import Options
+    from trokens.points.trackers import default_tracker
+
+    return Options(
+        tracker=default_tracker() if args.tracker == "auto" else args.tracker,
+        tracker_options=dict(args.tracker_options), backbone=args.backbone, backbone_weights=args.backbone_weights,
+        clustering=args.clustering_method, num_clusters=args.n_clusters,
+        num_frames=args.num_frames_clustering, merge_ratio=args.merge_ratio, num_iters=args.num_iters,
+        points_per_entity=args.num_points_per_entity, connected_components=args.use_connected_components,
+        use_grid=args.use_grid, grid_size=args.cotracker_grid_size)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from trokens.distributed import process_group
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN_NET = ROOT / "tools/run_net.py"
-PRELOAD = ["trokens.engine.experiment", "trokens.data.synthetic", "pytest"]  # imported once, then starts are quick
+# Imported once, then starts are quick.
+PRELOAD = ["trokens.engine.experiment", "trokens.extraction.run", "trokens.data.synthetic", "pytest"]
 TIMEOUT = 120  # seconds, of anything here: a test that hangs fails
 
 

@@ -11,10 +11,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
-import trokens.extraction
+import trokens.extraction.extractor
 from trokens.data.synthetic import render_clip, write_video
 from trokens.data.video import VideoError, probe
-from trokens.extraction import Extractor, Job, Options, VideoList, check_whole, extract_list, resample
+from trokens.extraction.extractor import Extractor, Options, check_whole, resample
+from trokens.extraction.jobs import Job, VideoList
+from trokens.extraction.run import extract_list
 from trokens.models.backbone import IMAGENET_MEAN
 from trokens.points.io import read_tracks
 from trokens.points.trackers import TRACKERS, TrackResult
@@ -39,7 +41,7 @@ class Colors(torch.nn.Module):
 
 @pytest.fixture
 def colors(monkeypatch):
-    monkeypatch.setattr(trokens.extraction, "_build_backbone", lambda options: Colors())
+    monkeypatch.setattr(trokens.extraction.extractor, "_build_backbone", lambda options: Colors())
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,8 @@ def clips(tmp_path_factory):
 
 
 def run(*flags) -> int:
-    return extract_points.main([str(flag) for flag in flags])
+    """Run the command in this process; flags given later win."""
+    return extract_points.main(["--workers", "0", *(str(flag) for flag in flags)])
 
 
 def contents(path: Path) -> dict:
@@ -118,7 +121,7 @@ def test_a_video_shorter_than_the_clustered_frames_is_clustered_once_a_frame(col
 
 def test_a_dino_backbone_gets_the_normalization_of_imagenet(monkeypatch):
     given = {}
-    monkeypatch.setattr(trokens.extraction, "build_backbone",
+    monkeypatch.setattr(trokens.extraction.extractor, "build_backbone",
                         lambda name, weights, **arguments: given.update(arguments, name=name) or Colors())
     Extractor(Options(backbone="dinov2_vits14"))
     assert given["name"] == "dinov2_vits14" and given["mean"] == IMAGENET_MEAN
@@ -130,7 +133,7 @@ def test_a_real_backbone_separates_a_shape_from_its_background():
     frames += torch.randint(0, 30, frames.shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     frames[:, 30:80, 30:80] = torch.tensor([220, 40, 40], dtype=torch.uint8)
     frames[:, 30:80:4, 30:80] = 20
-    points, cluster = Extractor(Options(**LITE, num_frames=2)).query_points(frames)
+    points, cluster, *_ = Extractor(Options(**LITE, num_frames=2)).query_points(frames)
     inside = ((points[:, 1:] >= 26) & (points[:, 1:] < 84)).all(1)
     pure = [inside[cluster == label].float().mean().item() for label in cluster.unique()]
     assert max(pure) > 0.9 and min(pure) < 0.1
@@ -185,6 +188,8 @@ def test_two_processes_write_the_files_of_one(clips, tmp_path):
     assert not list(tmp_path.rglob("failures.csv"))
 
 
+
+
 def test_a_glob_names_clips_from_its_fixed_part(clips, tmp_path):
     assert run("--videos", clips / "*" / "0.mp4", "--base_feat_path", tmp_path, "--name", "x", "--use_grid",
                "--cotracker_grid_size", 2) == 0
@@ -205,10 +210,14 @@ def test_a_failing_video_does_not_end_the_run(clips, tmp_path, monkeypatch):
     def fail(self, frames):
         raise RuntimeError("no more memory")
 
-    monkeypatch.setattr(Extractor, "__call__", fail)
-    outcomes = list(extract_list([Job(clips / "left" / "0.mp4", tmp_path / "a", 10.)] * 2, Options(**GRID)))
+    monkeypatch.setattr(Extractor, "query_points", fail)
+    job = Job(clips / "left" / "0.mp4", tmp_path / "folder" / "feat_dump" / "a.safetensors", 10.)
+    outcomes = list(extract_list([job] * 2, Options(**GRID)))
     assert [outcome.failure for outcome in outcomes] == ["RuntimeError: no more memory"] * 2
-    assert not list(tmp_path.iterdir())
+    assert not job.points.exists() and job.failure.read_text() == "RuntimeError: no more memory"
+    monkeypatch.undo()
+    assert [outcome.failure for outcome in extract_list([job], Options(**GRID))] == [None]
+    assert job.points.exists() and not job.failure.exists()
 
 
 def test_cut_videos_are_refused_and_short_ones_are_not(real_clips):

@@ -27,6 +27,11 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", 0))
 
 
+def local_world_size() -> int:
+    """Number of processes of the run on this node."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
 def num_cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -55,7 +60,7 @@ def pick_device(num_gpus: int) -> torch.device:
 
 @contextmanager
 def process_group(device: torch.device, *, backend: str = "nccl", init_method: str = "env://",
-                  master_port: int = 8888) -> Iterator[None]:
+                  master_port: int = 8888, timeout: timedelta = timedelta(hours=2)) -> Iterator[None]:
     """Join the other processes that torchrun started; do nothing for a single process.
 
     Args:
@@ -63,6 +68,8 @@ def process_group(device: torch.device, *, backend: str = "nccl", init_method: s
             are used: ``backend`` for tensors on the GPU, gloo for those in host memory.
         init_method: As for ``torch.distributed.init_process_group``.
         master_port: Taken where the environment names none.
+        timeout: How long the processes wait for each other. By default hours: one may download weights, or embed a
+            clip more, while the others wait.
     """
     if world_size() == 1:
         yield
@@ -72,9 +79,7 @@ def process_group(device: torch.device, *, backend: str = "nccl", init_method: s
     backends = f"cpu:gloo,cuda:{backend}" if device.type == "cuda" and backend != "gloo" else "gloo"
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    # The others wait at a barrier while one process downloads weights or embeds a clip more: hence hours.
-    dist.init_process_group(backends, init_method=init_method, rank=rank(), world_size=world_size(),
-                            timeout=timedelta(hours=2))
+    dist.init_process_group(backends, init_method=init_method, rank=rank(), world_size=world_size(), timeout=timeout)
     try:
         yield
     finally:

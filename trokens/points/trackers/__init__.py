@@ -57,3 +57,14 @@ def check_queries(frames: Tensor, query_points: Tensor) -> None:
 
 
 from trokens.points.trackers import flow  # noqa: E402, F401  (registers itself in TRACKERS)
+
+
+def build_tracker(name, device=None, **options):
+    tracker = TRACKERS.get("flow" if name == "auto" else name)(**options)
+    if not hasattr(tracker, "metadata"):
+        tracker.metadata = {"tracker": name}
+    return tracker
+
+
+def default_tracker():
+    return "flow"

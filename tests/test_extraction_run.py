@@ -1,0 +1,196 @@
+"""Extraction in several processes: parts of the list, kills, crashes, and what is left on disk."""
+
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from processes import PRELOAD, free_port
+from test_extraction import SCRIPT, run
+
+from trokens.data.synthetic import render_clip, write_video
+from trokens.data.video import probe
+from trokens.extraction.extractor import Options
+from trokens.extraction.jobs import Job, VideoList, check_settings, shard, unfinished_jobs
+from trokens.extraction.run import DIED, extract_list, write_failures
+from trokens.points.io import read_tracks
+from trokens.points.trackers import TRACKERS, TrackResult
+
+GRID = ("--use_grid", "--cotracker_grid_size", 3)
+
+
+@TRACKERS.register("deadly_test")
+class Deadly:
+    """Stands still, and takes its process along when it sees a video of seven frames."""
+
+    def __init__(self):
+        self.metadata = {"tracker": "deadly_test"}
+
+    def track(self, frames, query_points, cluster=None):
+        if len(frames) == 7:
+            os._exit(1)
+        still = query_points[:, 1:].expand(len(frames), -1, -1)
+        return TrackResult(still, torch.ones(still.shape[:2], dtype=torch.bool), torch.ones(still.shape[:2]))
+
+
+class DeadlyOptions(Options):
+    """Unpickled in a worker, it brings this module along, which registers the tracker there."""
+
+
+def write_clips(root: Path, lengths: list[int]) -> list[Path]:
+    cv2.setNumThreads(1)
+    for number, length in enumerate(lengths):
+        frames, _ = render_clip("translate_left", seed=number, size=64, num_frames=length, num_points=4)
+        write_video(root / f"{number:02}.mp4", frames)
+    return sorted(root.glob("*.mp4"))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Nine clips and a broken file."""
+    root = tmp_path_factory.mktemp("list")
+    write_clips(root, [6] * 9)
+    (root / "broken.mp4").write_bytes(b"no video")
+    return root
+
+
+def files(root: Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones too."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(clips, tmp_path_factory):
+    """The files of one run in one process."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    assert run("--videos", clips, "--base_feat_path", out, *GRID) == 1
+    found = files(out)
+    assert len(found) == 9 + 3  # failures.csv, the failed one's note, extraction.json
+    return found
+
+
+def test_two_shards_write_the_files_of_one_run(clips, undisturbed, tmp_path, capsys):
+    flags = ("--videos", clips, "--base_feat_path", tmp_path, *GRID)
+    codes = [run(*flags, "--shard", f"{i}/3") for i in (2, 0, 1)]
+    assert sorted(codes) == [0, 0, 1]  # one of the parts holds the broken file
+    assert "Part 2 of 3: 3 videos" in capsys.readouterr().out
+    assert files(tmp_path) == undisturbed
+
+
+def test_torchrun_shares_the_list_and_waits_for_all(clips, undisturbed, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}",
+               str(SCRIPT), "--workers", "0", "--videos", str(clips), "--base_feat_path", str(tmp_path),
+               *map(str, GRID)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 1, done.stderr
+    assert "Part 0 of 2: 5 videos" in done.stdout and "Part 1 of 2: 5 videos" in done.stdout
+    assert done.stdout.count("9 of 10 videos have points. 1 failed") == 1
+    assert files(tmp_path) == undisturbed
+
+
+def test_parts_are_decided_by_the_list_alone():
+    jobs = VideoList([(Path(f"/v/{i}.mp4"), "folder") for i in range(7)], Path("/v")).jobs(Path("out"))
+    parts = [shard(jobs, i, 3) for i in range(3)]
+    assert sorted(job for part in parts for job in part) == jobs and [len(part) for part in parts] == [3, 2, 2]
+    with pytest.raises(ValueError, match=r"no part 3 of 3; the parts are numbered 0 to 2"):
+        shard(jobs, 3, 3)
+
+
+@pytest.mark.parametrize("text", ["3/3", "1", "a/2", "-1/2", "1/2/3"])
+def test_a_wrong_shard_is_named(text, capsys):
+    with pytest.raises(SystemExit):
+        run("--videos", "x", "--base_feat_path", "y", f"--shard={text}")
+    assert f"'{text}' is not of the form I/N" in capsys.readouterr().err
+
+
+def test_a_run_killed_ten_times_ends_with_the_files_of_an_undisturbed_one(clips, undisturbed, tmp_path):
+    context = get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    flags = ("--videos", clips, "--base_feat_path", tmp_path, *GRID)
+    chance, counts = random.Random(0), []
+    for _ in range(10):
+        process = context.Process(target=run, args=flags)
+        process.start()
+        deadline, begun = time.monotonic() + 60, len(files(tmp_path))
+        while process.is_alive() and len(files(tmp_path)) == begun and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0, 0.08))  # about the time of a clip
+        process.kill()
+        process.join()
+        counts.append(sum(name.endswith(".safetensors") for name in files(tmp_path)))
+    assert len(set(counts)) > 2, "the kills did not come while files were written"
+    assert run(*flags) == 1
+    assert files(tmp_path) == undisturbed
+
+
+def test_what_a_killed_process_left_is_removed_with_its_own_jobs_alone(tmp_path):
+    jobs = [Job(tmp_path / f"{name}.mp4", tmp_path / "folder" / "feat_dump" / f"{name}.safetensors", 10.)
+            for name in ("mine", "other")]
+    folder = jobs[0].points.parent
+    folder.mkdir(parents=True)
+    left = [folder / f".{name}.safetensors.0a0b.tmp" for name in ("mine", "other")]
+    for path in left:
+        path.touch()
+    assert unfinished_jobs(jobs[:1]) == jobs[:1]
+    assert [path.exists() for path in left] == [False, True]
+
+
+def test_a_video_that_kills_its_process_fails_alone(tmp_path):
+    videos = write_clips(tmp_path / "clips", [6, 7, 6])
+    jobs = VideoList([(path, "folder") for path in videos], tmp_path / "clips").jobs(tmp_path / "out", fps=0)
+    outcomes = dict(extract_list(jobs, DeadlyOptions(tracker="deadly_test", use_grid=True, grid_size=2), 2))
+    assert [outcomes[job] for job in jobs] == [None, DIED, None]
+    assert [job.points.exists() for job in jobs] == [True, False, True]
+    assert write_failures(tmp_path / "failures.csv", jobs) == 1
+
+
+def test_settings_of_another_extraction_are_refused(tmp_path):
+    check_settings(tmp_path, {"tracker": "flow", "num_frames": 32})
+    check_settings(tmp_path, {"tracker": "flow", "num_frames": 32})
+    with pytest.raises(ValueError, match=r"num_frames is 32 there and 8 here\); give another --name, or --rerun"):
+        check_settings(tmp_path, {"tracker": "flow", "num_frames": 8})
+    check_settings(tmp_path, {"tracker": "flow", "num_frames": 8}, rerun=True)
+    assert json.loads((tmp_path / "extraction.json").read_text())["num_frames"] == 8
+
+
+def test_the_command_refuses_other_options_and_leaves_nothing_of_impossible_ones(clips, tmp_path, capsys):
+    flags = ("--videos", clips, "--base_feat_path", tmp_path, "--name", "x", *GRID)
+    assert run(*flags, "--tracker", "flaw") == 2 and not files(tmp_path)
+    assert run(*flags) == 1
+    assert run(*flags, "--fps", 3) == 2
+    assert "fps is None there and 3.0 here" in capsys.readouterr().err
+
+
+def test_every_odd_file_gives_points_or_a_line_that_names_the_cause(real_clips, tmp_path):
+    for video in (path for path in (real_clips / "robust").iterdir() if path.suffix != ".csv"):
+        (tmp_path / "clips" / video.suffix[1:]).mkdir(parents=True, exist_ok=True)  # some share a stem
+        (tmp_path / "clips" / video.suffix[1:] / video.name).symlink_to(video)
+    assert run("--videos", tmp_path / "clips" / "*" / "*", "--base_feat_path", tmp_path, "--name", "x", "--fps", 2,
+               "--use_grid", "--cotracker_grid_size", 2, "--tracker_options", "max_side=128") == 1
+    with open(real_clips / "robust" / "probe.csv", newline="", encoding="utf-8") as file:
+        truth = {row["path"]: row for row in csv.DictReader(file)}
+    with open(tmp_path / "x" / "failures.csv", newline="", encoding="utf-8") as file:
+        failures = {Path(row["video_path"]).name: row["cause"] for row in csv.DictReader(file)}
+    causes = {"decord_corrupted.mp4": "Invalid data found", "derived_audio_only.mp4": "no video stream",
+              "derived_truncated.avi": "43 of 240", "derived_truncated.webm": "2.25 s of 3.92 s",
+              "derived_truncated_no_moov_or_cut.mp4": "Invalid data found",
+              "derived_zero_bytes.mp4": "the file is empty", "lerobot_lfs_pointer.mp4": "Git LFS pointer"}
+    assert failures.keys() == causes.keys()
+    assert all(part in failures[name] for name, part in causes.items()), failures
+    for name in truth.keys() - causes.keys():
+        video = real_clips / "robust" / name
+        info = probe(video)
+        if truth[name]["frames"]:
+            assert info.num_frames == int(truth[name]["frames"])
+        tracks = read_tracks(tmp_path / "x" / "folder" / "feat_dump" / f"{video.suffix[1:]}__{video.stem}.safetensors")
+        assert tracks.num_positions == int(info.times[-1] * 2 + 0.5) + 1
+        assert tracks.frame[0] == 0 and abs(info.times[tracks.frame[-1]] - info.times[-1]) <= 0.25

@@ -1,0 +1,189 @@
+"""From a video to a point file: frames at one rate, semantic query points, tracks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trokens.data.transforms import resize
+from trokens.data.video import VideoError, VideoInfo, probe, read_video
+from trokens.distributed import pick_device
+from trokens.extraction.jobs import Job
+from trokens.models.backbone import IMAGENET_MEAN, IMAGENET_STD, build_backbone, build_timm_backbone
+from trokens.points.clustering import cluster_patches, kmeans_patches
+from trokens.points.geometry import frame_positions
+from trokens.points.io import write_tracks
+from trokens.points.queries import grid_query_points, semantic_query_points
+from trokens.points.trackers import build_tracker
+from trokens.structures import Tracks
+
+IMAGE_SIZE = 224  # side to which frames are resized for the backbone
+WHOLE_DURATION, WHOLE_FRAMES = 0.90, 0.95  # a video with less of what its header promises was cut
+
+
+@dataclass(frozen=True)
+class Options:
+    """How points are chosen and tracked.
+
+    Attributes:
+        tracker: Name of a tracker, see `build_tracker`.
+        tracker_options: Keyword arguments of it.
+        backbone: "dinov2_vitb14" (or another DINOv2), or "timm:NAME" or "timm:NAME:STAGE" for any timm model.
+        backbone_weights: A file, or what else `build_backbone` or `build_timm_backbone` take.
+        clustering: "bipartite" or "kmeans".
+        num_clusters: Of k-means.
+        num_frames: Frames that are clustered.
+        merge_ratio, num_iters: Of the bipartite merging, see `cluster_patches`.
+        points_per_entity: Query points on each cluster.
+        connected_components: Whether each 4-connected part of a cluster becomes a cluster.
+        use_grid: A uniform grid of query points instead of semantic ones; no backbone is used.
+        grid_size: Points along each side of the grid.
+    """
+
+    tracker: str = "flow"
+    tracker_options: dict[str, Any] = field(default_factory=dict)
+    backbone: str = "dinov2_vitb14"
+    backbone_weights: str = ""
+    clustering: str = "bipartite"
+    num_clusters: int = 12
+    num_frames: int = 32
+    merge_ratio: int = 25
+    num_iters: int = 11
+    points_per_entity: int = 16
+    connected_components: bool = False
+    use_grid: bool = False
+    grid_size: int = 16
+
+    @property
+    def name(self) -> str:
+        """Folder of the point files where none is named: cotracker3_bip_fr_32, flow_kmeans_fr_32, flow_grid_16."""
+        tracker = self.tracker.removesuffix("_offline")  # as the published folder is called
+        if self.use_grid:
+            return f"{tracker}_grid_{self.grid_size}"
+        return f"{tracker}_{'bip' if self.clustering == 'bipartite' else self.clustering}_fr_{self.num_frames}"
+
+
+class Queries(NamedTuple):
+    """Where tracking starts.
+
+    Attributes:
+        points: (N, 3) float32 as (frame, x, y) in pixels.
+        cluster: Cluster of each, (N,) long.
+        labels: Label of every patch of the clustered frames, (F, P, Q) long; None for a grid.
+        frames: Which frames those are, (F,) long; None for a grid.
+    """
+
+    points: Tensor
+    cluster: Tensor
+    labels: Tensor | None = None
+    frames: Tensor | None = None
+
+
+class Extractor:
+    """Frames to tracks.
+
+    Raises:
+        ValueError, FileNotFoundError: An unknown tracker, clustering or backbone, or no weights; or this process of
+            several on a node has no GPU of its own.
+    """
+
+    def __init__(self, options: Options):
+        if options.clustering not in ("bipartite", "kmeans"):
+            raise ValueError(f"Unknown clustering method '{options.clustering}'. Known: bipartite, kmeans.")
+        self.options = options
+        self.device = pick_device(num_gpus=1)
+        self.tracker = build_tracker(options.tracker, self.device, **options.tracker_options)
+        self.backbone = None if options.use_grid else _build_backbone(options).to(self.device)
+
+    def query_points(self, frames: Tensor) -> Queries:
+        """Choose points in frames (L, H, W, 3) uint8."""
+        options, size = self.options, tuple(frames.shape[1:3])
+        if options.use_grid:
+            return Queries(*grid_query_points(len(frames), size, grid_size=options.grid_size))
+        rows = frame_positions(len(frames), options.num_frames).unique()  # a repeated frame adds nothing
+        features = self.features(frames[rows])
+        if options.clustering == "kmeans":
+            labels = kmeans_patches(features, options.num_clusters)[0]
+        else:
+            labels = cluster_patches(features, options.merge_ratio, options.num_iters)
+        points = semantic_query_points(labels, rows, size, points_per_entity=options.points_per_entity,
+                                       connected_components=options.connected_components)
+        return Queries(*points, labels, rows)
+
+    @torch.no_grad()
+    def features(self, frames: Tensor) -> Tensor:
+        """Patch features of frames (F, H, W, 3) uint8: (F, S, S, D) float32 on the CPU."""
+        images = resize(frames, IMAGE_SIZE).to(self.device).float() / 255                     # (F, 3, 224, 224)
+        mean, std = (x.view(3, 1, 1) for x in (self.backbone.mean, self.backbone.std))
+        return self.backbone((images - mean) / std).float().cpu()
+
+    def follow(self, frames: Tensor, queries: Queries) -> Tracks:
+        """Track chosen points through frames (L, H, W, 3) uint8."""
+        result = self.tracker.track(frames, queries.points, queries.cluster)
+        return Tracks(result.tracks, result.visibility, queries.points[:, 0].long(), queries.cluster,
+                      tuple(frames.shape[1:3]))
+
+    def __call__(self, frames: Tensor) -> Tracks:
+        """Choose points in frames (L, H, W, 3) uint8 and follow them."""
+        return self.follow(frames, self.query_points(frames))
+
+
+def _build_backbone(options: Options) -> nn.Module:
+    if not options.backbone.startswith("timm:"):
+        return build_backbone(options.backbone, options.backbone_weights or None, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    name, _, stage = options.backbone.removeprefix("timm:").partition(":")
+    if stage and not stage.lstrip("-").isdigit():
+        raise ValueError(f"The stage in '{options.backbone}' is no whole number; write timm:NAME:STAGE.")
+    return build_timm_backbone(name, int(stage or -1), options.backbone_weights, IMAGE_SIZE)
+
+
+def resample(times: np.ndarray, fps: float) -> Tensor:
+    """Frames of a video that are nearest in time to a constant rate.
+
+    Args:
+        times: Time of each frame in seconds, ascending from 0, (F,).
+        fps: Frames per second; 0 keeps every frame.
+
+    Returns:
+        Frame numbers (L,) long, ascending, the first one 0; a rate above the video's repeats frames.
+    """
+    if fps == 0:
+        return torch.arange(len(times))
+    wanted = np.arange(int(times[-1] * fps + 0.5) + 1) / fps
+    return torch.from_numpy(np.searchsorted((times[1:] + times[:-1]) / 2, wanted, side="left"))
+
+
+def check_whole(video: Path, info: VideoInfo) -> None:
+    """Refuse a video that decodes to less than its header promises.
+
+    Raises:
+        VideoError: It is short; the message gives both figures.
+    """
+    end = info.times[-1] + 1 / info.fps
+    if info.header_frames and info.num_frames < WHOLE_FRAMES * info.header_frames:
+        raise VideoError(f"'{video}' is cut: {info.num_frames} of {info.header_frames} frames are there.")
+    if info.duration and end < WHOLE_DURATION * info.duration:
+        raise VideoError(f"'{video}' is cut: its frames end at {end:.2f} s of {info.duration:.2f} s.")
+
+
+def extract_video(job: Job, extractor: Extractor, threads: int = 1) -> None:
+    """Extract one video's points and write its point file: whole, or not at all; its pictures come before it.
+
+    Raises:
+        VideoError: The video cannot be read, or it is cut.
+    """
+    info = probe(job.video)
+    check_whole(job.video, info)
+    numbers = resample(info.times, job.fps)
+    frames = read_video(job.video, numbers.tolist(), threads=threads)
+    queries = extractor.query_points(frames)
+    tracks = replace(extractor.follow(frames, queries), frame=numbers)
+    metadata = {"source": job.video.name, "fps": f"{job.fps or info.fps:g}", **extractor.tracker.metadata,
+                "options": json.dumps(asdict(extractor.options))}
+    write_tracks(job.points, tracks, metadata, times=torch.from_numpy(info.times[numbers.numpy()]))

@@ -1,0 +1,129 @@
+"""Which videos are extracted, by which process, and into which files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trokens.data.datasets import clip_id
+from trokens.files import remove_unfinished, whole_file
+
+FPS = {"ssv2": 12.0}  # frames a second at which points are extracted, where it is not DEFAULT_FPS
+DEFAULT_FPS = 10.0
+SETTINGS = "extraction.json"
+
+
+class Job(NamedTuple):
+    """One video to extract.
+
+    Attributes:
+        video: The video file.
+        points: The point file to write; its suffix is the format.
+        fps: Frame rate; 0 for every frame of the video.
+        trails: Picture of the trails to write (GIF or mp4), or None.
+        clusters: Whether the clusters of each query frame are drawn too, beside ``trails``.
+    """
+
+    video: Path
+    points: Path
+    fps: float
+    trails: Path | None = None
+    clusters: bool = False
+
+    @property
+    def failure(self) -> Path:
+        """Where the cause is noted if the video cannot be extracted: one file a video, whoever writes it."""
+        return self.points.parent.parent / "failed" / f"{self.points.stem}.txt"
+
+
+@dataclass(frozen=True)
+class VideoList:
+    """Videos to extract, each with its dataset.
+
+    Attributes:
+        videos: (path, dataset) pairs.
+        root: Folder below which the paths of one's own clips are their ids; training's ``DATA.PATH_TO_DATA_DIR``.
+    """
+
+    videos: Sequence[tuple[Path, str]]
+    root: Path
+
+    def jobs(self, out: Path, *, fps: float | None = None, suffix: str = ".safetensors", pictures: str = "",
+             clusters: bool = False) -> list[Job]:
+        """Name the files of each video: ``<out>/<dataset>/feat_dump/<clip id><suffix>`` and, with pictures,
+        ``<out>/<dataset>/vis/<clip id><pictures>``.
+
+        Args:
+            out: Folder of the point files.
+            fps: Frame rate; None takes the dataset's.
+            suffix: ``.safetensors`` or ``.pkl``.
+            pictures: ``.gif`` or ``.mp4`` to draw trails, or "".
+            clusters: Whether to draw the clusters too.
+
+        Raises:
+            ValueError: There are no videos, or two videos would share a point file.
+        """
+        if not self.videos:
+            raise ValueError("There are no videos to extract points from; check --csv_path or --videos.")
+        jobs = []
+        for video, dataset in self.videos:
+            dataset = dataset.lower()
+            name, folder = clip_id(video, self.root, dataset), out / dataset
+            jobs.append(Job(video, folder / "feat_dump" / (name + suffix),
+                            FPS.get(dataset, DEFAULT_FPS) if fps is None else fps,
+                            folder / "vis" / (name + pictures) if pictures else None, clusters))
+        twice = [path for path, count in Counter(job.points for job in jobs).items() if count > 1]
+        if twice:
+            videos = [str(job.video) for job in jobs if job.points == twice[0]]
+            raise ValueError(f"{len(twice)} clip ids belong to more than one video (first: {twice[0].stem} of "
+                             f"{' and '.join(videos[:2])}); rename or drop all but one.")
+        return jobs
+
+
+def shard(jobs: Sequence[Job], index: int, count: int) -> list[Job]:
+    """Part ``index`` of ``count`` of a list: every ``count``-th video, so the list alone decides who does what.
+
+    Raises:
+        ValueError: There is no such part.
+    """
+    if not 0 <= index < count:
+        raise ValueError(f"There is no part {index} of {count}; the parts are numbered 0 to {count - 1}.")
+    return list(jobs[index::count])
+
+
+def unfinished_jobs(jobs: Sequence[Job], *, rerun: bool = False) -> list[Job]:
+    """The jobs without a point file (``rerun``: all); what killed processes left of their files is removed."""
+    folders = {job.points.parent for job in jobs}
+    there = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in folders}
+    todo = [job for job in jobs if rerun or job.points.name not in there[job.points.parent]]
+    files: dict[Path, set[str]] = defaultdict(set)
+    for path in (path for job in todo for path in (job.points, job.failure, job.trails) if path):
+        files[path.parent].add(path.name)
+    for folder, names in files.items():
+        remove_unfinished(folder, names)
+    return todo
+
+
+def check_settings(out: Path, settings: dict[str, Any], *, rerun: bool = False) -> None:
+    """Keep one extraction's settings in ``extraction.json``, and refuse to mix files of others into its folder.
+
+    Raises:
+        ValueError: The folder was filled with other settings, and ``rerun`` is not set.
+    """
+    path, text = out / SETTINGS, json.dumps(settings, indent=1, sort_keys=True) + "\n"
+    before = path.read_text(encoding="utf-8") if path.is_file() else None
+    if before == text:
+        return
+    if before is not None and not rerun:
+        there, here = json.loads(before), json.loads(text)
+        parts = ", ".join(f"{key} is {there.get(key)!r} there and {here.get(key)!r} here" for key in there | here
+                          if there.get(key) != here.get(key))
+        raise ValueError(f"{out} holds points of another extraction ({parts}); give another --name, or --rerun to "
+                         "extract all again.")
+    with whole_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")

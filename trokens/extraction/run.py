@@ -1,0 +1,165 @@
+"""Extraction of many videos: in worker processes that may die, with one note for each video that fails."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import torch
+
+from trokens.data.video import VideoError
+from trokens.distributed import num_cores
+from trokens.extraction.extractor import Extractor, Options, extract_video
+from trokens.extraction.jobs import Job
+from trokens.files import whole_file
+
+logger = logging.getLogger(__name__)
+
+DIED = "the process that read it died (out of memory, or the decoder crashed)"
+
+
+class Outcome(NamedTuple):
+    """What became of a job: ``failure`` is None, or the cause."""
+
+    job: Job
+    failure: str | None
+
+
+def extract_list(jobs: Sequence[Job], options: Options, num_workers: int = 0, *,
+                 processes_here: int = 1) -> Iterator[Outcome]:
+    """Extract many videos; the iterator gives each outcome as it comes.
+
+    A video that cannot be extracted is an outcome with a cause, also where it takes a worker process with it. The
+    cause is noted in the file ``job.failure`` too, and that note is removed when the video succeeds later.
+
+    Args:
+        jobs: The videos.
+        options: How points are chosen and tracked.
+        num_workers: Worker processes; 0 does the work in this one, which a crashing decoder then ends.
+        processes_here: Processes like this one that share the machine; each takes its part of the cores.
+
+    Raises:
+        ValueError, FileNotFoundError: As `Extractor`, at once.
+        RuntimeError: The workers cannot start, for example for lack of memory; on the way.
+    """
+    if not jobs:
+        return iter(())
+    threads = max(1, num_cores() // (max(num_workers, 1) * processes_here))
+    extractor = Extractor(options)  # here too where other processes do the work: its errors belong to the caller
+    if num_workers:
+        return map(_noted, _in_workers(jobs, options, num_workers, threads))
+    return (_noted(_attempt(job, extractor, threads)) for job in jobs)
+
+
+def _in_workers(jobs: Sequence[Job], options: Options, num_workers: int, threads: int) -> Iterator[Outcome]:
+    waiting = deque(jobs)
+    while waiting:
+        suspects = deque((yield from _until_death(waiting, options, num_workers, threads)))
+        if suspects:
+            logger.warning("A worker process died; its videos are tried one at a time.")
+        while suspects:
+            for job in (yield from _until_death(suspects, options, 1, threads)):
+                yield Outcome(job, DIED)
+
+
+def _until_death(waiting: deque[Job], options: Options, num_workers: int,
+                 threads: int) -> Generator[Outcome, None, list[Job]]:
+    """Work off ``waiting``; where a worker dies, return the jobs that were begun and not finished."""
+    running = {}
+    with ProcessPoolExecutor(num_workers, get_context("spawn"), _start_worker, (options, threads)) as pool:
+        try:
+            try:
+                pool.submit(os.getpid).result()
+            except BrokenProcessPool as error:
+                raise RuntimeError("The processes of the extraction cannot start (out of memory?); try fewer "
+                                   "--workers. Finished files are kept.") from error
+            while waiting or running:
+                while waiting and len(running) < 2 * num_workers - 1:  # one alone has nobody to be confused with
+                    running[pool.submit(_work, waiting[0])] = waiting[0]
+                    waiting.popleft()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    outcome = future.result()
+                    del running[future]
+                    yield outcome
+        except BrokenProcessPool:
+            pass
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    return list(running.values())
+
+
+_worker: dict = {}  # what a worker process builds once
+
+
+def _start_worker(options: Options, threads: int) -> None:
+    # A worker whose parent was killed would wait for work forever.
+    threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    _worker.update(extractor=Extractor(options), threads=threads)
+
+
+def _work(job: Job) -> Outcome:
+    return _attempt(job, **_worker)
+
+
+def _attempt(job: Job, extractor: Extractor, threads: int) -> Outcome:
+    try:
+        extract_video(job, extractor, threads)
+    except (VideoError, OSError) as error:
+        return Outcome(job, str(error))
+    except Exception as error:  # one video must not end a run of thousands
+        logger.exception("Extraction of %s failed.", job.video)
+        return Outcome(job, f"{type(error).__name__}: {error}")
+    return Outcome(job, None)
+
+
+def _noted(outcome: Outcome) -> Outcome:
+    note = outcome.job.failure
+    if outcome.failure is None:
+        note.unlink(missing_ok=True)
+    else:
+        with whole_file(note) as unfinished:
+            unfinished.write_text(outcome.failure, encoding="utf-8")
+    return outcome
+
+
+def write_failures(path: Path, jobs: Sequence[Job]) -> int:
+    """Gather the notes of all failed jobs, in the order of the list, in a CSV ``video_path,cause``; none, no file.
+
+    Processes that share the work may call this at any time: whoever comes last has written what all have noted.
+
+    Returns:
+        Number of failed jobs.
+    """
+    while True:
+        rows = _failures(jobs)
+        if rows:
+            with whole_file(path) as unfinished, open(unfinished, "w", encoding="utf-8", newline="") as file:
+                csv.writer(file).writerows([("video_path", "cause"), *rows])
+        else:
+            path.unlink(missing_ok=True)
+        if _failures(jobs) == rows:  # nobody noted anything while this was being written
+            return len(rows)
+
+
+def _failures(jobs: Sequence[Job]) -> list[tuple[str, str]]:
+    there = {folder: set(os.listdir(folder)) if folder.is_dir() else set()
+             for folder in {job.failure.parent for job in jobs}}
+    rows = []
+    for job in jobs:
+        if job.failure.name in there[job.failure.parent]:
+            with suppress(FileNotFoundError):  # another process has just succeeded with it
+                rows.append((str(job.video), job.failure.read_text(encoding="utf-8")))
+    return rows
