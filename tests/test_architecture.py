@@ -17,6 +17,7 @@ LAYERS = [
     ["data", "models", "fewshot.matchers"],
     ["fewshot.task", "fewshot.bank", "checkpoint", "extraction"],
     ["engine"],
+    ["benchmarks"],
 ]
 
 

@@ -1,0 +1,82 @@
+"""Measure what each stage costs on this machine, and how much faster it is than the direct way.
+
+    python tools/benchmark.py                                  # everything, as docs/PERFORMANCE.md reports it
+    python tools/benchmark.py machine loader --repeats 9 --json figures.json
+    python tools/benchmark.py --small --check tests/ratios.json  # fail where a ratio fell by more than 30 %
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
+
+import torch
+
+import trokens.benchmarks
+from trokens.benchmarks import BENCHMARKS
+from trokens.benchmarks.timing import Figure, Setting
+
+FALL = 0.7  # of its recorded value, to which a ratio may fall
+
+for module in iter_modules(trokens.benchmarks.__path__):
+    import_module(f"trokens.benchmarks.{module.name}")  # each registers its own
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("parts", nargs="*", help=f"what to measure, of {', '.join(BENCHMARKS)} (all)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="(%(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=5, help="counted repetitions (%(default)s)")
+    parser.add_argument("--small", action="store_true", help="small sizes, for a quick check of the ratios")
+    parser.add_argument("--videos", nargs="+", default=[], help="video files for the loader, instead of rendered ones")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("--check", type=Path, help="recorded figures; a ratio below 70 %% of its own there is an error")
+    return parser.parse_args(argv)
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """The figures as lines of a Markdown table."""
+    rows = [f"| {f.name} | {f.value:.3g} {f.unit} | {f.low:.3g} - {f.high:.3g} | {f.note} |" for f in figures]
+    return "\n".join(["| what | median | from - to | how |", "|---|---|---|---|", *rows])
+
+
+def fallen(figures: Sequence[Figure], recorded: Path) -> list[str]:
+    """Which ratios fell below FALL times their recorded value, or were not measured, in words."""
+    now = {f.name: f.value for f in figures}
+    wanted = {f["name"]: f["value"] for f in json.loads(recorded.read_text())["figures"] if f["unit"] == "ratio"}
+    return [f"{name} is {now.get(name, 0):.2f}; recorded was {value:.2f}" for name, value in wanted.items()
+            if now.get(name, 0) < FALL * value]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure; the exit code is 1 where a ratio has fallen."""
+    args = parse_args(argv)
+    torch.set_num_threads(args.threads)
+    setting = Setting(torch.device(args.device), args.repeats, args.small, tuple(args.videos))
+    figures: list[Figure] = []
+    for part in args.parts or BENCHMARKS:
+        print(f"{part} ...", file=sys.stderr, flush=True)
+        figures += BENCHMARKS.get(part)(setting)
+    print(table(figures))
+    if args.json:
+        machine = {"torch": torch.__version__, "python": platform.python_version(), "threads": args.threads,
+                   "device": torch.cuda.get_device_name() if setting.device.type == "cuda" else platform.machine()}
+        args.json.write_text(json.dumps({"machine": machine, "figures": [asdict(f) for f in figures]}, indent=1) + "\n")
+    lower = fallen(figures, args.check) if args.check else []
+    for line in lower:
+        print(f"Slower than recorded: {line}.", file=sys.stderr)
+    return int(bool(lower))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
