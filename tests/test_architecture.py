@@ -13,7 +13,7 @@ CODE = [p for top in ("trokens", "tools", "point_tracking", "setup.py") for p in
     (ROOT / top).rglob("*.py") if (ROOT / top).is_dir() else [ROOT / top])]
 LAYERS = [
     ["registry", "structures", "distributed", "files", "config"],
-    ["points", "metrics"],
+    ["points", "metrics", "visualize"],
     ["data", "models", "fewshot.matchers"],
     ["fewshot.task", "fewshot.bank", "checkpoint", "extraction"],
     ["engine"],

@@ -1,10 +1,10 @@
 """The flow tracker on made-up motion, on odd frames, and on clips with ground truth."""
 
-import numpy as np
 import pytest
 import torch
 
-from trokens.data.video import read_video
+from trokens.data.ground_truth import load_truth
+from trokens.points.tapvid import query_points, score
 from trokens.points.trackers import TRACKERS
 from trokens.points.trackers.flow import FlowTracker
 
@@ -117,26 +117,10 @@ def test_impossible_queries_are_named(query, message):
         TRACKERS.get("flow")().track(panned(), torch.tensor(query))
 
 
-def jaccard_and_delta(query, true_xy, true_visible, xy, visible, size) -> tuple[float, float]:
-    """Average Jaccard and delta_avg of TAP-Vid for strided queries: every frame but the query's own counts."""
-    counts = np.arange(len(xy))[:, None] != query[:, 0]
-    error = np.linalg.norm((xy - true_xy) * 256 / np.array(size[::-1]), axis=-1)
-    jaccard, delta = [], []
-    for pixels in (1, 2, 4, 8, 16):
-        within = error < pixels
-        delta.append((within & true_visible & counts).sum() / (true_visible & counts).sum())
-        false_positive = (visible & counts & ~(within & true_visible)).sum()
-        jaccard.append((within & true_visible & visible & counts).sum() / ((true_visible & counts).sum()
-                                                                           + false_positive))
-    return float(np.mean(jaccard)), float(np.mean(delta))
-
-
 @pytest.mark.parametrize(("name", "least_jaccard", "least_delta"),
                          [("easy_0", 0.84, 0.94), ("medium_0", 0.72, 0.87), ("hard_0", 0.50, 0.65)])
 def test_scores_on_clips_with_ground_truth(real_clips, name, least_jaccard, least_delta):
-    truth = np.load(real_clips / "tap" / f"{name}.npz")
-    frames = read_video(real_clips / "tap" / f"{name}.mp4")
-    result = FlowTracker().track(frames, torch.from_numpy(truth["query_points"]))
-    jaccard, delta = jaccard_and_delta(truth["query_points"], truth["tracks"], truth["visibility"],
-                                       result.tracks.numpy(), result.visibility.numpy(), frames.shape[1:3])
-    assert jaccard > least_jaccard and delta > least_delta, (jaccard, delta)
+    frames, truth = load_truth(real_clips / "tap" / f"{name}.mp4")
+    result = FlowTracker().track(frames, query_points(truth))
+    scores = score(result.tracks, result.visibility, truth, "strided")
+    assert scores.jaccard > least_jaccard and scores.delta > least_delta, scores

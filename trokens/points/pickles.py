@@ -1,4 +1,4 @@
-"""Published point files are pickles from the internet: read their tensors, execute nothing; and write such files.
+"""Published point files are pickles from the internet, and so are TAP-Vid's: read their arrays, execute nothing.
 
 Unpickling here builds dicts, lists, strings, numbers and arrays only. Every global that a pickle names is replaced by a
 function of this file that checks its arguments, or refused; so are the opcodes that make instances, set attributes, or
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MAX_BYTES = 2**30  # of a file, and of all arrays in it together; the points of a long video take about 100 MB
+MAX_BYTES = 2**30  # of a point file, and of all arrays in it together; those of a long video take about 100 MB
 _STORAGES = {"DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8",
              "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?"}
 
@@ -121,10 +121,10 @@ class _Array:
 
 
 class _Reader:
-    """The functions that a point file may call; together they make at most MAX_BYTES."""
+    """The functions that a pickle may call; together they make at most ``max_bytes``."""
 
-    def __init__(self) -> None:
-        self.left = MAX_BYTES
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = self.left = max_bytes
         self.allowed = {
             ("collections", "OrderedDict"): self.ordered_dict,
             ("_codecs", "encode"): self.encode,
@@ -139,7 +139,7 @@ class _Reader:
     def spend(self, count: int, itemsize: int = 1) -> None:
         self.left -= count * itemsize
         if self.left < 0:
-            raise pickle.UnpicklingError(f"its tensors need more than {MAX_BYTES >> 20} MiB")
+            raise pickle.UnpicklingError(f"its tensors need more than {self.max_bytes >> 20} MiB")
 
     def ordered_dict(self) -> dict:
         return {}
@@ -184,7 +184,7 @@ class _Reader:
 
 
 def load_pickle(path: str | os.PathLike) -> dict[str, Any]:
-    """Read a pickled dict of torch tensors, numpy arrays, numbers, strings, lists.
+    """Read a point file: a pickled dict of torch tensors, numpy arrays, numbers, strings, lists.
 
     Returns:
         The dict, its tensors as read-only numpy arrays.
@@ -192,17 +192,46 @@ def load_pickle(path: str | os.PathLike) -> dict[str, Any]:
     Raises:
         ValueError: The file is no such pickle, asks for anything else, or needs more than MAX_BYTES.
     """
-    if os.path.getsize(path) > MAX_BYTES:
-        raise ValueError(f"{path} is no point file: it has more than {MAX_BYTES >> 20} MiB.")
+    content = load_nested(path, "point file", MAX_BYTES)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is no point file: it holds a {type(content).__name__}, not a dict.")
+    return content
+
+
+def load_nested(path: str | os.PathLike, kind: str, max_bytes: int) -> Any:
+    """Read pickled lists and dicts of the same, to any depth, in about twice the file's size of memory.
+
+    Args:
+        path: The file.
+        kind: What it shall be; used in error messages.
+        max_bytes: Most that the file, and the arrays in it together, may have.
+
+    Raises:
+        ValueError: The file is no such pickle, asks for anything else, or needs more than ``max_bytes``.
+    """
+    if os.path.getsize(path) > max_bytes:
+        raise ValueError(f"{path} is no {kind}: it has more than {max_bytes >> 20} MiB.")
     with open(path, "rb") as file:
         data = io.BytesIO(file.read())
     try:
-        content = _Unpickler(data, _Reader().allowed).load()
+        return _unwrapped(_Unpickler(data, _Reader(max_bytes).allowed).load())
     except Exception as error:  # a broken or hostile file may fail anywhere
-        raise ValueError(f"{path} is no point file that is safe to read: {error or type(error).__name__}.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is no point file: it holds a {type(content).__name__}, not a dict.")
-    return {key: value.array if isinstance(value, _Array) else value for key, value in content.items()}
+        raise ValueError(f"{path} is no {kind} that is safe to read: {error or type(error).__name__}.") from error
+
+
+def _unwrapped(content: Any) -> Any:
+    """Put arrays into the places of their stand-ins, in every container once: a hostile one may hold itself."""
+    root = [content]
+    waiting, met = [root], set()
+    while waiting:
+        container = waiting.pop()
+        for key, value in list(container.items() if isinstance(container, dict) else enumerate(container)):
+            if isinstance(value, _Array):
+                container[key] = value.array
+            elif isinstance(value, dict | list) and id(value) not in met:
+                met.add(id(value))
+                waiting.append(value)
+    return root[0]
 
 
 def dump_pickle(content: Mapping[str, Tensor | str]) -> bytes:

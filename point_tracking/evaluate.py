@@ -1,0 +1,109 @@
+"""Measure a tracker on clips whose true tracks are known: `point_tracking/evaluate.py --truth FOLDER`.
+
+Prints TAP-Vid's average Jaccard (AJ), delta_avg and occlusion accuracy (OA), and the CPU time of tracking, of every
+clip and their means over every set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+import cv2
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
+
+from trokens.data.ground_truth import Clip, find_clips, rendered_clips
+from trokens.data.synthetic import LEVELS
+from trokens.points.tapvid import QUERIES, query_points, score
+from trokens.points.trackers import TRACKERS
+
+COLUMNS = {"jaccard": "AJ", "delta": "delta_avg", "occlusion": "OA", "cpu_seconds": "CPU-s"}
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--tracker", default="flow", help="who follows the points (%(default)s)")
+    parser.add_argument("--truth", nargs="+", default=[], metavar="SET", help="sets of clips, each a folder of videos "
+                        "at any depth, a pattern of them in quotes, or a pickle of TAP-Vid; the true tracks of a video "
+                        "are in an .npz file beside it, or where tools/make_moving_shapes.py writes them")
+    parser.add_argument("--moving_shapes", nargs="+", default=[], choices=LEVELS, metavar="LEVEL",
+                        help=f"clips of Moving Shapes, rendered on the fly: {', '.join(LEVELS)}")
+    parser.add_argument("--num_clips", type=int, default=34, help="of each such level (%(default)s: one of a motion)")
+    parser.add_argument("--query_mode", choices=QUERIES, default="strided", help="which frames count: all but a "
+                        "point's query frame (strided, the default), or those after it (first); for a pickle of "
+                        "TAP-Vid also, where points are asked for")
+    parser.add_argument("--use_clusters", action="store_true", help="tell the tracker which points belong together, "
+                        "where that is known")
+    parser.add_argument("--threads", type=int, default=1, help="of tracking (%(default)s)")
+    parser.add_argument("--json", type=Path, help="file to write all figures into")
+    args = parser.parse_args(argv)
+    if not args.truth and not args.moving_shapes:
+        parser.error("There is nothing to measure on; give --truth or --moving_shapes.")
+    for flag in ("num_clips", "threads"):
+        if getattr(args, flag) < 1:
+            parser.error(f"--{flag} is {getattr(args, flag)}; it must be at least 1.")
+    return args
+
+
+def measure(tracker, clip: Clip, mode: str, use_clusters: bool) -> dict[str, float]:
+    """Track one clip and score it; the figures are those of COLUMNS."""
+    frames, truth = clip.load()
+    start = time.process_time()
+    result = tracker.track(frames, query_points(truth), truth.cluster if use_clusters else None)
+    seconds = time.process_time() - start
+    return score(result.tracks, result.visibility, truth, mode)._asdict() | {"cpu_seconds": seconds}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure; the exit code is 1 when a clip failed, 2 for a problem before any work."""
+    args = parse_args(argv)
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(args.threads)
+    try:
+        tracker = TRACKERS.get(args.tracker)()
+        sets = {source: find_clips(source, args.query_mode) for source in args.truth}
+    except (ValueError, OSError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    sets |= {f"Moving Shapes, {level}": rendered_clips(level, args.num_clips) for level in args.moving_shapes}
+
+    report = {"tracker": args.tracker, "query_mode": args.query_mode, "use_clusters": args.use_clusters, "sets": {}}
+    width = 2 + max(len(name) for clips in sets.values() for name in (*sets, *(clip.name for clip in clips)))
+    for name, clips in sets.items():
+        print(f"{name:{width}}" + "".join(f"{column:>11}" for column in COLUMNS.values()))
+        figures, failures = {}, {}
+        for clip in clips:
+            try:
+                figures[clip.name] = measure(tracker, clip, args.query_mode, args.use_clusters)
+            except Exception as error:  # one clip must not end the run
+                failures[clip.name] = f"{type(error).__name__}: {error}"
+                print(f"{clip.name:{width}} failed: {failures[clip.name]}", flush=True)
+            else:
+                print_row(f"{clip.name:{width}}", figures[clip.name])
+        mean = {key: fmean(row[key] for row in figures.values()) for key in COLUMNS} if figures else None
+        if mean:
+            print_row(f"{f'mean of {len(figures)} clips':{width}}", mean)
+        print()
+        report["sets"][name] = {"clips": figures, "mean": mean, "failures": failures}
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=1) + "\n")
+    failed = sum(len(part["failures"]) for part in report["sets"].values())
+    if failed:
+        print(f"{failed} of {sum(map(len, sets.values()))} clips failed; the means leave them out.", file=sys.stderr)
+    return int(failed > 0)
+
+
+def print_row(title: str, figures: dict[str, float]) -> None:
+    print(title + "".join(f"{figures[key]:11.3f}" for key in COLUMNS), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""The command that measures a tracker."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_ground_truth import dump, tapvid_record
+
+from trokens.data.ground_truth import find_clips
+from trokens.points.tapvid import query_points, score
+from trokens.points.trackers import TRACKERS, TrackResult
+from trokens.points.trackers.flow import FlowTracker
+
+SCRIPT = Path(__file__).resolve().parents[1] / "point_tracking" / "evaluate.py"
+spec = importlib.util.spec_from_file_location("evaluate", SCRIPT)
+evaluate = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(evaluate)
+
+
+def run(*flags) -> int:
+    return evaluate.main([str(flag) for flag in flags])
+
+
+@pytest.fixture
+def toy():
+    """A tracker whose points rest, and what it was given."""
+    given = []
+
+    @TRACKERS.register("toy")
+    class Toy:
+        def track(self, frames, query_points, cluster=None):
+            given.append((frames, query_points, cluster))
+            still = query_points[:, 1:].expand(len(frames), -1, -1)
+            return TrackResult(still, torch.ones(still.shape[:2], dtype=torch.bool), torch.ones(still.shape[:2]))
+
+    yield given
+    del TRACKERS._entries["toy"]
+
+
+def test_the_table_and_the_json_tell_each_clip_and_the_mean(tiny_data, tmp_path, capsys):
+    pattern = f"{tiny_data}/val/*/0.mp4"
+    assert run("--truth", pattern, "--json", tmp_path / "out.json", "--query_mode", "first") == 0
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert (report["tracker"], report["query_mode"]) == ("flow", "first")
+    figures, clips = report["sets"][pattern]["clips"], find_clips(pattern, "first")
+    assert len(figures) == 3
+    for clip in clips:
+        frames, truth = clip.load()
+        result = FlowTracker().track(frames, query_points(truth))
+        scores = score(result.tracks, result.visibility, truth, "first")
+        assert tuple(figures[clip.name].values())[:3] == scores and figures[clip.name]["cpu_seconds"] > 0
+    mean = report["sets"][pattern]["mean"]
+    assert mean["jaccard"] == pytest.approx(np.mean([row["jaccard"] for row in figures.values()]))
+    head, *rows = capsys.readouterr().out.strip().splitlines()
+    assert head.split()[-4:] == ["AJ", "delta_avg", "OA", "CPU-s"] and head.startswith(pattern)
+    assert [row.split()[0] for row in rows] == [*figures, "mean"]
+    assert rows[-1].split() == ["mean", "of", "3", "clips", *(f"{value:.3f}" for value in mean.values())]
+
+
+def test_clusters_are_told_on_demand_and_sets_may_be_mixed(toy, tiny_data, tmp_path):
+    pattern = f"{tiny_data}/val/*/0.mp4"
+    pickled = dump(tmp_path / "davis.pkl", {"goat": tapvid_record()})
+    flags = ("--tracker", "toy", "--truth", pattern, pickled, "--moving_shapes", "easy", "hard", "--num_clips", 2)
+    assert run(*flags) == 0
+    assert len(toy) == 3 + 1 + 2 * 2 and all(cluster is None for *_, cluster in toy)
+    assert len(toy[3][1]) == 2 and toy[3][0].shape == (6, 256, 256, 3)
+    toy.clear()
+    assert run(*flags, "--use_clusters", "--json", tmp_path / "out.json") == 0
+    assert all(len(cluster) == len(query) for _, query, cluster in toy) and toy[0][2].unique().numel() > 1
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert list(report["sets"]) == [pattern, pickled, "Moving Shapes, easy", "Moving Shapes, hard"]
+    assert report["sets"]["Moving Shapes, hard"]["mean"]["jaccard"] < 0.7  # points move
+
+
+def test_clips_that_fail_are_named_and_left_out_of_the_mean(toy, tiny_data, tmp_path, capsys):
+    record = tapvid_record()
+    pickled = dump(tmp_path / "davis.pkl", {"goat": record, "hidden": record | {"occluded": record["occluded"] | True},
+                                            "broken": {"video": record["video"]}})
+    (tmp_path / "alone.mp4").write_bytes(next(tiny_data.glob("val/*/0.mp4")).read_bytes())
+    assert run("--tracker", "toy", "--truth", tmp_path, pickled, "--json", tmp_path / "out.json") == 1
+    printed = capsys.readouterr()
+    assert "3 of 4 clips failed" in printed.err
+    assert "alone" in printed.out and "FileNotFoundError: No true tracks for" in printed.out
+    report = json.loads((tmp_path / "out.json").read_text())["sets"]
+    assert report[str(tmp_path)]["mean"] is None
+    part = report[pickled]
+    assert list(part["clips"]) == ["goat"] and part["mean"] == part["clips"]["goat"]
+    assert part["failures"]["hidden"].startswith("ValueError: None of 0 points is visible")
+    assert "has no sound video" in part["failures"]["broken"]
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    (["--truth", "nowhere"], "There are no videos in 'nowhere'"), (["--truth", "nowhere.pkl"], "nowhere.pkl"),
+    (["--moving_shapes", "easy", "--tracker", "flaw"], "Unknown tracker 'flaw'. Did you mean 'flow'?")])
+def test_problems_are_named_before_any_work(capsys, flags, message):
+    assert run(*flags) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err and not printed.out
+
+
+@pytest.mark.parametrize("flags", [[], ["--moving_shapes", "mean"], ["--moving_shapes", "easy", "--num_clips", "0"]])
+def test_an_unsound_command_line_is_refused(capsys, flags):
+    with pytest.raises(SystemExit):
+        run(*flags)
+    assert "error" in capsys.readouterr().err

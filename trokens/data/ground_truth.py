@@ -1,0 +1,139 @@
+"""Clips whose true tracks are known, to measure trackers by: files, TAP-Vid's pickles, rendered ones.
+
+The truth of a clip is a ``Tracks`` that says with ``query_frame`` where each point is to be asked for.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trokens.data.datasets import VIDEO_SUFFIXES, clip_id
+from trokens.data.synthetic import SPLITS, clip_seed, render_clip
+from trokens.data.transforms import resize
+from trokens.data.video import read_video
+from trokens.points.io import read_tracks
+from trokens.points.pickles import load_nested
+from trokens.points.tapvid import QUERIES, RASTER
+from trokens.structures import Tracks
+
+EXACT = Path("points/exact/folder/feat_dump")  # where tools/make_moving_shapes.py writes the tracks of its clips
+MAX_TAPVID_BYTES = 2**33  # of TAP-Vid's pickles; that of DAVIS has about 2.5 GB
+
+
+class Clip(NamedTuple):
+    """A clip that is read or rendered when asked for.
+
+    Attributes:
+        name: Name among the clips of its set.
+        load: Returns frames (T, H, W, 3) uint8 and the true ``Tracks``, or raises ValueError or OSError.
+    """
+
+    name: str
+    load: Callable[[], tuple[Tensor, Tracks]]
+
+
+def find_clips(source: str, mode: str) -> list[Clip]:
+    """List the clips of a set on disk.
+
+    Args:
+        source: A folder with videos at any depth, a pattern of videos, or a ``.pkl`` file of TAP-Vid.
+        mode: TAP-Vid's query mode, for a set that does not name its own query points.
+
+    Raises:
+        ValueError: There are no videos, or the pickle is none of TAP-Vid's or unsafe.
+        FileNotFoundError: There is no such pickle.
+    """
+    if source.endswith(".pkl"):
+        return _tapvid_clips(source, mode)
+    found = Path(source).rglob("*") if os.path.isdir(source) else map(Path, glob.glob(source, recursive=True))
+    videos = sorted(path for path in found if path.suffix.lower() in VIDEO_SUFFIXES)
+    if not videos:
+        raise ValueError(f"There are no videos in '{source}'; name a folder, a pattern in quotes, or a .pkl file.")
+    root = os.path.commonpath([video.parent for video in videos])
+    return [Clip(os.path.splitext(os.path.relpath(video, root))[0], partial(load_truth, video)) for video in videos]
+
+
+def load_truth(video: Path) -> tuple[Tensor, Tracks]:
+    """Read a video and its true tracks.
+
+    They are in the ``.npz`` file of the video's name: ``query_points (N, 3)`` as (t, x, y), ``tracks (T, N, 2)`` in
+    pixels, ``visibility (T, N)``, and, where known, ``layer (N,)``, taken as the points' clusters. Without such a file
+    they are where tools/make_moving_shapes.py writes them.
+
+    Raises:
+        FileNotFoundError: There are no such tracks.
+        VideoError, ValueError: A file cannot be read.
+    """
+    beside = video.with_suffix(".npz")
+    root = next((folder for folder in video.parents if (folder / EXACT).is_dir()), None)
+    if not beside.exists() and root is None:
+        raise FileNotFoundError(f"No true tracks for '{video}': neither {beside.name} beside it nor a folder {EXACT} "
+                                "above it.")
+    frames = read_video(video)
+    if not beside.exists():
+        return frames, read_tracks(root / EXACT / f"{clip_id(video, root)}.safetensors")
+    with np.load(beside) as file:
+        content = {name: torch.from_numpy(file[name]) for name in file.files}
+    try:
+        query, xy = content["query_points"].float(), content["tracks"].float()
+        point = torch.arange(len(query))
+        frame = query[:, 0].long()
+        xy[frame, point] = query[:, 1:]  # trackers start exactly there, and no measure counts this frame
+        cluster = content.get("layer", torch.zeros(len(query))).long()
+        return frames, Tracks(xy, content["visibility"].bool(), frame, cluster, tuple(frames.shape[1:3]))
+    except (KeyError, IndexError) as error:
+        raise ValueError(f"{beside} has no sound query_points, tracks and visibility: {error}.") from error
+
+
+def rendered_clips(level: str, num_clips: int) -> list[Clip]:
+    """List ``num_clips`` of Moving Shapes' clips of seed 0, evenly spread over the motions."""
+    motions = [(split, motion) for split, names in SPLITS.items() for motion in names]
+    clips, numbers = [], Counter()
+    for i in range(num_clips):
+        split, motion = motions[i * len(motions) // num_clips]
+        index = numbers[motion]
+        numbers[motion] += 1
+        clips.append(Clip(f"{split}/{motion}/{index:03d}", partial(
+            _render, motion, seed=clip_seed(0, split, motion, index), level=level)))
+    return clips
+
+
+def _render(motion: str, **options) -> tuple[Tensor, Tracks]:
+    frames, tracks = render_clip(motion, **options)
+    return torch.from_numpy(frames), tracks
+
+
+def _tapvid_clips(path: str, mode: str) -> list[Clip]:
+    content = load_nested(path, "pickle of TAP-Vid", MAX_TAPVID_BYTES)
+    records = content if isinstance(content, dict) else dict(enumerate(content)) if isinstance(content, list) else {}
+    if not records:
+        raise ValueError(f"{path} is no pickle of TAP-Vid: it holds neither a dict nor a list of clips.")
+    return [Clip(str(name), partial(_unpack, record, mode)) for name, record in records.items()]
+
+
+def _unpack(record: dict, mode: str) -> tuple[Tensor, Tracks]:
+    """Frames on TAP-Vid's raster, as its reported figures are made, and a track for each query of the mode.
+
+    Raises:
+        ValueError: The record is none of TAP-Vid's.
+    """
+    try:
+        video, points, occluded = (np.array(record[key]) for key in ("video", "points", "occluded"))
+        frames = resize(torch.from_numpy(video), RASTER).permute(0, 2, 3, 1).contiguous()
+        # There (0, 0) and (1, 1) are the outer corners of the first and the last pixel.
+        xy = torch.from_numpy(points).float().transpose(0, 1) * RASTER - 0.5
+        start = torch.zeros(len(points), dtype=torch.long)
+        visibility = torch.from_numpy(~occluded.astype(bool)).transpose(0, 1)
+        return frames, QUERIES[mode](Tracks(xy, visibility, start, start, (RASTER, RASTER)))
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"It has no sound video, points and occluded: {error}.") from error

@@ -1,0 +1,98 @@
+"""The measures of TAP-Vid, and the queries that its two modes ask for.
+
+Doersch et al., "TAP-Vid: A Benchmark for Tracking Any Point in a Video", NeurIPS 2022. Distances are in pixels of a
+raster of 256 x 256, whatever the size of the frames. A clip has one score; a set's score is the mean of its clips'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import fmean
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from trokens.structures import Tracks, check_shape
+
+RASTER = 256
+THRESHOLDS = (1, 2, 4, 8, 16)
+
+
+class Scores(NamedTuple):
+    """Scores of one clip, in [0, 1].
+
+    Attributes:
+        jaccard: Average Jaccard (AJ): true positives / (true positives + false positives + false negatives), averaged
+            over the thresholds. A point called visible at a wrong place counts as false positive, and as false
+            negative too where it is visible in truth.
+        delta: δ_avg: the share of truly visible positions that are within the threshold, whatever their visibility is
+            said to be, averaged over the thresholds.
+        occlusion: Occlusion accuracy (OA): the share of visibilities that are right.
+    """
+
+    jaccard: float
+    delta: float
+    occlusion: float
+
+
+def score(xy: Tensor, visibility: Tensor, truth: Tracks, mode: str) -> Scores:
+    """Compare tracks of one clip with the truth.
+
+    Args:
+        xy: Tracker's positions in pixels of the frame, (T, N, 2); one that is not finite is wrong.
+        visibility: (T, N) bool.
+        truth: The same points' true tracks and query frames; ``size`` has to be known.
+        mode: Which frames count: "strided", all but a point's query frame, or "first", those after it.
+
+    Raises:
+        ValueError: The shapes or the mode do not fit, the size is unknown, or no visible position counts.
+    """
+    if mode not in QUERIES:
+        raise ValueError(f"Query mode '{mode}' is unknown; expected {' or '.join(QUERIES)}.")
+    if truth.size is None:
+        raise ValueError("The true tracks have no frame size, which distances are scaled by; set Tracks.size.")
+    sizes = {"T": truth.num_positions, "N": truth.num_points}
+    check_shape("xy", xy, "T N 2", sizes)
+    check_shape("visibility", visibility, "T N", sizes)
+
+    frame = torch.arange(truth.num_positions)[:, None]
+    counts = frame != truth.query_frame if mode == "strided" else frame > truth.query_frame   # (T, N)
+    height, width = truth.size
+    away = (xy.double() - truth.xy.double()) * RASTER / torch.tensor([width, height])
+    away = away.square().sum(-1)                                                              # (T, N)
+    seen, said = truth.visibility & counts, visibility & counts
+    if not seen.any():
+        raise ValueError(f"None of {truth.num_points} points is visible in a frame that counts in mode '{mode}'.")
+    jaccard, delta = [], []
+    for threshold in THRESHOLDS:
+        right = seen & (away < threshold ** 2)
+        delta.append(_count(right) / _count(seen))
+        jaccard.append(_count(right & said) / (_count(seen) + _count(said & ~right)))
+    same = (visibility == truth.visibility) & counts
+    return Scores(fmean(jaccard), fmean(delta), _count(same) / _count(counts))
+
+
+def _count(x: Tensor) -> int:
+    return int(x.sum())
+
+
+def query_points(tracks: Tracks) -> Tensor:
+    """Where points are at their query frames: (N, 3) float32 as (t, x, y), what trackers start from."""
+    xy = tracks.xy[tracks.query_frame, torch.arange(tracks.num_points)]
+    return torch.cat([tracks.query_frame[:, None].float(), xy], dim=1)
+
+
+def first_queries(tracks: Tracks) -> Tracks:
+    """Ask for every track once, in the first frame where it is visible; one that never is drops out."""
+    tracks = tracks.select(tracks.visibility.any(0).nonzero().squeeze(1))
+    return replace(tracks, query_frame=tracks.visibility.to(torch.uint8).argmax(0))
+
+
+def strided_queries(tracks: Tracks, stride: int = 5) -> Tracks:
+    """Ask for every track in every ``stride``-th frame where it is visible: it comes once for each of them."""
+    row, point = tracks.visibility[::stride].nonzero().unbind(1)
+    return replace(tracks.select(point), query_frame=row * stride)
+
+
+QUERIES = {"strided": strided_queries, "first": first_queries}
