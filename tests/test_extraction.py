@@ -12,8 +12,9 @@ import torch
 from safetensors import safe_open
 
 import trokens.extraction.extractor
-from trokens.data.synthetic import render_clip, write_video
+from trokens.data.synthetic import render_clip
 from trokens.data.video import VideoError, probe
+from trokens.data.write import write_video
 from trokens.extraction.extractor import Extractor, Options, check_whole, resample
 from trokens.extraction.jobs import Job, VideoList
 from trokens.extraction.run import extract_list

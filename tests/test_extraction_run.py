@@ -16,8 +16,9 @@ import torch
 from processes import PRELOAD, free_port
 from test_extraction import SCRIPT, run
 
-from trokens.data.synthetic import render_clip, write_video
+from trokens.data.synthetic import render_clip
 from trokens.data.video import probe
+from trokens.data.write import write_video
 from trokens.extraction.extractor import Options
 from trokens.extraction.jobs import Job, VideoList, check_settings, shard, unfinished_jobs
 from trokens.extraction.run import DIED, extract_list, write_failures

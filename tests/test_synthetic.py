@@ -8,7 +8,8 @@ import torch
 
 from tools.make_moving_shapes import main, parse_args, write_clip
 from trokens.data import motions, synthetic
-from trokens.data.synthetic import LEVELS, SPLITS, clip_seed, render_clip, write_video
+from trokens.data.synthetic import LEVELS, SPLITS, clip_seed, render_clip
+from trokens.data.write import write_video
 from trokens.points.io import read_tracks
 
 CLASSES = [motion for split in SPLITS.values() for motion in split]

@@ -11,7 +11,8 @@ import torch
 
 from trokens import load_cfg
 from trokens.data.datasets import clip_id
-from trokens.data.synthetic import SPLITS, clip_seed, render_clip, write_video
+from trokens.data.synthetic import SPLITS, clip_seed, render_clip
+from trokens.data.write import write_video
 from trokens.points.io import write_tracks
 
 ROOT = Path(__file__).resolve().parents[1]

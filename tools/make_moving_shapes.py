@@ -19,7 +19,8 @@ import cv2
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
 from trokens.data.datasets import clip_id
-from trokens.data.synthetic import LEVELS, SPLITS, TEXTURES, clip_seed, render_clip, write_video
+from trokens.data.synthetic import LEVELS, SPLITS, TEXTURES, clip_seed, render_clip
+from trokens.data.write import write_video
 from trokens.points.io import write_tracks
 
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import torch
@@ -20,10 +18,9 @@ from numpy import ndarray
 from trokens.data.motions import SPLITS, Pose, Variation, poses
 from trokens.structures import Tracks
 
-__all__ = ["LEVELS", "SPLITS", "TEXTURES", "clip_seed", "render_clip", "write_video"]
+__all__ = ["LEVELS", "SPLITS", "TEXTURES", "clip_seed", "render_clip"]
 
 TEXTURES = ("shared", "varied")
-FPS = 10  # the rate at which points are extracted, so that every frame is a position
 _UNIT = 128  # frame width to which lengths here refer
 _MARGIN = 16  # texture beyond the frame, for the camera's jitter
 
@@ -264,19 +261,3 @@ def _visible(xy: ndarray, in_front: list[int], shapes: list[Shape], placed: list
         for t in range(len(xy)):
             seen[t] &= ~shapes[k].contains((xy[t] - placed[k].center[t]) @ np.linalg.inv(_matrix(placed[k], t)).T)
     return seen
-
-
-# Files -----------------------------------------------------------------------------------------------------------
-
-def write_video(path: Path, frames: ndarray, crf: int = 14) -> None:
-    """Write frames (T, H, W, 3) uint8 RGB as H.264 in mp4; the same frames always give the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        # More threads, and x264's mbtree on frames of few blocks, would make the file differ from run to run.
-        options = {"crf": str(crf), "preset": "fast", "threads": "1", "x264-params": "mbtree=0"}
-        stream = container.add_stream("libx264", rate=FPS, options=options)
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())

@@ -1,0 +1,92 @@
+"""Frames to files: H.264 in mp4, and pictures that move in mp4 or GIF."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from trokens.visualize import COLORS
+
+SEEN = 8  # gray values; a smaller change of a pixel is left out of a GIF
+GIF_SAMPLE = 2**18  # pixels of a clip that its palette is chosen by
+SHORTEST_DELAY = 2  # hundredths of a second; browsers show faster GIFs slowly
+
+
+def write_animation(path: str | os.PathLike, frames: Tensor, fps: float) -> None:
+    """Write frames (T, H, W, 3) uint8 RGB as a moving picture, for looking at it.
+
+    A GIF has one palette for all its frames, in which the colors of ``visualize`` are exact. It tells time in
+    hundredths of a second, so a rate above 50 is slowed down; a frame that equals the one before prolongs that one.
+
+    Args:
+        path: A ``.gif`` or ``.mp4`` file; its folder is made.
+        frames: At least one.
+        fps: Frames a second.
+
+    Raises:
+        ValueError: Another suffix, no frames, or no positive rate.
+    """
+    path = Path(path)
+    if path.suffix not in (".gif", ".mp4"):
+        raise ValueError(f"Cannot write '{path}': its suffix is none of .gif, .mp4.")
+    if not len(frames) or not fps > 0:
+        raise ValueError(f"Cannot write '{path}' of {len(frames)} frames at {fps} a second; both must be above 0.")
+    if path.suffix == ".mp4":
+        write_video(path, frames.numpy(), fps, crf=20)
+    else:
+        _write_gif(path, frames.numpy(), fps)
+
+
+def write_video(path: Path, frames: np.ndarray, fps: float = 10, crf: int = 14) -> None:
+    """Write frames (T, H, W, 3) uint8 RGB as H.264 in mp4; the same frames always give the same bytes.
+
+    A last row and column are repeated where a side is odd, as color is stored for 2 x 2 pixels.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), "edge")
+    with av.open(str(path), "w") as container:
+        # More threads, and x264's mbtree on frames of few blocks, would make the file differ from run to run.
+        options = {"crf": str(crf), "preset": "fast", "threads": "1", "x264-params": "mbtree=0"}
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _write_gif(path: Path, frames: np.ndarray, fps: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shown = _still(frames)
+    palette = _palette(shown)
+    pictures = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in shown]
+    ends = np.round(np.arange(len(frames) + 1) * 100 / fps)  # hundredths; rounding them keeps the rate on average
+    delays = np.maximum(np.diff(ends), SHORTEST_DELAY) * 10
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=delays.astype(int).tolist(), loop=0,
+                     palette=palette.palette, transparency=255, optimize=True)
+
+
+def _still(frames: np.ndarray) -> np.ndarray:
+    """Frames in which a pixel changes only where the change can be seen: noise would fill most of a GIF."""
+    shown = frames.copy()
+    for before, now in pairwise(shown):
+        still = (np.maximum(before, now) - np.minimum(before, now)).max(-1) <= SEEN
+        now[still] = before[still]
+    return shown
+
+
+def _palette(frames: np.ndarray) -> Image.Image:
+    """A picture whose palette holds COLORS and the colors that the clip needs beside them."""
+    pixels = frames.reshape(-1, 3)
+    pixels = pixels[::max(1, len(pixels) // GIF_SAMPLE)]
+    chosen = Image.fromarray(pixels[None]).quantize(255 - len(COLORS), Image.Quantize.MEDIANCUT).getpalette()
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*COLORS.flatten().tolist(), *chosen][:765])
+    return palette

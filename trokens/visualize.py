@@ -1,0 +1,143 @@
+"""Pictures of points and clusters: drawing only, see ``data/write.py`` for files.
+
+Frames come out at a size to look at: small ones enlarged, large ones reduced, every point where it belongs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from trokens.structures import Tracks
+
+SIDES = (320, 640)  # pixels; the longer side of a picture lies between them
+TRAIL = 10          # frames
+TINT = 0.45         # share of a cluster's color over its patches
+THICK, RADIUS = 2, 3  # pixels of trails and points
+DARK, LIGHT = (24, 24, 24), (255, 255, 255)
+_SHIFT = 4          # bits of subpixel position that OpenCV draws with
+
+# Okabe and Ito's palette ("Color Universal Design", 2008), told apart by the colorblind; then its tints and shades.
+_BASE = np.array([(230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0),
+                  (204, 121, 167)])
+COLORS = np.concatenate([_BASE, (_BASE + 255) / 2, _BASE / 2]).round().astype(np.uint8)  # (21, 3)
+
+
+def cluster_color(cluster: int) -> tuple[int, int, int]:
+    """RGB of a cluster: by its number alone, so the same in every picture; they repeat after ``len(COLORS)``."""
+    return tuple(COLORS[cluster % len(COLORS)].tolist())
+
+
+def draw_trails(frames: Tensor, tracks: Tracks, trail: int = TRAIL) -> Tensor:
+    """Draw points and where they came from, in the colors of their clusters.
+
+    A visible point is a disk, a hidden one a ring at its guessed place. A trail fades, and has gaps where the point
+    was hidden.
+
+    Args:
+        frames: The frames that were tracked, one for each position of ``tracks``, (T, H, W, 3) uint8.
+        tracks: Points; positions that are not finite are left out.
+        trail: Steps of a trail.
+
+    Returns:
+        (T, H', W', 3) uint8.
+
+    Raises:
+        ValueError: Frames and positions are not equally many.
+    """
+    if len(frames) != tracks.num_positions:
+        raise ValueError(f"There are {len(frames)} frames for tracks of {tracks.num_positions} positions; give the "
+                         "frames that were tracked.")
+    pictures, scale = _fit(frames)
+    xy = tracks.xy.double().numpy()
+    drawn = np.isfinite(xy).all(-1)                                                           # (T, N)
+    seen = tracks.visibility.numpy() & drawn
+    xy = _fixed(np.where(drawn[..., None], xy, 0), scale)
+    colors = [cluster_color(cluster) for cluster in tracks.cluster.tolist()]
+    steps, unbroken = np.stack([xy[:-1], xy[1:]], axis=2), seen[:-1] & seen[1:]               # (T-1, N, 2, 2)
+    for t, picture in enumerate(pictures):
+        first = max(0, t - trail)
+        _blend_trails(picture, steps[first:t], unbroken[first:t], colors, trail)
+        for shown in (drawn[t] & ~seen[t], seen[t]):  # the visible ones on top
+            for n in np.flatnonzero(shown):
+                _dot(picture, xy[t, n], colors[n], filled=seen[t, n])
+    return torch.from_numpy(np.stack(pictures))
+
+
+def draw_clusters(frames: Tensor, labels: Tensor, points: Sequence[Tensor]) -> Tensor:
+    """Tint the patches of frames by their clusters, outline the clusters, and mark each frame's query points.
+
+    Args:
+        frames: (F, H, W, 3) uint8.
+        labels: Cluster of every patch, (F, P, Q) long.
+        points: Query points in each frame, F tensors (n, 2) as (x, y) in pixels.
+
+    Returns:
+        (F, H', W', 3) uint8.
+    """
+    pictures, scale = _fit(frames)
+    for k, picture in enumerate(pictures):
+        size = picture.shape[1::-1]
+        label = cv2.resize(labels[k].numpy().astype(np.int32), size, interpolation=cv2.INTER_NEAREST_EXACT)
+        picture[:] = picture * (1 - TINT) + COLORS[label % len(COLORS)] * TINT + 0.5
+        for axis in (0, 1):
+            edge = np.diff(label, axis=axis, prepend=label.take([0], axis)) != 0
+            picture[edge] = LIGHT
+        for xy in _fixed(points[k].double().numpy(), scale):
+            _dot(picture, xy, LIGHT, filled=True)
+    return torch.from_numpy(np.stack(pictures))
+
+
+def _fit(frames: Tensor) -> tuple[list[np.ndarray], np.ndarray]:
+    """Copies of frames at a size to look at, and the scales (x, y)."""
+    height, width = frames.shape[1:3]
+    least, most = SIDES
+    factor = max(1, -(-least // max(height, width)))  # whole, so that all pixels grow alike
+    ratio = min(factor, most / max(height, width))
+    size = max(1, round(width * ratio)), max(1, round(height * ratio))
+    method = cv2.INTER_CUBIC if ratio > 1 else cv2.INTER_AREA
+    pictures = [cv2.resize(frame, size, interpolation=method) if ratio != 1 else frame.copy()
+                for frame in frames.numpy()]
+    return pictures, np.array(size) / (width, height)
+
+
+def _fixed(xy: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Positions in frames -> in pictures, in OpenCV's fixed-point numbers; those far outside come nearer."""
+    return ((((xy + 0.5) * scale - 0.5).clip(-1e4, 1e4)) * 2**_SHIFT).round().astype(np.int32)
+
+
+def _blend_trails(picture: np.ndarray, steps: np.ndarray, unbroken: np.ndarray, colors: list[tuple[int, int, int]],
+                  trail: int) -> None:
+    """Blend the last steps of all trails into a picture.
+
+    Args:
+        picture: (H, W, 3) uint8, changed.
+        steps: Ends of each step, oldest first, (A, N, 2, 2).
+        unbroken: Which steps are drawn, (A, N) bool.
+        colors: Of the N points.
+        trail: Steps after which a trail has faded.
+    """
+    paint, cover = picture.copy(), np.zeros(picture.shape[:2], np.uint8)
+    for color in dict.fromkeys(colors):
+        own = unbroken & np.array([c == color for c in colors])
+        # A pixel wider than what covers, so that its soft edges have the color too.
+        cv2.polylines(paint, list(steps[own]), False, color, THICK + 2, shift=_SHIFT)
+    for age, (ends, good) in enumerate(zip(steps[::-1], unbroken[::-1], strict=True)):
+        cv2.polylines(cover, list(ends[good]), False, round(220 * (1 - age / trail)), THICK, cv2.LINE_AA, _SHIFT)
+    share = cover[..., None] / np.float32(255)
+    picture[:] = picture * (1 - share) + paint * share + 0.5
+
+
+def _dot(picture: np.ndarray, xy: np.ndarray, color: tuple[int, int, int], filled: bool) -> None:
+    """A disk with a dark rim, or a ring that leaves its middle as it is."""
+    center, unit = tuple(xy.tolist()), 2**_SHIFT
+    if filled:
+        cv2.circle(picture, center, (RADIUS + 1) * unit, DARK, -1, cv2.LINE_AA, _SHIFT)
+        cv2.circle(picture, center, RADIUS * unit, color, -1, cv2.LINE_AA, _SHIFT)
+    else:
+        cv2.circle(picture, center, (RADIUS + 1) * unit, DARK, 1, cv2.LINE_AA, _SHIFT)
+        cv2.circle(picture, center, RADIUS * unit, color, 1, cv2.LINE_AA, _SHIFT)
