@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 
 import trokens.extraction.extractor
@@ -173,6 +174,19 @@ def test_the_command_extracts_a_folder_names_failures_and_goes_on(clips, tmp_pat
     assert {name for name in before if before[name] != after[name]} == {"right__1.safetensors"}
     assert run(*flags, "--rerun") == 1
     assert all(path.stat().st_mtime_ns != after[path.name] for path in folder.iterdir())
+
+
+def test_trails_and_clusters_are_drawn(colors, clips, tmp_path):
+    flags = ("--videos", clips / "left" / "0.mp4", "--base_feat_path", tmp_path, "--name", "x", "--fps", 5,
+             "--num_frames_clustering", 2, "--num_points_per_entity", 3)
+    assert run(*flags, "--debug_mode") == 0
+    tracks = read_tracks(tmp_path / "x" / "folder" / "feat_dump" / "0.safetensors")
+    names = [f"0_query_{t:04}.png" for t in tracks.query_frame.unique().tolist()]
+    assert sorted(os.listdir(tmp_path / "x" / "folder" / "vis")) == ["0.gif", *names]
+    with Image.open(tmp_path / "x" / "folder" / "vis" / "0.gif") as picture:
+        assert picture.n_frames <= tracks.num_positions and max(picture.size) >= 320
+    assert run(*flags, "--make_vis", "--vis_format", "mp4", "--rerun") == 0
+    assert (tmp_path / "x" / "folder" / "vis" / "0.mp4").exists()
 
 
 def test_two_processes_write_the_files_of_one(clips, tmp_path):

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from trokens.data.transforms import resize
 from trokens.data.video import VideoError, VideoInfo, probe, read_video
+from trokens.data.write import write_animation
 from trokens.distributed import pick_device
 from trokens.extraction.jobs import Job
 from trokens.models.backbone import IMAGENET_MEAN, IMAGENET_STD, build_backbone, build_timm_backbone
@@ -22,6 +24,7 @@ from trokens.points.io import write_tracks
 from trokens.points.queries import grid_query_points, semantic_query_points
 from trokens.points.trackers import build_tracker
 from trokens.structures import Tracks
+from trokens.visualize import draw_clusters, draw_trails
 
 IMAGE_SIZE = 224  # side to which frames are resized for the backbone
 WHOLE_DURATION, WHOLE_FRAMES = 0.90, 0.95  # a video with less of what its header promises was cut
@@ -173,7 +176,7 @@ def check_whole(video: Path, info: VideoInfo) -> None:
 
 
 def extract_video(job: Job, extractor: Extractor, threads: int = 1) -> None:
-    """Extract one video's points and write its point file: whole, or not at all; its pictures come before it.
+    """Extract one video's points and write its point file: whole, or not at all; and pictures, where asked for.
 
     Raises:
         VideoError: The video cannot be read, or it is cut.
@@ -184,6 +187,21 @@ def extract_video(job: Job, extractor: Extractor, threads: int = 1) -> None:
     frames = read_video(job.video, numbers.tolist(), threads=threads)
     queries = extractor.query_points(frames)
     tracks = replace(extractor.follow(frames, queries), frame=numbers)
+    if job.trails:  # before the points: where they are there, the pictures are whole
+        write_animation(job.trails, draw_trails(frames, tracks), job.fps or info.fps)
+    if job.clusters and queries.labels is not None:
+        _draw_query_frames(job.trails, frames, queries)
     metadata = {"source": job.video.name, "fps": f"{job.fps or info.fps:g}", **extractor.tracker.metadata,
                 "options": json.dumps(asdict(extractor.options))}
     write_tracks(job.points, tracks, metadata, times=torch.from_numpy(info.times[numbers.numpy()]))
+
+
+def _draw_query_frames(trails: Path, frames: Tensor, queries: Queries) -> None:
+    """Write ``<clip id>_query_0012.png`` for each frame that has query points: its clusters and those points."""
+    number = queries.points[:, 0].long()
+    rows = (queries.frames[:, None] == number).any(1)
+    numbers = queries.frames[rows].tolist()
+    pictures = draw_clusters(frames[numbers], queries.labels[rows],
+                             [queries.points[number == n, 1:] for n in numbers])
+    for n, picture in zip(numbers, pictures, strict=True):
+        Image.fromarray(picture.numpy()).save(trails.with_name(f"{trails.stem}_query_{n:04}.png"))

@@ -102,7 +102,7 @@ def unfinished_jobs(jobs: Sequence[Job], *, rerun: bool = False) -> list[Job]:
     there = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in folders}
     todo = [job for job in jobs if rerun or job.points.name not in there[job.points.parent]]
     files: dict[Path, set[str]] = defaultdict(set)
-    for path in (path for job in todo for path in (job.points, job.failure, job.trails) if path):
+    for path in (path for job in todo for path in (job.points, job.failure)):
         files[path.parent].add(path.name)
     for folder, names in files.items():
         remove_unfinished(folder, names)
