@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import os
+import pickle
 from pathlib import Path
 
 import cv2
@@ -174,6 +175,18 @@ def test_the_command_extracts_a_folder_names_failures_and_goes_on(clips, tmp_pat
     assert {name for name in before if before[name] != after[name]} == {"right__1.safetensors"}
     assert run(*flags, "--rerun") == 1
     assert all(path.stat().st_mtime_ns != after[path.name] for path in folder.iterdir())
+
+
+def test_pickles_are_written_on_request(clips, tmp_path):
+    flags = ("--videos", clips / "left" / "0.mp4", "--base_feat_path", tmp_path, "--use_grid",
+             "--cotracker_grid_size", 2)
+    assert run(*flags) == run(*flags, "--format", "pkl", "--name", "p") == 0
+    ours, theirs = (tmp_path / name / "folder" / "feat_dump" / "0" for name in ("flow_grid_2", "p"))
+    with open(theirs.with_suffix(".pkl"), "rb") as file:
+        content = pickle.load(file)  # as the published loader does
+    tracks = read_tracks(ours.with_suffix(".safetensors"))
+    assert torch.equal(content["pred_tracks"], tracks.xy) and torch.equal(content["pred_visibility"], tracks.visibility)
+    assert torch.equal(content["obj_ids"], tracks.cluster) and torch.equal(content["point_queries"], tracks.query_frame)
 
 
 def test_trails_and_clusters_are_drawn(colors, clips, tmp_path):
