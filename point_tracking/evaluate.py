@@ -19,7 +19,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
-from trokens.data.ground_truth import Clip, find_clips, rendered_clips
+from trokens.data.ground_truth import KnownClip, find_clips, rendered_clips
 from trokens.data.synthetic import LEVELS
 from trokens.points.tapvid import QUERIES, query_points, score
 from trokens.points.trackers import TRACKERS
@@ -53,7 +53,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def measure(tracker, clip: Clip, mode: str, use_clusters: bool) -> dict[str, float]:
+def measure(tracker, clip: KnownClip, mode: str, use_clusters: bool) -> dict[str, float]:
     """Track one clip and score it; the figures are those of COLUMNS."""
     frames, truth = clip.load()
     start = time.process_time()
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sets |= {f"Moving Shapes, {level}": rendered_clips(level, args.num_clips) for level in args.moving_shapes}
 
     report = {"tracker": args.tracker, "query_mode": args.query_mode, "use_clusters": args.use_clusters, "sets": {}}
-    width = 2 + max(len(name) for clips in sets.values() for name in (*sets, *(clip.name for clip in clips)))
+    width = 2 + max(len(title) for title in (*sets, "mean of 1000 clips", *(c.name for s in sets.values() for c in s)))
     for name, clips in sets.items():
         print(f"{name:{width}}" + "".join(f"{column:>11}" for column in COLUMNS.values()))
         figures, failures = {}, {}
@@ -94,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print()
         report["sets"][name] = {"clips": figures, "mean": mean, "failures": failures}
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(report, indent=1) + "\n")
     failed = sum(len(part["failures"]) for part in report["sets"].values())
     if failed:

@@ -42,8 +42,8 @@ def toy():
 
 def test_the_table_and_the_json_tell_each_clip_and_the_mean(tiny_data, tmp_path, capsys):
     pattern = f"{tiny_data}/val/*/0.mp4"
-    assert run("--truth", pattern, "--json", tmp_path / "out.json", "--query_mode", "first") == 0
-    report = json.loads((tmp_path / "out.json").read_text())
+    assert run("--truth", pattern, "--json", tmp_path / "new" / "out.json", "--query_mode", "first") == 0
+    report = json.loads((tmp_path / "new" / "out.json").read_text())
     assert (report["tracker"], report["query_mode"]) == ("flow", "first")
     figures, clips = report["sets"][pattern]["clips"], find_clips(pattern, "first")
     assert len(figures) == 3

@@ -19,6 +19,7 @@ import cv2
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
 from trokens.data.datasets import clip_id
+from trokens.data.ground_truth import EXACT
 from trokens.data.synthetic import LEVELS, SPLITS, TEXTURES, clip_seed, render_clip
 from trokens.data.write import write_video
 from trokens.points.io import write_tracks
@@ -48,7 +49,7 @@ def write_clip(clip: tuple[str, str, int], args: argparse.Namespace) -> None:
                                  num_points=args.points)
     video = args.out / split / motion / f"{index:03d}.mp4"
     write_video(video, frames)
-    points = args.out / "points" / "exact" / "folder" / "feat_dump" / f"{clip_id(video, args.out)}.safetensors"
+    points = args.out / EXACT / f"{clip_id(video, args.out)}.safetensors"
     write_tracks(points, tracks, {"tracker": "exact", "level": args.level, "textures": args.textures})
 
 

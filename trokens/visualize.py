@@ -57,14 +57,14 @@ def draw_trails(frames: Tensor, tracks: Tracks, trail: int = TRAIL) -> Tensor:
     drawn = np.isfinite(xy).all(-1)                                                           # (T, N)
     seen = tracks.visibility.numpy() & drawn
     xy = _fixed(np.where(drawn[..., None], xy, 0), scale)
-    colors = [cluster_color(cluster) for cluster in tracks.cluster.tolist()]
+    cluster = tracks.cluster.numpy()
     steps, unbroken = np.stack([xy[:-1], xy[1:]], axis=2), seen[:-1] & seen[1:]               # (T-1, N, 2, 2)
     for t, picture in enumerate(pictures):
         first = max(0, t - trail)
-        _blend_trails(picture, steps[first:t], unbroken[first:t], colors, trail)
+        _blend_trails(picture, steps[first:t], unbroken[first:t], cluster, trail)
         for shown in (drawn[t] & ~seen[t], seen[t]):  # the visible ones on top
             for n in np.flatnonzero(shown):
-                _dot(picture, xy[t, n], colors[n], filled=seen[t, n])
+                _dot(picture, xy[t, n], cluster_color(cluster[n]), filled=seen[t, n])
     return torch.from_numpy(np.stack(pictures))
 
 
@@ -110,7 +110,7 @@ def _fixed(xy: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return ((((xy + 0.5) * scale - 0.5).clip(-1e4, 1e4)) * 2**_SHIFT).round().astype(np.int32)
 
 
-def _blend_trails(picture: np.ndarray, steps: np.ndarray, unbroken: np.ndarray, colors: list[tuple[int, int, int]],
+def _blend_trails(picture: np.ndarray, steps: np.ndarray, unbroken: np.ndarray, cluster: np.ndarray,
                   trail: int) -> None:
     """Blend the last steps of all trails into a picture.
 
@@ -118,14 +118,13 @@ def _blend_trails(picture: np.ndarray, steps: np.ndarray, unbroken: np.ndarray, 
         picture: (H, W, 3) uint8, changed.
         steps: Ends of each step, oldest first, (A, N, 2, 2).
         unbroken: Which steps are drawn, (A, N) bool.
-        colors: Of the N points.
+        cluster: Of each point, (N,).
         trail: Steps after which a trail has faded.
     """
     paint, cover = picture.copy(), np.zeros(picture.shape[:2], np.uint8)
-    for color in dict.fromkeys(colors):
-        own = unbroken & np.array([c == color for c in colors])
-        # A pixel wider than what covers, so that its soft edges have the color too.
-        cv2.polylines(paint, list(steps[own]), False, color, THICK + 2, shift=_SHIFT)
+    for k in np.unique(cluster):
+        # Wider than what covers, so that its soft edges have the color too.
+        cv2.polylines(paint, list(steps[unbroken & (cluster == k)]), False, cluster_color(k), THICK + 2, shift=_SHIFT)
     for age, (ends, good) in enumerate(zip(steps[::-1], unbroken[::-1], strict=True)):
         cv2.polylines(cover, list(ends[good]), False, round(220 * (1 - age / trail)), THICK, cv2.LINE_AA, _SHIFT)
     share = cover[..., None] / np.float32(255)

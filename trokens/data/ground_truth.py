@@ -27,10 +27,10 @@ from trokens.points.tapvid import QUERIES, RASTER
 from trokens.structures import Tracks
 
 EXACT = Path("points/exact/folder/feat_dump")  # where tools/make_moving_shapes.py writes the tracks of its clips
-MAX_TAPVID_BYTES = 2**33  # of TAP-Vid's pickles; that of DAVIS has about 2.5 GB
+MAX_TAPVID_BYTES = 2**33  # of a pickle of TAP-Vid, which holds all videos of its set uncompressed
 
 
-class Clip(NamedTuple):
+class KnownClip(NamedTuple):
     """A clip that is read or rendered when asked for.
 
     Attributes:
@@ -42,7 +42,7 @@ class Clip(NamedTuple):
     load: Callable[[], tuple[Tensor, Tracks]]
 
 
-def find_clips(source: str, mode: str) -> list[Clip]:
+def find_clips(source: str, mode: str) -> list[KnownClip]:
     """List the clips of a set on disk.
 
     Args:
@@ -60,7 +60,7 @@ def find_clips(source: str, mode: str) -> list[Clip]:
     if not videos:
         raise ValueError(f"There are no videos in '{source}'; name a folder, a pattern in quotes, or a .pkl file.")
     root = os.path.commonpath([video.parent for video in videos])
-    return [Clip(os.path.splitext(os.path.relpath(video, root))[0], partial(load_truth, video)) for video in videos]
+    return [KnownClip(os.path.relpath(video.with_suffix(""), root), partial(load_truth, video)) for video in videos]
 
 
 def load_truth(video: Path) -> tuple[Tensor, Tracks]:
@@ -95,7 +95,7 @@ def load_truth(video: Path) -> tuple[Tensor, Tracks]:
         raise ValueError(f"{beside} has no sound query_points, tracks and visibility: {error}.") from error
 
 
-def rendered_clips(level: str, num_clips: int) -> list[Clip]:
+def rendered_clips(level: str, num_clips: int) -> list[KnownClip]:
     """List ``num_clips`` of Moving Shapes' clips of seed 0, evenly spread over the motions."""
     motions = [(split, motion) for split, names in SPLITS.items() for motion in names]
     clips, numbers = [], Counter()
@@ -103,7 +103,7 @@ def rendered_clips(level: str, num_clips: int) -> list[Clip]:
         split, motion = motions[i * len(motions) // num_clips]
         index = numbers[motion]
         numbers[motion] += 1
-        clips.append(Clip(f"{split}/{motion}/{index:03d}", partial(
+        clips.append(KnownClip(f"{split}/{motion}/{index:03d}", partial(
             _render, motion, seed=clip_seed(0, split, motion, index), level=level)))
     return clips
 
@@ -113,12 +113,12 @@ def _render(motion: str, **options) -> tuple[Tensor, Tracks]:
     return torch.from_numpy(frames), tracks
 
 
-def _tapvid_clips(path: str, mode: str) -> list[Clip]:
+def _tapvid_clips(path: str, mode: str) -> list[KnownClip]:
     content = load_nested(path, "pickle of TAP-Vid", MAX_TAPVID_BYTES)
     records = content if isinstance(content, dict) else dict(enumerate(content)) if isinstance(content, list) else {}
     if not records:
         raise ValueError(f"{path} is no pickle of TAP-Vid: it holds neither a dict nor a list of clips.")
-    return [Clip(str(name), partial(_unpack, record, mode)) for name, record in records.items()]
+    return [KnownClip(str(name), partial(_unpack, record, mode)) for name, record in records.items()]
 
 
 def _unpack(record: dict, mode: str) -> tuple[Tensor, Tracks]:
