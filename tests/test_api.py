@@ -21,6 +21,8 @@ PARAMETERS = {  # a contract with those who import them
     "hod": ["tracks", "bins", "per_frame", "binning"],
     "cluster_patches": ["features", "merge_ratio", "num_iters"],
     "sample_points": ["clusters", "num_points", "generator"],
+    "track": ["frames", "query_points", "tracker", "cluster"],
+    "build_tracker": ["name", "device"],
 }
 
 

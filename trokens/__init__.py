@@ -16,6 +16,8 @@ _HOME = {
     "hod": "trokens.points.hod",
     "cluster_patches": "trokens.points.clustering",
     "sample_points": "trokens.points.sampling",
+    "track": "trokens.points.trackers",
+    "build_tracker": "trokens.points.trackers",
     "read_video": "trokens.data.video",
 }
 __all__ = list(_HOME)

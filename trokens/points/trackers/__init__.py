@@ -1,8 +1,9 @@
 """Trackers follow points through a video. One file and one registration add one.
 
-A tracker is a class whose constructor takes its options as keyword arguments, with the method
+A tracker is a class whose constructor takes its options as keyword arguments, with
 
     track(frames, query_points, cluster=None) -> TrackResult
+    metadata: dict[str, str]
 
 Args:
     frames: RGB, (T, H, W, 3) uint8.
@@ -10,13 +11,18 @@ Args:
         whole numbers are centers of pixels.
     cluster: Semantic cluster of each point, (N,) long; None means that all points are one.
 
-In the frame of its query a point has exactly the position asked for, and is visible.
+In the frame of its query a point has exactly the position asked for, and is visible. ``metadata`` says what made the
+tracks; it is written into point files: ``tracker``, the registered name, and what else matters, such as
+``visibility_rule`` and ``weights``. An option ``device`` belongs to trackers that can use a GPU.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from inspect import signature
+from typing import Any, NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from trokens.registry import Registry
@@ -38,17 +44,87 @@ class TrackResult(NamedTuple):
     confidence: Tensor
 
 
-def check_queries(frames: Tensor, query_points: Tensor) -> None:
+def default_tracker(device: torch.device | str | None = None) -> str:
+    """Name of the tracker that "auto" is: cotracker3_offline on a CUDA GPU, else flow.
+
+    Args:
+        device: Where it will compute; None is the GPU where there is one.
+    """
+    on_gpu = torch.cuda.is_available() if device is None else torch.device(device).type == "cuda"
+    return "cotracker3_offline" if on_gpu else "flow"
+
+
+def build_tracker(name: str, device: torch.device | str | None = None, **options: Any) -> Any:
+    """Build a tracker.
+
+    Args:
+        name: As registered in ``TRACKERS``, or "auto", see `default_tracker`.
+        device: Where to compute; None is the GPU where there is one. Trackers for the CPU leave it alone.
+        options: Of the tracker's constructor.
+
+    Raises:
+        ValueError: The tracker or an option is unknown; the message names the known ones.
+        FileNotFoundError: The tracker's code or weights are not to be had.
+    """
+    name = default_tracker(device) if name == "auto" else name
+    tracker = TRACKERS.get(name)
+    known = signature(tracker).parameters
+    for option in options:
+        if option not in known:
+            raise ValueError(f"Tracker '{name}' has no option '{option}'. Known: {', '.join(known) or 'none'}.")
+    if device is not None and "device" in known:
+        options["device"] = device
+    return tracker(**options)
+
+
+def track(frames: Tensor | np.ndarray, query_points: Tensor | np.ndarray, tracker: str = "flow", *,
+          cluster: Tensor | np.ndarray | None = None, **options: Any) -> tuple[Tensor, Tensor]:
+    """Follow points through a video, forward and backward from the frames they are asked for in.
+
+    It builds the tracker for this one clip; for many clips build it once: ``build_tracker("flow").track(...)``.
+
+    Args:
+        frames: RGB, (T, H, W, 3) uint8.
+        query_points: (N, 3) as (t, x, y): a frame's number, and a position in its pixels, x right, y down; whole
+            numbers are centers of pixels.
+        tracker: "flow", "lucas_kanade" (fast), "cotracker3_offline", "cotracker3_online", or "auto".
+        cluster: Semantic cluster of each point, (N,); None means that all points are one.
+        options: Of the tracker, see `build_tracker`; for example ``max_side=256`` or ``device="cpu"``.
+
+    Returns:
+        Tracks (T, N, 2) float32 in pixels of the frames, hidden points with a guess, and visibility (T, N) bool. In
+        its query frame a point has exactly the position asked for, and is visible.
+
+    Raises:
+        ValueError: A name or an option is unknown, shapes do not fit, or a query point asks for a frame that does
+            not exist.
+    """
+    frames, query_points = _tensor(frames), _tensor(query_points, torch.float32)
+    cluster = None if cluster is None else _tensor(cluster, torch.long)
+    return build_tracker(tracker, **options).track(frames, query_points, cluster)[:2]
+
+
+def _tensor(values: Any, dtype: torch.dtype | None = None) -> Tensor:
+    if isinstance(values, np.ndarray):
+        values = np.require(values, requirements=("C", "W"))  # torch takes no others; copied only where needed
+    return torch.as_tensor(values, dtype=dtype, device="cpu")
+
+
+def check_queries(frames: Tensor, query_points: Tensor, cluster: Tensor | None) -> None:
     """Check the input of a tracker.
 
     Raises:
-        ValueError: Shapes do not fit, a query's frame does not exist or is no whole number, or a coordinate is not
-            finite.
+        ValueError: Shapes or the frames' type do not fit, a query's frame does not exist or is no whole number, or a
+            coordinate is not finite.
     """
-    if frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
-        raise ValueError(f"frames is {tuple(frames.shape)}; expected (T, H, W, 3) with at least one frame.")
+    if frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames) or frames.dtype != torch.uint8:
+        raise ValueError(f"frames is {tuple(frames.shape)} {frames.dtype}; expected (T, H, W, 3) uint8 with at least "
+                         "one frame.")
     if query_points.ndim != 2 or query_points.shape[1] != 3 or not query_points.isfinite().all():
         raise ValueError(f"query_points is {tuple(query_points.shape)}; expected (N, 3) finite numbers as (t, x, y).")
+    if cluster is not None and cluster.shape != query_points.shape[:1]:
+        raise ValueError(f"cluster is {tuple(cluster.shape)}; expected one number for each of {len(query_points)} "
+                         "query points.")
     t = query_points[:, 0]
     wrong = t[(t < 0) | (t > len(frames) - 1) | (t != t.floor())]
     if len(wrong):
@@ -56,15 +132,4 @@ def check_queries(frames: Tensor, query_points: Tensor) -> None:
                          f"0 to {len(frames) - 1}.")
 
 
-from trokens.points.trackers import flow  # noqa: E402, F401  (registers itself in TRACKERS)
-
-
-def build_tracker(name, device=None, **options):
-    tracker = TRACKERS.get("flow" if name == "auto" else name)(**options)
-    if not hasattr(tracker, "metadata"):
-        tracker.metadata = {"tracker": name}
-    return tracker
-
-
-def default_tracker():
-    return "flow"
+from trokens.points.trackers import flow, lucas_kanade  # noqa: E402, F401  (they register themselves)
