@@ -132,4 +132,4 @@ def check_queries(frames: Tensor, query_points: Tensor, cluster: Tensor | None) 
                          f"0 to {len(frames) - 1}.")
 
 
-from trokens.points.trackers import flow, lucas_kanade  # noqa: E402, F401  (they register themselves)
+from trokens.points.trackers import cotracker, flow, lucas_kanade  # noqa: E402, F401  (they register themselves)
