@@ -51,6 +51,17 @@ def test_what_does_not_fit_is_named(arguments, options, message):
         trokens.track(**given, **options)
 
 
+@pytest.mark.parametrize(("level", "accuracy", "near"), [("easy", 0.93, 0.94), ("medium", 0.87, 0.88),
+                                                         ("hard", 0.75, 0.73)])
+def test_lucas_kanade_follows_rendered_shapes(real_clips, level, accuracy, near):
+    truth = np.load(real_clips / "tap" / f"{level}_0.npz")
+    frames = trokens.read_video(real_clips / "tap" / f"{level}_0.mp4")
+    tracks, visibility = trokens.track(frames, truth["query_points"], "lucas_kanade")
+    error = np.linalg.norm(tracks.numpy() - truth["tracks"], axis=-1)[truth["visibility"]]
+    assert (visibility.numpy() == truth["visibility"]).mean() > accuracy
+    assert (error < 3).mean() > near
+
+
 @pytest.mark.parametrize(("device", "gpu", "name"), [(None, False, "flow"), (None, True, "cotracker3_offline"),
                                                      ("cpu", True, "flow"), ("cuda:1", False, "cotracker3_offline")])
 def test_auto_depends_on_the_device(monkeypatch, device, gpu, name):
