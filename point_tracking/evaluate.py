@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs 
 from trokens.data.ground_truth import KnownClip, find_clips, rendered_clips
 from trokens.data.synthetic import LEVELS
 from trokens.points.tapvid import QUERIES, query_points, score
-from trokens.points.trackers import TRACKERS
+from trokens.points.trackers import build_tracker
 
 COLUMNS = {"jaccard": "AJ", "delta": "delta_avg", "occlusion": "OA", "cpu_seconds": "CPU-s"}
 
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
     try:
-        tracker = TRACKERS.get(args.tracker)()
+        tracker = build_tracker(args.tracker)
         sets = {source: find_clips(source, args.query_mode) for source in args.truth}
     except (ValueError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
