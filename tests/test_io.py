@@ -75,6 +75,16 @@ def test_a_pickle_without_points_is_written_and_read(tmp_path, tracks):
         assert pickle.load(file)["pred_tracks"].shape == (5, 0, 2)
 
 
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_what_a_published_file_says_of_its_video_becomes_metadata(tmp_path, tracks, protocol):
+    info = {"fps": 10, "height": np.int64(240), "width": np.float32(320), "frames": None}
+    read = read_point_file(dump(tmp_path / "a.pkl", published(tracks, vid_info=info), protocol))
+    assert read.metadata == {"vid_info.fps": "10", "vid_info.height": "240", "vid_info.width": "320.0"}
+    assert read.tracks.size is None  # tracks are divided by the size of the decoded frames, as published
+    write_tracks(tmp_path / "b.pkl", read.tracks, read.metadata)
+    assert read_point_file(tmp_path / "b.pkl").metadata == read.metadata
+
+
 def test_names_of_ours_in_a_pickle_of_others_mean_nothing(tmp_path, tracks):
     read = read_point_file(dump(tmp_path / "a.pkl", published(tracks, frame=torch.zeros(3), times="noon")))
     assert read.tracks.frame is None and read.times is None

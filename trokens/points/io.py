@@ -5,9 +5,10 @@ Ours are safetensors: ``xy (T, N, 2)`` float32 in pixels, ``visibility (T, N)``,
 ``height``, ``width``, and what the writer adds (tracker, frame rate, ...).
 
 Published ones are pickles: ``pred_tracks (L, M, 2)``, ``pred_visibility (L, M)``, ``obj_ids (M,)``,
-``point_queries (M,)``. The published loader asks for the query frames under another name, ``per_point_queries``, and
-finds none; pickles written here have the extractor's name only, so that its numbers stay what they were. What else a
-file of ours holds goes into the pickle under its own name; the published loader reads by name and does not look there.
+``point_queries (M,)``; their data card also names ``vid_info``, a dict of ``fps``, ``height`` and the like, which
+becomes metadata. The published loader asks for the query frames under another name, ``per_point_queries``, and finds
+none; pickles written here have the extractor's name only, so that its numbers stay what they were. What else a file of
+ours holds goes into the pickle under its own name; the published loader reads by name and does not look there.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class PointFile(NamedTuple):
 
     Attributes:
         tracks: The trajectories.
-        metadata: What its writer said (tracker, frame rate, ...).
+        metadata: What its writer said (tracker, frame rate, ...); ``vid_info.height`` and the like of a published file.
         times: Time stamp of every position in seconds, (T,) float64; None where unknown.
     """
 
@@ -146,9 +147,13 @@ def _read_pickle(path: Path, obj_id_key: str) -> PointFile:
         }
         if "trokens" in content:  # else such names are somebody else's
             arrays |= {name: _numbers(content[name]).copy() for name in ("frame", "times") if name in content}
-        return _point_file({name: torch.from_numpy(x) for name, x in arrays.items()}, content.get("trokens", "{}"))
+        file = _point_file({name: torch.from_numpy(x) for name, x in arrays.items()}, content.get("trokens", "{}"))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is no point file: {str(error).rstrip('.')}.") from error
+    info = content.get("vid_info")
+    if isinstance(info, dict):
+        file.metadata.update({f"vid_info.{key}": str(x) for key, x in info.items() if isinstance(x, int | float | str)})
+    return file
 
 
 def _point_file(tensors: dict[str, Tensor], text: str) -> PointFile:

@@ -134,6 +134,8 @@ class _Reader:
             ("numpy", "dtype"): _Dtype,
             ("numpy.core.multiarray", "_reconstruct"): self.reconstruct,
             ("numpy._core.multiarray", "_reconstruct"): self.reconstruct,
+            ("numpy.core.multiarray", "scalar"): self.scalar,
+            ("numpy._core.multiarray", "scalar"): self.scalar,
         }
 
     def spend(self, count: int, itemsize: int = 1) -> None:
@@ -146,6 +148,9 @@ class _Reader:
 
     def reconstruct(self, *_class_shape_type: Any) -> _Array:
         return _Array()
+
+    def scalar(self, dtype: _Dtype, data: bytes) -> float | int | bool:
+        return np.frombuffer(data, dtype.dtype, 1)[0].item()
 
     def encode(self, text: str, encoding: str) -> bytes:
         if encoding != "latin1":
