@@ -1,0 +1,95 @@
+"""Turn published point files (pickles) into safetensors, or back: a file, or a folder with all below it.
+
+    python tools/convert_points.py points/cotracker3_bip_fr_32 converted/cotracker3_bip_fr_32 --workers 4
+    python tools/convert_points.py points/flow_bip_fr_32 published/flow_bip_fr_32 --to pkl
+
+A folder's layout is kept. Started again it goes on where it stopped. Nothing in a pickle is executed. The exit code is
+1 when a file is broken, 2 when nothing could be done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
+
+from trokens.engine.loggers import progress
+from trokens.parallel import parallel_map
+from trokens.points.io import POINT_SUFFIXES, read_point_file, write_tracks
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("source", type=Path, help="point file, or folder of point files at any depth")
+    parser.add_argument("out", type=Path, help="folder to write into; SOURCE itself is possible")
+    parser.add_argument("--to", choices=[suffix[1:] for suffix in POINT_SUFFIXES], default=POINT_SUFFIXES[0][1:],
+                        help="format to write; files of the other one are read (%(default)s)")
+    parser.add_argument("--obj_id_key", default="obj_ids", help="key of the cluster ids in a pickle (%(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="processes (%(default)s)")
+    parser.add_argument("--rerun", action="store_true", help="convert again what is there already")
+    args = parser.parse_args(argv)
+    if args.workers < 1:
+        parser.error(f"--workers is {args.workers}; it must be at least 1.")
+    return args
+
+
+def find_pairs(source: Path, out: Path, to: str) -> list[tuple[Path, Path]]:
+    """Each file to read with the file to write, in the order of the names.
+
+    Raises:
+        FileNotFoundError: There is nothing to convert.
+    """
+    read, write = (suffix for suffix in sorted(POINT_SUFFIXES, key=lambda suffix: suffix == f".{to}"))
+    if source.is_file():
+        found = [source] if source.suffix == read else []
+        source = source.parent
+    else:
+        found = [Path(folder, name) for folder, _, names in os.walk(source, followlinks=True) for name in names
+                 if name.endswith(read) and not name.startswith(".")]
+    if not found:
+        raise FileNotFoundError(f"There are no {read} files in {source} to turn into {write}; check the path and --to.")
+    return [(path, out / path.relative_to(source).with_suffix(write)) for path in sorted(found)]
+
+
+def convert(pair: tuple[Path, Path], obj_id_key: str) -> str | None:
+    """Convert one file; returns the cause where it cannot be read."""
+    path, target = pair
+    try:
+        file = read_point_file(path, obj_id_key)
+    except Exception as error:  # one file must not end a run of thousands
+        return f"{path} is broken: {error}"
+    write_tracks(target, file.tracks, file.metadata, times=file.times)
+    return None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Convert; the exit code is 1 for broken files, 2 for a problem that ends the run."""
+    args = parse_args(argv)
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    broken = 0
+    try:
+        pairs = find_pairs(args.source, args.out, args.to)
+        todo = [pair for pair in pairs if args.rerun or not pair[1].exists()]
+        before = len(pairs) - len(todo)
+        print(f"{len(pairs)} files, {before} of them converted before; writing to {args.out}", flush=True)
+        causes = parallel_map(partial(convert, obj_id_key=args.obj_id_key), todo, args.workers)
+        for cause in progress(causes, len(todo), "Converted"):
+            if cause:
+                broken += 1
+                print(cause, file=sys.stderr)
+    except (OSError, RuntimeError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    print(f"{len(pairs) - broken} of {len(pairs)} files are converted." + (f" {broken} are broken." if broken else ""))
+    return int(broken > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
