@@ -1,0 +1,167 @@
+"""Get the published points and split lists from the Hugging Face hub, unpack them, and check them against the lists.
+
+    python tools/get_points.py --out $TROKENS_PT_DATA --dataset ssv2
+    python tools/get_points.py --out $TROKENS_PT_DATA --from_dir already_downloaded
+
+Writes ``OUT/few_shot_info`` and ``OUT/<name>/<dataset>/feat_dump``. Started again it goes on where it stopped. The exit
+code is 1 when something is missing or an archive is broken, 2 when nothing could be done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
+
+from trokens.data.published import DATASETS, REPOSITORY, coverage, may_hold, published_path
+from trokens.engine.loggers import progress
+from trokens.files import whole_file
+from trokens.points.archives import unpack
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True,
+                        help="folder to write into, training's DATA.PATH_TO_TROKEN_PT_DATA")
+    parser.add_argument("--dataset", nargs="+", choices=list(DATASETS), default=list(DATASETS),
+                        help="datasets to get (all)")
+    parser.add_argument("--name", default="cotracker3_bip_fr_32", help="set of point files (%(default)s)")
+    parser.add_argument("--repo", default=REPOSITORY, help="data set on the hub (%(default)s)")
+    parser.add_argument("--from_dir", type=Path, help="folder with the repository's files, in place of the hub")
+    parser.add_argument("--delete_zips", action="store_true", help="delete every downloaded zip once it is unpacked")
+    parser.add_argument("--rerun", action="store_true", help="unpack again what is there already")
+    parser.add_argument("--csv", type=Path, help="CSV to write every missing clip to")
+    args = parser.parse_args(argv)
+    if args.delete_zips and args.from_dir:
+        parser.error("--delete_zips is for downloaded zips; those of --from_dir are not touched.")
+    return args
+
+
+class Hub:
+    """The files of a data set on the Hugging Face hub; the hub's client resumes what was interrupted."""
+
+    def __init__(self, repo: str, folder: Path):
+        self.repo, self.folder = repo, folder
+
+    def names(self) -> list[str]:
+        """Paths of the files in the repository."""
+        from huggingface_hub import list_repo_files
+
+        return self._ask(list_repo_files, self.repo)
+
+    def fetch(self, name: str) -> Path:
+        """Download a file to its place below the folder."""
+        from huggingface_hub import hf_hub_download
+
+        return Path(self._ask(hf_hub_download, self.repo, name, local_dir=self.folder))
+
+    def _ask(self, function: Callable, *args, **options):
+        try:
+            return function(*args, repo_type="dataset", **options)
+        except Exception as error:  # whatever its client's network library raises
+            cause = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+            raise ConnectionError(f"{self.repo} cannot be had from the Hugging Face hub: {cause}. Check the network, "
+                                  "or give a folder with its files, --from_dir.") from error
+
+
+class Folder:
+    """The same files in a local folder."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def names(self) -> list[str]:
+        """Paths of the files below the folder."""
+        found = (Path(folder, file).relative_to(self.folder)
+                 for folder, _, files in os.walk(self.folder, followlinks=True) for file in files)
+        return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+
+    def fetch(self, name: str) -> Path:
+        """The file's place."""
+        return self.folder / name
+
+
+def get(source: Hub | Folder, args: argparse.Namespace) -> int:
+    """Bring every wanted file to its place; returns the number of broken archives.
+
+    Raises:
+        FileNotFoundError: There is nothing of what is wanted.
+    """
+    place = partial(published_path, name=args.name, datasets=args.dataset)
+    names = source.names()
+    plain = {name: target for name in names if (target := place(name))}
+    zips = [name for name in names if name.lower().endswith(".zip") and may_hold(name, args.name, args.dataset)]
+    if not plain and not zips:
+        raise FileNotFoundError(f"Nothing of {args.name} for {', '.join(args.dataset)} is among the {len(names)} files "
+                                f"of {args.from_dir or args.repo}; check --name and --dataset.")
+    for name, target in progress(plain.items(), len(plain), "Files"):
+        path = source.fetch(name)
+        if path.resolve() != (args.out / target).resolve():
+            with whole_file(args.out / target) as unfinished:
+                shutil.copyfile(path, unfinished)
+    broken = 0
+    for name in zips:
+        unpacked = args.out / f"{name}.unpacked"  # stands for a zip that was deleted
+        if unpacked.exists() and not args.rerun:
+            continue
+        path, stem = source.fetch(name), Path(name).with_suffix("").as_posix()
+        try:
+            done = unpack(path, args.out, lambda entry, stem=stem: place(f"{stem}/{entry}"), rerun=args.rerun,
+                          progress=partial(progress, title=name))
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            broken += 1
+            continue
+        print(f"{name}: {done.written} files unpacked, {done.present} were there before", flush=True)
+        if args.delete_zips:
+            unpacked.touch()
+            path.unlink()
+    return broken
+
+
+def check(args: argparse.Namespace) -> int:
+    """Print what the lists ask for and what is missing of it; returns the number of missing clips and lists."""
+    rows, lacking = [], 0
+    for dataset in args.dataset:
+        try:
+            rows += coverage(args.out, args.name, dataset)
+        except (FileNotFoundError, ValueError) as error:
+            print(error, file=sys.stderr)
+            lacking += 1
+    print(f"{'list':<12}{'split':<7}{'clips':>8}{'missing':>9}  first missing")
+    for row in rows:
+        print(f"{row.list:<12}{row.split:<7}{row.num_clips:>8}{len(row.missing):>9}  {', '.join(row.missing[:3])}")
+    if args.csv:
+        with whole_file(args.csv) as unfinished, open(unfinished, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("list", "split", "id"),
+                                        *((row.list, row.split, id) for row in rows for id in row.missing)])
+    return lacking + sum(len(row.missing) for row in rows)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Get and check; the exit code is 1 when something is missing or broken, 2 when nothing could be done."""
+    args = parse_args(argv)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("trokens").setLevel(logging.INFO)
+    logging.getLogger("huggingface_hub").propagate = False  # it speaks for itself
+    try:
+        broken = get(Folder(args.from_dir) if args.from_dir else Hub(args.repo, args.out), args)
+        lacking = check(args)
+    except OSError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    print("Something is missing: see above." if broken or lacking else "All is there.")
+    return int(broken + lacking > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
