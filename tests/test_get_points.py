@@ -28,7 +28,8 @@ def test_point_files_belong_below_their_set_and_dataset(path):
 def test_files_that_are_not_wanted_have_no_place():
     for path in (f"{NAME}/k400/feat_dump/1.pkl", "flow_bip_fr_8/ssv2/feat_dump/1.pkl",
                  f"{NAME}_fps_10/ssv2/feat_dump/1.pkl", f"{NAME}/ssv2/gif_dump/1.gif", f"__MACOSX/{NAME}/ssv2/._1.pkl",
-                 "1.pkl", f"{NAME}/ssv2.zip", f"{NAME}/ssv2/list.json", "README.md"):
+                 "1.pkl", f"{NAME}/ssv2.zip", f"{NAME}/ssv2/list.json", "README.md",
+                 "few_shot_info/../../x.json"):
         assert published_path(path, NAME, ["ssv2", "hmdb51"]) is None, path
     places = {dataset: published_path(f"{NAME}/{folder}/x.pkl", NAME, [dataset]) for folder, dataset in
               (("hmdb", "hmdb51"), ("ucf101", "ucf101"), ("Kinetics", "k400"), ("FineGym", "finegym"))}

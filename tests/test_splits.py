@@ -5,9 +5,13 @@ from pathlib import Path
 import pytest
 
 from tools.make_splits import main
-from trokens.data.datasets import Source, read_folder
-from trokens.data.splits import assign_classes, draw_classes
+from trokens.data.datasets import READERS, SPLITS, Row, Source, read_folder
+from trokens.data.splits import WRITERS, assign_classes, draw_classes
 
+PUBLISHED = [  # format, dataset, its place below few_shot_info
+    ("hmdb", "hmdb51", "hmdb_few_shot.csv"), ("ucf", "ucf101", "ucf_few_shot.csv"), ("k100", "k400", "kinetics100.csv"),
+    ("ssv2", "ssv2", "ssv2_small"), ("ssv2", "ssv2", "ssv2_full"),
+    ("finegym", "finegym", "finegym/master_few_shot.json")]
 CLASSES = [f"class{i:02d}" for i in range(20)]
 
 
@@ -80,12 +84,74 @@ def test_the_tool_takes_class_lists_as_text_or_files(videos, tmp_path, capsys):
 
 
 def test_the_tool_refuses_in_one_line(videos, tmp_path):
+    twice = tmp_path / "twice"
+    for path in ("a/1.mp4", "a/1.avi", "b/1.mp4"):
+        (twice / path).parent.mkdir(parents=True, exist_ok=True)
+        (twice / path).touch()
     for args, message in [
         ((videos, "--val", 2, "--train-classes", "class00"), "Give either numbers of classes"),
         ((videos,), "Give either numbers of classes"),
         ((videos, "--train-classes", "class00", "--test-classes", "class00"), "listed for train and for test"),
         ((tmp_path / "nowhere", "--test", 2), "No videos lie in"),
+        ((videos, "--test", 2, "--format", "hmdb"), "Two clips have the id 'clip 0'"),
+        ((twice, "--test", 1), "Two clips have the id 'a__1'"),
     ]:
         with pytest.raises(SystemExit, match=message):
             run(*args, "--out", tmp_path / "s.csv")
     assert not (tmp_path / "s.csv").exists()
+
+
+def read(dataset: str, lists: Path, place: str = "", videos: Path = Path()) -> list[Row]:
+    return READERS.get(dataset)(Source(videos, lists, ssv2_split=place))
+
+
+@pytest.mark.parametrize(("format", "dataset", "place"), PUBLISHED, ids=[place for *_, place in PUBLISHED])
+def test_published_lists_come_back_from_their_readers(tmp_path, format, dataset, place):
+    root, suffix = tmp_path / "videos", ".webm" if dataset == "ssv2" else ".mp4"
+    for i in range(24):
+        (root / f"class{i % 4}").mkdir(parents=True, exist_ok=True)
+        (root / f"class{i % 4}" / f"vid_{i:07d}_000010{suffix}").touch()
+    lists = ("--train-classes", "class1,class3", "--test-classes", "class0",
+             *(() if dataset == "finegym" else ("--val-classes", "class2")))
+    run(root, "--out", tmp_path / "few_shot_info" / place, "--format", format, *lists)
+    rows = read(dataset, tmp_path / "few_shot_info", place)
+    classes = {(row.split, row.class_id): row for row in rows}
+    assert list(classes) == [("train", 0), ("train", 1), *([("val", 2)] * (dataset != "finegym")),
+                             ("test", 2 if dataset == "finegym" else 3)]
+    stems = {split: [f"vid_{i:07d}_000010" for i in range(24) if i % 4 in numbers]
+             for split, numbers in (("train", (1, 3)), ("test", (0,)))}
+    for split, names in stems.items():
+        found = [row for row in rows if row.split == split]
+        assert sorted(Path(row.video).stem for row in found) == names
+        assert sorted(row.id for row in found) == [name[:11] if dataset == "k400" else name for name in names]
+    if dataset not in ("ssv2", "finegym"):
+        assert all((root / row.video).is_file() for row in rows)
+
+
+@pytest.mark.parametrize(("format", "dataset", "place"), PUBLISHED[:-1], ids=[place for *_, place in PUBLISHED[:-1]])
+def test_real_lists_are_written_byte_for_byte(few_shot_info, tmp_path, format, dataset, place):
+    WRITERS.get(format)(tmp_path / place, read(dataset, few_shot_info, place))
+    files = [f"{place}/{split}_few_shot.json" for split in SPLITS] if dataset == "ssv2" else [place]
+    for file in files:
+        assert (tmp_path / file).read_bytes() == (few_shot_info / file).read_bytes(), file
+
+
+def test_lists_that_a_format_cannot_hold_are_refused(tmp_path):
+    rows = [Row("train", "a/x.mp4", 0, "a", ""), Row("val", "b/y.mp4", 1, "b", "")]
+    with pytest.raises(ValueError, match="FineGym's list calls its test split val"):
+        WRITERS.get("finegym")(tmp_path / "x.json", rows)
+    same = [Row("train", "a/abcdefghijk_1.mp4", 0, "a", ""), Row("test", "b/abcdefghijk_2.mp4", 1, "b", "")]
+    with pytest.raises(ValueError, match="Two clips have the id 'abcdefghijk'"):
+        WRITERS.get("k100")(tmp_path / "x.csv", same)
+    WRITERS.get("ucf")(tmp_path / "x.csv", same)
+    for format in ("ucf", "ssv2", "finegym"):
+        with pytest.raises(ValueError, match="Two clips have the id 'x'"):
+            WRITERS.get(format)(tmp_path / "y", [rows[0], Row("test", "b/x.1.mp4", 1, "b", "")])
+    assert not (tmp_path / "y").exists()
+
+
+def test_a_list_of_an_earlier_val_split_does_not_stay(tmp_path):
+    rows = [Row(split, f"{split}.webm", number, "", "") for number, split in enumerate(SPLITS)]
+    WRITERS.get("ssv2")(tmp_path / "ssv2_small", rows)
+    WRITERS.get("ssv2")(tmp_path / "ssv2_small", [rows[0], rows[2]])
+    assert [row.split for row in read("ssv2", tmp_path, "ssv2_small")] == ["train", "test"]

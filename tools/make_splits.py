@@ -1,7 +1,8 @@
-"""Write class-disjoint few-shot splits of a folder of class folders, for DATA.SPLIT_CSV.
+"""Write class-disjoint few-shot splits of a folder of class folders, for DATA.SPLIT_CSV or in a published format.
 
     python tools/make_splits.py my_videos --out splits.csv --val 4 --test 10 --seed 1
     python tools/make_splits.py my_videos --out splits.csv --train-classes run,jump --test-classes test_classes.txt
+    python tools/make_splits.py my_videos --out points/few_shot_info/hmdb_few_shot.csv --format hmdb --test 10
 """
 
 import argparse
@@ -11,13 +12,22 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
 from trokens.data.datasets import SPLITS, class_videos
-from trokens.data.splits import assign_classes, draw_classes, write_split_csv
+from trokens.data.splits import WRITERS, assign_classes, draw_classes, split_rows
+
+# Where a published list belongs below DATA.PATH_TO_TROKEN_PT_DATA, and where its videos are looked for.
+PLACES = {"hmdb": ("few_shot_info/hmdb_few_shot.csv", "the paths in it"),
+          "ucf": ("few_shot_info/ucf_few_shot.csv", "the paths in it"),
+          "k100": ("few_shot_info/kinetics100.csv", "the paths in it"),
+          "ssv2": ("few_shot_info/ssv2_small or ssv2_full", "20bn-something-something-v2/<id>.webm"),
+          "finegym": ("few_shot_info/finegym/master_few_shot.json", "videos/<id>.mp4")}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("root", type=Path, help="folder with one folder of videos a class")
-    parser.add_argument("--out", type=Path, required=True, help="CSV to write")
+    parser.add_argument("--out", type=Path, required=True, help="list to write; a folder with --format ssv2")
+    parser.add_argument("--format", choices=list(WRITERS), default="folder",
+                        help="folder: a CSV for DATA.SPLIT_CSV; else as the benchmark's published list (%(default)s)")
     parser.add_argument("--val", type=float, default=0.0, help="number of val classes, or a fraction below 1")
     parser.add_argument("--test", type=float, default=0.0, help="number of test classes, or a fraction below 1")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
@@ -46,15 +56,22 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit("Give either numbers of classes (--val, --test) or class lists (--test-classes, ...).")
     try:
         split_of = draw_classes(classes, args.val, args.test, args.seed) if drawn else assign_classes(classes, lists)
-        counts = write_split_csv(args.out, args.root, split_of)
+        rows = split_rows(args.root, split_of)
+        WRITERS.get(args.format)(args.out, rows)
     except ValueError as error:
         raise SystemExit(str(error)) from error
     print(f"{'split':<6}{'classes':>8}{'videos':>8}")
-    for split, (num_classes, num_videos) in counts.items():
-        print(f"{split:<6}{num_classes:>8}{num_videos:>8}")
+    for split in SPLITS:
+        class_ids = [row.class_id for row in rows if row.split == split]
+        print(f"{split:<6}{len(set(class_ids)):>8}{len(class_ids):>8}")
     if left := len(classes) - len(split_of):
         print(f"{left} classes are in no split.")
-    print(f"Written to {args.out}; use it with DATA.SPLIT_CSV {args.out}.")
+    if args.format == "folder":
+        print(f"Written to {args.out}; use it with DATA.SPLIT_CSV {args.out}.")
+    else:
+        place, videos = PLACES[args.format]
+        print(f"Written to {args.out}; it is read as {place} below DATA.PATH_TO_TROKEN_PT_DATA, and its videos as "
+              f"{videos} below DATA.PATH_TO_DATA_DIR.")
 
 
 if __name__ == "__main__":

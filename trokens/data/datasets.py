@@ -86,7 +86,7 @@ def build_split(cfg, split: str) -> list[Clip]:
     name = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
     videos, point_data = Path(cfg.DATA.PATH_TO_DATA_DIR), Path(cfg.DATA.PATH_TO_TROKEN_PT_DATA)
     rows = READERS.get(name)(Source(videos, point_data / "few_shot_info", cfg.SSV2.SPLIT, cfg.DATA.SPLIT_CSV))
-    _check_ids(rows)
+    check_ids(rows)
     rows = [row for row in rows if row.split == split]
     if split == "val" and not rows:
         logger.info("The lists of %s have no val split: nothing is selected, the last checkpoint counts.", name)
@@ -149,6 +149,20 @@ def keep_present(clips: Sequence[Clip], *, split: str, allow_missing: float = 0.
     logger.warning("%s Going on without these %d clips, as DATA.ALLOW_MISSING %g permits.", " ".join(parts),
                    len(lacking), allow_missing)
     return [clip for clip in clips if clip.id not in lacking]
+
+
+def check_ids(rows: Sequence[Row]) -> None:
+    """Check that no two clips share an id, and so a point file.
+
+    Raises:
+        ValueError: Two do; the message names both videos.
+    """
+    seen: dict[str, str] = {}
+    for row in rows:
+        if row.id in seen:
+            raise ValueError(f"Two clips have the id '{row.id}' and would share one point file: {seen[row.id]} and "
+                             f"{row.video}; rename or drop one of them.")
+        seen[row.id] = row.video
 
 
 def clip_id(path: str | os.PathLike, root: str | os.PathLike, dataset: str = "folder") -> str:
@@ -299,15 +313,6 @@ def _rows(path: Path, columns: Sequence[str], make: Callable[[dict[str, Any]], R
             raise ValueError(f"{path}: clip {number} has split '{rows[-1].split}' and label {rows[-1].class_id}; "
                              f"expected {', '.join(SPLITS)} and a label from 0 on.")
     return rows
-
-
-def _check_ids(rows: Sequence[Row]) -> None:
-    seen: dict[str, str] = {}
-    for row in rows:
-        if row.id in seen:
-            raise ValueError(f"Two clips have the id '{row.id}' and would share one point file: {seen[row.id]} and "
-                             f"{row.video}; rename or drop one of them.")
-        seen[row.id] = row.video
 
 
 def _inside(path: str | int) -> str:

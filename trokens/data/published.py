@@ -34,7 +34,7 @@ def published_path(path: str, name: str, datasets: Collection[str]) -> str | Non
         ``few_shot_info/...``, or ``<name>/<dataset>/feat_dump/<file>``; None where the file is not wanted.
     """
     *folders, file = PurePosixPath(path).parts
-    if file.startswith("."):
+    if file.startswith(".") or ".." in folders:
         return None
     if _LISTS in folders and file.endswith(_LIST_SUFFIXES):
         start = len(folders) - 1 - folders[::-1].index(_LISTS)

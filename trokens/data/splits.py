@@ -1,14 +1,19 @@
-"""Class-disjoint few-shot splits of one's own folder of class folders."""
+"""Class-disjoint few-shot splits of one's own folder of class folders, and the formats to write them in."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trokens.data.datasets import SPLITS, class_videos
+from trokens.data.datasets import SPLITS, Row, check_ids, class_videos, clip_id
+from trokens.files import whole_file
+from trokens.registry import Registry
+
+WRITERS = Registry("format of split lists")  # each writes rows to a path
 
 
 def draw_classes(classes: Sequence[str], num_val: float, num_test: float, seed: int) -> dict[str, str]:
@@ -63,17 +68,71 @@ def assign_classes(classes: Sequence[str], lists: Mapping[str, Sequence[str]]) -
     return split_of
 
 
-def write_split_csv(path: str | os.PathLike, root: Path, split_of: Mapping[str, str]) -> dict[str, tuple[int, int]]:
-    """Write ``path,label,split`` for every video of the assigned classes of ``root/<class>/*``.
+def split_rows(root: Path, split_of: Mapping[str, str]) -> list[Row]:
+    """Every video of the assigned classes of ``root/<class>/*``, by split, class and name.
 
-    Returns:
-        Split -> (number of classes, number of videos).
+    Classes are numbered by name, those of train first.
     """
-    rows = sorted(((split_of[name], name, video) for name, video in class_videos(root) if name in split_of),
-                  key=lambda row: (SPLITS.index(row[0]), *row[1:]))
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("path", "label", "split"))
-        writer.writerows((video, name, split) for split, name, video in rows)
-    return {split: (len({name for where, name, _ in rows if where == split}), sum(row[0] == split for row in rows))
-            for split in SPLITS}
+    ordered = sorted(split_of, key=lambda name: (SPLITS.index(split_of[name]), name))
+    number = {name: i for i, name in enumerate(ordered)}
+    rows = [Row(split_of[name], video, number[name], name, clip_id(root / video, root))
+            for name, video in class_videos(root) if name in split_of]
+    return sorted(rows, key=lambda row: (row.class_id, row.video))
+
+
+@WRITERS.register("folder")
+def write_folder(path: Path, rows: Sequence[Row]) -> None:
+    """``path,label,split``, for DATA.SPLIT_CSV."""
+    check_ids(rows)
+    _write_csv(path, ("path", "label", "split"), [(row.video, row.class_name, row.split) for row in rows])
+
+
+@WRITERS.register("hmdb", "ucf")
+def write_published_csv(path: Path, rows: Sequence[Row]) -> None:
+    """The list of HMDB51 and UCF101."""
+    check_ids([row._replace(id=_stem(row).split(".")[0]) for row in rows])
+    _write_csv(path, ("vid_id", "vid_base_path", "label_id", "split"),
+               [(_stem(row), row.video, row.class_id, row.split) for row in rows])
+
+
+@WRITERS.register("k100")
+def write_kinetics(path: Path, rows: Sequence[Row]) -> None:
+    """The same of Kinetics-100, whose videos are known by 11 characters of their names."""
+    check_ids([row._replace(id=os.path.basename(row.video)[:11]) for row in rows])
+    write_published_csv(path, rows)
+
+
+@WRITERS.register("ssv2")
+def write_ssv2(path: Path, rows: Sequence[Row]) -> None:
+    """The lists of Something-Something V2: a file for each split in the folder ``path``."""
+    check_ids([row._replace(id=_stem(row).split(".")[0]) for row in rows])
+    for split in SPLITS:
+        records = [{"id": _stem(row), "label": str(row.class_id)} for row in rows if row.split == split]
+        if records:
+            _write_json(path / f"{split}_few_shot.json", records)
+        else:  # one of an earlier list would be read with this one
+            (path / f"{split}_few_shot.json").unlink(missing_ok=True)
+
+
+@WRITERS.register("finegym")
+def write_finegym(path: Path, rows: Sequence[Row]) -> None:
+    """FineGym's list, which calls the test split val and has no other."""
+    check_ids([row._replace(id=_stem(row).split(".")[0]) for row in rows])
+    if any(row.split == "val" for row in rows):
+        raise ValueError("FineGym's list calls its test split val and can hold no val split; draw none.")
+    names = {"train": "train", "test": "val"}
+    _write_json(path, [{"id": _stem(row), "label_id": row.class_id, "new_split": names[row.split]} for row in rows])
+
+
+def _stem(row: Row) -> str:
+    return os.path.splitext(os.path.basename(row.video))[0]
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[tuple]) -> None:
+    with whole_file(path) as unfinished, open(unfinished, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+
+
+def _write_json(path: Path, records: Sequence[dict]) -> None:
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(records), encoding="utf-8")
