@@ -15,7 +15,7 @@ LAYERS = [
     ["registry", "structures", "distributed", "files", "config"],
     ["points", "metrics", "visualize"],
     ["data", "models", "fewshot.matchers"],
-    ["fewshot.task", "fewshot.bank", "checkpoint", "extraction"],
+    ["fewshot.task", "fewshot.bank", "checkpoint", "extraction", "check"],
     ["engine"],
     ["benchmarks"],
 ]

@@ -27,18 +27,18 @@ def published(tmp_path) -> Path:
     return tmp_path / "published"
 
 
-def run(*args) -> int:
-    return main([str(arg) for arg in args])
+def run(*args, workers: int = 0) -> int:
+    return main([*(str(arg) for arg in args), "--workers", str(workers)])
 
 
 def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_a_folder_is_converted_and_broken_files_are_counted(published, tmp_path, capsys, workers):
     out = tmp_path / "out"
-    assert run(published, out, "--workers", workers) == 1
+    assert run(published, out, workers=workers) == 1
     assert files(out) == ["folder/feat_dump/wave__a.b.safetensors", "ssv2/feat_dump/1.safetensors",
                           "ssv2/feat_dump/2.safetensors"]
     printed = capsys.readouterr()

@@ -13,17 +13,26 @@ from trokens.parallel import parallel_map
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_items_come_in_their_order_and_an_error_ends_the_map():
-    assert list(parallel_map(abs, [-1, 2], 1)) == [1, 2] and list(parallel_map(abs, [], 4)) == []
-    results = parallel_map(abs, [-1, -2, "x", 4], 2)
-    assert [next(results), next(results)] == [1, 2]
+def test_every_item_has_its_result_and_an_error_ends_the_map():
+    assert list(parallel_map(abs, [-1, 2], 0)) == [(-1, 1), (2, 2)]
+    assert list(parallel_map(abs, [], 4)) == []
+    assert sorted(parallel_map(abs, range(-20, 0), 2)) == [(i, -i) for i in range(-20, 0)]
+    results = parallel_map(abs, [-1, "x", *range(100)], 1)
+    assert next(results) == (-1, 1)
     with pytest.raises(TypeError, match="str"):
         next(results)
 
 
-def test_a_process_that_dies_is_named():
-    with pytest.raises(RuntimeError, match="A process died"):
-        list(parallel_map(os._exit, [1, 1], 2))
+def test_an_item_that_takes_its_process_with_it_is_the_only_one_lost(caplog):
+    assert sorted(parallel_map(exit_at_seven, range(12), 2, died="died"), key=str) == sorted(
+        ((i, "died" if i == 7 else i) for i in range(12)), key=str)
+    assert "A worker process died" in caplog.text
+
+
+def exit_at_seven(item: int) -> int:
+    if item == 7:
+        os._exit(1)
+    return item
 
 
 def test_processes_end_with_the_one_that_started_them(tmp_path):

@@ -23,6 +23,8 @@ from trokens.engine.loggers import progress
 from trokens.parallel import parallel_map
 from trokens.points.io import POINT_SUFFIXES, read_point_file, write_tracks
 
+DIED = "the process that read it died (out of memory?)"
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
@@ -32,11 +34,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--to", choices=[suffix[1:] for suffix in POINT_SUFFIXES], default=POINT_SUFFIXES[0][1:],
                         help="format to write; files of the other one are read (%(default)s)")
     parser.add_argument("--obj_id_key", default="obj_ids", help="key of the cluster ids in a pickle (%(default)s)")
-    parser.add_argument("--workers", type=int, default=1, help="processes (%(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes (%(default)s); 0 works in this one")
     parser.add_argument("--rerun", action="store_true", help="convert again what is there already")
     args = parser.parse_args(argv)
-    if args.workers < 1:
-        parser.error(f"--workers is {args.workers}; it must be at least 1.")
+    if args.workers < 0:
+        parser.error(f"--workers is {args.workers}; it must not be negative.")
     return args
 
 
@@ -64,7 +66,7 @@ def convert(pair: tuple[Path, Path], obj_id_key: str) -> str | None:
     try:
         file = read_point_file(path, obj_id_key)
     except Exception as error:  # one file must not end a run of thousands
-        return f"{path} is broken: {error}"
+        return str(error)
     write_tracks(target, file.tracks, file.metadata, times=file.times)
     return None
 
@@ -79,11 +81,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         todo = [pair for pair in pairs if args.rerun or not pair[1].exists()]
         before = len(pairs) - len(todo)
         print(f"{len(pairs)} files, {before} of them converted before; writing to {args.out}", flush=True)
-        causes = parallel_map(partial(convert, obj_id_key=args.obj_id_key), todo, args.workers)
-        for cause in progress(causes, len(todo), "Converted"):
+        outcomes = parallel_map(partial(convert, obj_id_key=args.obj_id_key), todo, args.workers, died=DIED)
+        for (path, _), cause in progress(outcomes, len(todo), "Converted"):
             if cause:
                 broken += 1
-                print(cause, file=sys.stderr)
+                print(f"{path} is broken: {cause}", file=sys.stderr)
     except (OSError, RuntimeError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2

@@ -1,48 +1,76 @@
-"""One function over many items, in several processes."""
+"""One function over many items, in several processes; an item that takes its process with it does not end the rest."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from typing import Any
 
-import torch
-
-_CHUNK = 16  # most items sent to a process at a time
+logger = logging.getLogger(__name__)
 
 
-def parallel_map(function: Callable[[Any], Any], items: Sequence, num_workers: int) -> Iterator:
-    """Yield ``function(item)`` of every item, in their order.
+def parallel_map(function: Callable[[Any], Any], items: Sequence, num_workers: int,
+                 died: Any = None) -> Iterator[tuple[Any, Any]]:
+    """Yield ``(item, function(item))`` of every item, as the results come.
 
     Args:
-        function: Something that can be pickled; it is pickled once for every few items.
+        function: Something that can be pickled.
         items: Its arguments.
-        num_workers: Processes, each of one thread; with 1 this process does the work.
+        num_workers: Processes, each of one thread; 0 does the work in this one.
+        died: Result of an item whose process died when it worked on nothing else.
 
     Raises:
-        RuntimeError: A process died, for example for lack of memory.
-        Exception: What ``function`` raises.
+        RuntimeError: The processes cannot start.
+        Exception: What ``function`` raises; the rest is not worked on.
     """
-    num_workers = min(num_workers, len(items))
-    if num_workers <= 1:
-        yield from map(function, items)
+    if not num_workers:
+        yield from ((item, function(item)) for item in items)
         return
+    waiting = deque(items)
+    while waiting:
+        suspects = deque((yield from _until_death(function, waiting, min(num_workers, len(waiting)))))
+        if suspects:
+            logger.warning("A worker process died; what was being worked on is tried again, one at a time.")
+        while suspects:
+            yield from ((item, died) for item in (yield from _until_death(function, suspects, 1)))
+
+
+def _until_death(function: Callable[[Any], Any], waiting: deque,
+                 num_workers: int) -> Generator[tuple[Any, Any], None, list]:
+    """Work off ``waiting``; where a process dies, return the items that were begun and not finished."""
+    running = {}
     pool = ProcessPoolExecutor(num_workers, get_context("spawn"), _start_worker)
     try:
-        yield from pool.map(function, items, chunksize=max(1, min(_CHUNK, len(items) // (4 * num_workers))))
-    except BrokenProcessPool as error:
-        raise RuntimeError("A process died (out of memory?); start again with fewer --workers.") from error
+        try:
+            pool.submit(os.getpid).result()
+        except BrokenProcessPool as error:
+            raise RuntimeError("The worker processes cannot start (out of memory?); give fewer --workers.") from error
+        while waiting or running:
+            while waiting and len(running) < 2 * num_workers - 1:  # one alone has nobody to be confused with
+                running[pool.submit(function, waiting[0])] = waiting[0]
+                waiting.popleft()
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                result = future.result()
+                yield running.pop(future), result
+    except BrokenProcessPool:
+        pass
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+    return list(running.values())
 
 
 def _start_worker() -> None:
     # A worker whose parent was killed would wait for work forever; Ctrl-C is for the parent to answer.
     threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # for torch, whether it comes later or is there already
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
