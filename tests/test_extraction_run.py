@@ -33,7 +33,7 @@ class Deadly:
     """Stands still, and takes its process along when it sees a video of seven frames."""
 
     def __init__(self):
-        self.metadata = {"tracker": "deadly_test"}
+        self.metadata = {"tracker": "deadly_test", "visibility_rule": "all"}
 
     def track(self, frames, query_points, cluster=None):
         if len(frames) == 7:

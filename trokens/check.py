@@ -13,7 +13,8 @@ import torch
 from trokens.data.datasets import Clip
 from trokens.data.loader import ClipReader
 from trokens.data.video import VideoError, VideoInfo, probe
-from trokens.extraction import DEFAULT_FPS, FPS, check_whole
+from trokens.extraction.extractor import check_whole
+from trokens.extraction.jobs import DEFAULT_FPS, FPS
 from trokens.points.io import PointFile, read_point_file
 
 ERROR, WARNING = "error", "warning"  # the run would stop or read something wrong; the run copes

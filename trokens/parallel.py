@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def parallel_map(function: Callable[[Any], Any], items: Sequence, num_workers: int,
-                 died: Any = None) -> Iterator[tuple[Any, Any]]:
+                 died: Any = None, set_up: Callable[[], None] | None = None) -> Iterator[tuple[Any, Any]]:
     """Yield ``(item, function(item))`` of every item, as the results come.
 
     Args:
@@ -26,6 +26,7 @@ def parallel_map(function: Callable[[Any], Any], items: Sequence, num_workers: i
         items: Its arguments.
         num_workers: Processes, each of one thread; 0 does the work in this one.
         died: Result of an item whose process died when it worked on nothing else.
+        set_up: Called once in each process before its first item; something that can be pickled.
 
     Raises:
         RuntimeError: The processes cannot start.
@@ -36,18 +37,18 @@ def parallel_map(function: Callable[[Any], Any], items: Sequence, num_workers: i
         return
     waiting = deque(items)
     while waiting:
-        suspects = deque((yield from _until_death(function, waiting, min(num_workers, len(waiting)))))
+        suspects = deque((yield from _until_death(function, waiting, min(num_workers, len(waiting)), set_up)))
         if suspects:
             logger.warning("A worker process died; what was being worked on is tried again, one at a time.")
         while suspects:
-            yield from ((item, died) for item in (yield from _until_death(function, suspects, 1)))
+            yield from ((item, died) for item in (yield from _until_death(function, suspects, 1, set_up)))
 
 
-def _until_death(function: Callable[[Any], Any], waiting: deque,
-                 num_workers: int) -> Generator[tuple[Any, Any], None, list]:
+def _until_death(function: Callable[[Any], Any], waiting: deque, num_workers: int,
+                 set_up: Callable[[], None] | None) -> Generator[tuple[Any, Any], None, list]:
     """Work off ``waiting``; where a process dies, return the items that were begun and not finished."""
     running = {}
-    pool = ProcessPoolExecutor(num_workers, get_context("spawn"), _start_worker)
+    pool = ProcessPoolExecutor(num_workers, get_context("spawn"), _start_worker, (set_up,))
     try:
         try:
             pool.submit(os.getpid).result()
@@ -67,10 +68,12 @@ def _until_death(function: Callable[[Any], Any], waiting: deque,
     return list(running.values())
 
 
-def _start_worker() -> None:
+def _start_worker(set_up: Callable[[], None] | None) -> None:
     # A worker whose parent was killed would wait for work forever; Ctrl-C is for the parent to answer.
     threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"  # for torch, whether it comes later or is there already
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+    if set_up is not None:
+        set_up()

@@ -5,13 +5,9 @@ from __future__ import annotations
 import csv
 import logging
 import os
-import threading
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from multiprocessing import get_context, parent_process
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +19,7 @@ from trokens.distributed import num_cores
 from trokens.extraction.extractor import Extractor, Options, extract_video
 from trokens.extraction.jobs import Job
 from trokens.files import whole_file
+from trokens.parallel import parallel_map
 
 logger = logging.getLogger(__name__)
 
@@ -57,72 +54,35 @@ def extract_list(jobs: Sequence[Job], options: Options, num_workers: int = 0, *,
         return iter(())
     threads = max(1, num_cores() // (max(num_workers, 1) * processes_here))
     extractor = Extractor(options)  # here too where other processes do the work: its errors belong to the caller
-    if num_workers:
-        return map(_noted, _in_workers(jobs, options, num_workers, threads))
-    return (_noted(_attempt(job, extractor, threads)) for job in jobs)
-
-
-def _in_workers(jobs: Sequence[Job], options: Options, num_workers: int, threads: int) -> Iterator[Outcome]:
-    waiting = deque(jobs)
-    while waiting:
-        suspects = deque((yield from _until_death(waiting, options, num_workers, threads)))
-        if suspects:
-            logger.warning("A worker process died; its videos are tried one at a time.")
-        while suspects:
-            for job in (yield from _until_death(suspects, options, 1, threads)):
-                yield Outcome(job, DIED)
-
-
-def _until_death(waiting: deque[Job], options: Options, num_workers: int,
-                 threads: int) -> Generator[Outcome, None, list[Job]]:
-    """Work off ``waiting``; where a worker dies, return the jobs that were begun and not finished."""
-    running = {}
-    with ProcessPoolExecutor(num_workers, get_context("spawn"), _start_worker, (options, threads)) as pool:
-        try:
-            try:
-                pool.submit(os.getpid).result()
-            except BrokenProcessPool as error:
-                raise RuntimeError("The processes of the extraction cannot start (out of memory?); try fewer "
-                                   "--workers. Finished files are kept.") from error
-            while waiting or running:
-                while waiting and len(running) < 2 * num_workers - 1:  # one alone has nobody to be confused with
-                    running[pool.submit(_work, waiting[0])] = waiting[0]
-                    waiting.popleft()
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    outcome = future.result()
-                    del running[future]
-                    yield outcome
-        except BrokenProcessPool:
-            pass
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    return list(running.values())
+    if not num_workers:
+        return (_noted(Outcome(job, _attempt(job, extractor, threads))) for job in jobs)
+    results = parallel_map(_work, jobs, num_workers, died=DIED, set_up=partial(_set_up_worker, options, threads))
+    return (_noted(Outcome(job, failure)) for job, failure in results)
 
 
 _worker: dict = {}  # what a worker process builds once
 
 
-def _start_worker(options: Options, threads: int) -> None:
-    # A worker whose parent was killed would wait for work forever.
-    threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
+def _set_up_worker(options: Options, threads: int) -> None:
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     _worker.update(extractor=Extractor(options), threads=threads)
 
 
-def _work(job: Job) -> Outcome:
+def _work(job: Job) -> str | None:
     return _attempt(job, **_worker)
 
 
-def _attempt(job: Job, extractor: Extractor, threads: int) -> Outcome:
+def _attempt(job: Job, extractor: Extractor, threads: int) -> str | None:
+    """Extract one video; return the cause where that fails."""
     try:
         extract_video(job, extractor, threads)
     except (VideoError, OSError) as error:
-        return Outcome(job, str(error))
+        return str(error)
     except Exception as error:  # one video must not end a run of thousands
         logger.exception("Extraction of %s failed.", job.video)
-        return Outcome(job, f"{type(error).__name__}: {error}")
-    return Outcome(job, None)
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def _noted(outcome: Outcome) -> Outcome:
