@@ -113,11 +113,12 @@ def test_missing_and_unreadable_files_are_found_in_every_split(data, capsys):
 @pytest.mark.parametrize(("change", "severity", "finding", "detail"), [
     (lambda t: replace(t, frame=torch.arange(12) + 1), "error", "frame count differs", "1 to 12 of a video of 12"),
     (lambda t: replace(t, frame=torch.arange(12) - 1), "error", "frame count differs", "-1 to 10 of a video of 12"),
+    (lambda t: replace(t, frame=torch.arange(12) // 2), "warning", "frame count differs", "0 to 5 of a video of 12"),
     (sized(32, 32), "warning", "frame size differs", "points of 32x32 frames, video of 64x64"),
     (sized(48, 64), "error", "frame size differs", "points of 64x48 frames, video of 64x64"),
     (lambda t: t.select(torch.arange(0)), "error", "no points", "0 points at 12 positions"),
     (scaled(2), "error", "positions outside", "in frames of 64x64"),
-], ids=range(6))
+], ids=range(7))
 def test_point_files_that_do_not_fit_are_found(data, change, severity, finding, detail):
     data.change("train", 0, 0, change)
     code, found = data.check("--quick")

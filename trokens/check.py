@@ -24,6 +24,7 @@ MARGIN = 0.1  # of the frame's side; a point beyond it is far outside
 FAR_OUTSIDE = 0.01  # part of the visible positions that may be far outside
 CORNER = 0.6  # of the frame's sides; points that all stay below it were probably tracked in a smaller frame
 SAME_ASPECT = 0.02  # relative difference of width over height
+END_STEPS = 2  # positions a point file may end before its video
 RATES = (0.45, 1.6)  # times the nominal rate; the published extractor takes every k-th frame for a whole number k
 
 
@@ -142,9 +143,11 @@ class ClipCheck:
     def _check_frames(self, points: PointFile, info: VideoInfo, clip: Clip, add) -> None:
         tracks, count = points.tracks, info.num_frames
         if tracks.frame is not None:
-            if tracks.frame.min() < 0 or tracks.frame.max() >= count:
-                add("frame count differs", f"points at frames {tracks.frame.min()} to {tracks.frame.max()} of a video "
-                    f"of {count}", clip.tracks)
+            first, last = tracks.frame.min().item(), tracks.frame.max().item()
+            step = (last - first) / max(1, tracks.num_positions - 1)
+            if first < 0 or last >= count or count - 1 - last > max(1, step) * END_STEPS:
+                add("frame count differs", f"points at frames {first} to {last} of a video of {count}", clip.tracks,
+                    ERROR if first < 0 or last >= count else WARNING)
             return
         rate = tracks.num_positions * info.fps / count
         if tracks.num_positions > count:
