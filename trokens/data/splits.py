@@ -90,7 +90,7 @@ def write_folder(path: Path, rows: Sequence[Row]) -> None:
 @WRITERS.register("hmdb", "ucf")
 def write_published_csv(path: Path, rows: Sequence[Row]) -> None:
     """The list of HMDB51 and UCF101."""
-    check_ids([row._replace(id=_stem(row).split(".")[0]) for row in rows])
+    _check_ids(rows, "hmdb51")
     _write_csv(path, ("vid_id", "vid_base_path", "label_id", "split"),
                [(_stem(row), row.video, row.class_id, row.split) for row in rows])
 
@@ -98,14 +98,14 @@ def write_published_csv(path: Path, rows: Sequence[Row]) -> None:
 @WRITERS.register("k100")
 def write_kinetics(path: Path, rows: Sequence[Row]) -> None:
     """The same of Kinetics-100, whose videos are known by 11 characters of their names."""
-    check_ids([row._replace(id=os.path.basename(row.video)[:11]) for row in rows])
+    _check_ids(rows, "k400")
     write_published_csv(path, rows)
 
 
 @WRITERS.register("ssv2")
 def write_ssv2(path: Path, rows: Sequence[Row]) -> None:
     """The lists of Something-Something V2: a file for each split in the folder ``path``."""
-    check_ids([row._replace(id=_stem(row).split(".")[0]) for row in rows])
+    _check_ids(rows, "ssv2")
     for split in SPLITS:
         records = [{"id": _stem(row), "label": str(row.class_id)} for row in rows if row.split == split]
         if records:
@@ -117,11 +117,16 @@ def write_ssv2(path: Path, rows: Sequence[Row]) -> None:
 @WRITERS.register("finegym")
 def write_finegym(path: Path, rows: Sequence[Row]) -> None:
     """FineGym's list, which calls the test split val and has no other."""
-    check_ids([row._replace(id=_stem(row).split(".")[0]) for row in rows])
+    _check_ids(rows, "finegym")
     if any(row.split == "val" for row in rows):
         raise ValueError("FineGym's list calls its test split val and can hold no val split; draw none.")
     names = {"train": "train", "test": "val"}
     _write_json(path, [{"id": _stem(row), "label_id": row.class_id, "new_split": names[row.split]} for row in rows])
+
+
+def _check_ids(rows: Sequence[Row], dataset: str) -> None:
+    """Check the ids that a published list gives its clips, which are shorter than a folder's."""
+    check_ids([row._replace(id=clip_id(row.video, "", dataset)) for row in rows])
 
 
 def _stem(row: Row) -> str:
