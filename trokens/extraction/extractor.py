@@ -91,18 +91,22 @@ class Queries(NamedTuple):
 class Extractor:
     """Frames to tracks.
 
+    Args:
+        options: How points are chosen and tracked.
+        backbone: Used instead of the one that the options name; what it has to be like says `build_backbone`.
+
     Raises:
         ValueError, FileNotFoundError: An unknown tracker, clustering or backbone, or no weights; or this process of
             several on a node has no GPU of its own.
     """
 
-    def __init__(self, options: Options):
+    def __init__(self, options: Options, backbone: nn.Module | None = None):
         if options.clustering not in ("bipartite", "kmeans"):
             raise ValueError(f"Unknown clustering method '{options.clustering}'. Known: bipartite, kmeans.")
         self.options = options
         self.device = pick_device(num_gpus=1)
         self.tracker = build_tracker(options.tracker, self.device, **options.tracker_options)
-        self.backbone = None if options.use_grid else _build_backbone(options).to(self.device)
+        self.backbone = None if options.use_grid else (backbone or _build_backbone(options)).to(self.device)
 
     def query_points(self, frames: Tensor) -> Queries:
         """Choose points in frames (L, H, W, 3) uint8."""
@@ -121,10 +125,17 @@ class Extractor:
 
     @torch.no_grad()
     def features(self, frames: Tensor) -> Tensor:
-        """Patch features of frames (F, H, W, 3) uint8: (F, S, S, D) float32 on the CPU."""
+        """Patch features of frames (F, H, W, 3) uint8: (F, S, S, D) float32 on the CPU.
+
+        Raises:
+            ValueError: They are not finite.
+        """
         images = resize(frames, IMAGE_SIZE).to(self.device).float() / 255                     # (F, 3, 224, 224)
         mean, std = (x.view(3, 1, 1) for x in (self.backbone.mean, self.backbone.std))
-        return self.backbone((images - mean) / std).float().cpu()
+        features = self.backbone((images - mean) / std).float().cpu()
+        if not features.isfinite().all():  # they would make one cluster, and a file that looks sound
+            raise ValueError(f"The patch features of {self.options.backbone} are not finite; check its weights.")
+        return features
 
     def follow(self, frames: Tensor, queries: Queries) -> Tracks:
         """Track chosen points through frames (L, H, W, 3) uint8."""
