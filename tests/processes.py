@@ -30,8 +30,8 @@ def free_port() -> int:
 
 
 def _process(function: Callable, rank: int, world_size: int, port: int, results, args: tuple) -> None:
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size), MASTER_ADDR="localhost",
-                      MASTER_PORT=str(port))
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size),
+                      LOCAL_WORLD_SIZE=str(world_size), MASTER_ADDR="localhost", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     with process_group(torch.device("cpu")):
         try:

@@ -15,7 +15,8 @@ LAYERS = [
     ["registry", "structures", "distributed", "files", "parallel", "config"],
     ["points", "metrics", "visualize"],
     ["data", "models", "fewshot.matchers"],
-    ["fewshot.task", "fewshot.bank", "checkpoint", "extraction", "check"],
+    ["fewshot.task", "fewshot.bank", "fewshot.bank_file", "fewshot.embed", "checkpoint", "extraction",
+     "check"],
     ["engine"],
     ["benchmarks"],
 ]

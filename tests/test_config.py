@@ -136,6 +136,7 @@ def test_a_refused_value_brings_no_second_complaint(tmp_path):
     ("DATA.TRAIN_CROP_SIZE 225 MODEL.FEAT_EXTRACTOR none MODEL.EMBED_DIM 8", "DATA.TRAIN_CROP_SIZE = 225"),
     ("FEW_SHOT.N_WAY 0", "FEW_SHOT.N_WAY = 0 is below its minimum, 1."),
     ("FEW_SHOT.K_SHOT -1", "FEW_SHOT.K_SHOT = -1 is below its minimum, 1."),
+    ("TEST.K_SHOTS [1,0]", "TEST.K_SHOTS = [1, 0] has an entry below its minimum, 1."),
     ("DATA.ALLOW_MISSING 1", "DATA.ALLOW_MISSING = 1.0 is outside [0, 1)."),
     ("SOLVER.TEMPRATURE 0", "SOLVER.TEMPRATURE = 0.0 has to be above 0."),
     ("SOLVER.CLIP_GRAD_VAL -1", "SOLVER.CLIP_GRAD_VAL = -1.0 has to be above 0."),
@@ -282,10 +283,17 @@ def test_the_hash_names_the_experiment_not_the_machine():
     path = ROOT / "configs/trokens/hmdb.yaml"
     plain = config_hash(load_cfg(path))
     machine = """NUM_GPUS 8 OUTPUT_DIR x DATA.PATH_TO_DATA_DIR y DATA.PATH_TO_TROKEN_PT_DATA z MASTER_PORT 1
-        DATA_LOADER.NUM_WORKERS 2 WANDB.ID i WANDB.EXP_NAME e MODEL.BACKBONE_WEIGHTS w"""
+        DATA_LOADER.NUM_WORKERS 2 WANDB.ID i WANDB.EXP_NAME e MODEL.BACKBONE_WEIGHTS w TEST.BANK disk TEST.BANK_DIR d"""
     assert re.fullmatch("[0-9a-f]{12}", plain) and config_hash(load_cfg(path, machine.split())) == plain
-    for pair in ("RNG_SEED 2", "FEW_SHOT.K_SHOT 5", "POINT_INFO.HOD.BINNING linear"):
+    for pair in ("RNG_SEED 2", "FEW_SHOT.K_SHOT 5", "POINT_INFO.HOD.BINNING linear", "TEST.BANK_DTYPE half"):
         assert config_hash(load_cfg(path, pair.split())) != plain
+
+
+def test_the_hash_of_some_sections_heeds_no_other():
+    path, sections = ROOT / "configs/trokens/hmdb.yaml", ("POINT_INFO.", "MF.")
+    plain = config_hash(load_cfg(path), sections)
+    assert config_hash(load_cfg(path, ["FEW_SHOT.K_SHOT", "5"]), sections) == plain != config_hash(load_cfg(path))
+    assert config_hash(load_cfg(path, ["MF.DEPTH", "2"]), sections) != plain
 
 
 # Documentation

@@ -176,6 +176,28 @@ def test_any_split_can_be_tested(tiny_data, tmp_path):
     assert (result["split"], result["clips"]) == ("train", 24)
 
 
+def test_several_numbers_of_shots_are_tested_from_one_look(tiny_data, trained, tmp_path, log):
+    options = {"TRAIN__ENABLE": False, "TEST__CHECKPOINT_FILE_PATH": epoch_path(trained[0], 2)}
+    together = run(tiny_data, tmp_path, TEST__K_SHOTS=[2, 1], **options)
+    assert json.loads((tmp_path / "results.json").read_text()) == together
+    assert "Episodes    3-way 1-shot, tested with 2, 1 shots; 30 test episodes" in log()
+    lines = [line for line in log() if line.startswith("test: 3-way")]
+    assert [line[:37] for line in lines] == ["test: 3-way 2-shot accuracy " + line[28:37] for line in lines[:1]] \
+        + ["test: 3-way 1-shot accuracy " + line[28:37] for line in lines[1:]]
+    for one, k_shot in zip(together["by_k_shot"], (2, 1), strict=True):
+        alone = run(tiny_data, tmp_path / str(k_shot), FEW_SHOT__K_SHOT=k_shot, **options)
+        assert alone["by_k_shot"] == [one]
+        assert one == {key: alone[key] for key in ("k_shot", "accuracy", "interval", "clips")}
+    assert (together["k_shot"], together["accuracy"]) == (2, together["by_k_shot"][0]["accuracy"])
+
+
+def test_shots_of_the_test_count_neither_for_validation_nor_for_its_classes(tiny_data, tmp_path, no_model):
+    experiment = Experiment(tiny_cfg(tiny_data, tmp_path, TEST__K_SHOTS=[2], FEW_SHOT__TEST_QUERY_PER_CLASS=1), CPU)
+    assert {name: list(e.samplers) for name, e in experiment.evaluators.items()} == {"val": [1], "test": [1, 2]}
+    with pytest.raises(ValueError, match=r"The test split: Class .* has 3 videos; k_shot \+ n_query needs 4"):
+        Experiment(tiny_cfg(tiny_data, tmp_path, TEST__K_SHOTS=[1, 3]), CPU)
+
+
 def test_the_weights_named_for_training_are_tested_where_none_were_trained(tiny_data, trained, tmp_path):
     path = str(epoch_path(trained[0], 1))
     assert run(tiny_data, tmp_path, TRAIN__ENABLE=False, TRAIN__CHECKPOINT_FILE_PATH=path)["checkpoint"] == path

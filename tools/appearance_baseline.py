@@ -25,7 +25,8 @@ def main(argv: list[str] | None = None) -> int:
 
     from trokens.engine.evaluator import Evaluator
     from trokens.engine.experiment import Problems, read_splits
-    from trokens.fewshot.bank import TokenBank, embed_clips
+    from trokens.fewshot.bank import TokenBank
+    from trokens.fewshot.embed import embed_clips
     from trokens.metrics import mean_and_interval
     from trokens.models.trokens import build_model
 
@@ -33,14 +34,15 @@ def main(argv: list[str] | None = None) -> int:
     cfg, splits = read_splits(cfg, problems)
     problems.raise_all()
     evaluator = Evaluator.from_config(cfg, splits[cfg.TEST.SPLIT], split=cfg.TEST.SPLIT, device=torch.device("cpu"))
-    model = build_model(cfg).eval()
+    model, plans = build_model(cfg).eval(), evaluator.plans[cfg.FEW_SHOT.K_SHOT]
+    indices = evaluator.drawn([cfg.FEW_SHOT.K_SHOT])
     means = embed_clips(lambda clips: model.patch_features(clips.video).mean((1, 2, 3))[:, None],  # (B, 1, width)
-                        evaluator.reader, evaluator.indices, **evaluator.loading)
+                        evaluator.reader, indices, **evaluator.loading)
     means = means - means.mean(0)  # what all clips share says nothing; without it every cosine is near 1
-    bank = TokenBank(means, evaluator.indices, is_aggregated=True, aggregation="spatial", norm="none",
-                     matcher="bi_mhm")
-    mean, interval = mean_and_interval(bank.accuracy(evaluator.plans))
-    print(f"Nearest class by mean appearance: {100 * mean:.2f} ± {100 * interval:.2f} % over {len(evaluator.plans)} "
+    bank = TokenBank(means, indices, is_aggregated=True, aggregation="spatial", norm="none", matcher="bi_mhm",
+                     prototype="per_clip")
+    mean, interval = mean_and_interval(bank.accuracy(plans))
+    print(f"Nearest class by mean appearance: {100 * mean:.2f} ± {100 * interval:.2f} % over {len(plans)} "
           f"episodes; chance {100 / cfg.FEW_SHOT.N_WAY:.1f} %")
     return 0
 

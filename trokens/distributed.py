@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -35,6 +36,28 @@ def local_world_size() -> int:
 def num_cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_memory(root: str = "/") -> int:
+    """Bytes of memory that this machine can still give: the kernel's estimate, or less where a job's limit is nearer.
+
+    Args:
+        root: Where Linux shows them, ``proc`` and ``sys``; elsewhere half of the physical memory is taken for free.
+    """
+    try:
+        lines = dict(line.split(":") for line in Path(root, "proc/meminfo").read_text().splitlines())
+        available = 1024 * int(lines["MemAvailable"].split()[0])
+    except (OSError, KeyError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    try:  # control groups, version 2: "0::/path", limits of a group hold for those below it
+        group = Path(root, "proc/self/cgroup").read_text().split("0::/")[1].splitlines()[0]
+    except (OSError, IndexError):
+        return available
+    for folder in [Path(group), *Path(group).parents]:
+        files = [Path(root, "sys/fs/cgroup", folder, f"memory.{name}") for name in ("max", "current")]
+        if all(file.is_file() for file in files) and "max" not in (limit := files[0].read_text()):
+            available = min(available, int(limit) - int(files[1].read_text()))
+    return available
 
 
 def is_main() -> bool:
@@ -134,6 +157,12 @@ def sum_over_processes(x: torch.Tensor) -> torch.Tensor:
     if dist.is_initialized():
         dist.all_reduce(x)
     return x
+
+
+def broadcast(x: torch.Tensor, source: int) -> None:
+    """Overwrite ``x`` (contiguous, on the CPU) with that of process ``source``; nothing happens in a single process."""
+    if dist.is_initialized():
+        dist.broadcast(x, src=source)
 
 
 def merge_rows(rows: torch.Tensor, num_rows: int) -> torch.Tensor:

@@ -68,6 +68,16 @@ _C.TEST.CHECKPOINT_FILE_PATH = ""
 _C.TEST.TEST_EPOCH_NUM = -1
 # Path of a further copy of results.json; "" = none.
 _C.TEST.SAVE_RESULTS_PATH = ""
+# Numbers of shots to test in one go, from one look at each clip; [] = FEW_SHOT.K_SHOT.
+_C.TEST.K_SHOTS = []
+# Where embedded clips are kept, in tests and validations: memory; disk (all tokens in one file, which the processes of
+# a node share and a later test of the same weights, options and clips uses again); auto = memory where they take less
+# than half of what is available.
+_C.TEST.BANK = "auto"
+# Folder of banks on disk, one a split: another replaces it. "" = OUTPUT_DIR/bank.
+_C.TEST.BANK_DIR = ""
+# Numbers of the bank: float (32 bits) or half (16 bits: half the room and time, rounded to 3 digits).
+_C.TEST.BANK_DTYPE = "float"
 
 # ---------------------------------------------------------------------------
 # MODEL -- backbone, tokens and loss
@@ -90,7 +100,7 @@ _C.MODEL.TIMM_STAGE = -1
 # Local file of backbone weights, or package:NAME (an installed Python package that carries them); "" = look in
 # TORCH_HOME, then in the Hugging Face cache and hub.
 _C.MODEL.BACKBONE_WEIGHTS = ""
-# Clips a pass of the backbone; 0 = all of an episode in training, 8 in evaluation.
+# Clips a pass of the backbone; 0 = all of an episode in training, 8 in evaluation (2 on a CPU).
 _C.MODEL.BACKBONE_BATCH = 0
 # Memory for the backbone features of training clips, kept when training runs without augmentation, in GB; 0 = never.
 _C.MODEL.CACHE_GB = 4.0

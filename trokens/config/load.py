@@ -20,11 +20,11 @@ _log = logging.getLogger(__name__)
 # Their published defaults name what is not offered; left unset they take the one value that is.
 _UNSET = {"TASK": "few_shot", "MODEL.MODEL_NAME": "Pointformer"}
 
-# What may differ between two runs of the same experiment: machines, paths, logging.
+# What may differ between two runs of the same experiment: machines, paths, logging. Beginnings of "KEY=".
 _NOT_IN_HASH = ("DATA.PATH_TO_", "DATA.SPLIT_CSV", "DATA_LOADER.", "DIST_BACKEND", "LOG_", "MASTER_PORT",
                 "MODEL.BACKBONE_BATCH", "MODEL.BACKBONE_WEIGHTS", "MODEL.CACHE_GB", "NUM_GPUS", "OUTPUT_DIR",
-                "TENSORBOARD.", "TEST.CHECKPOINT_FILE_PATH", "TEST.SAVE_RESULTS_PATH", "TRAIN.AUTO_RESUME",
-                "TRAIN.CHECKPOINT_FILE_PATH", "TRAIN.CHECKPOINT_PERIOD", "WANDB.")
+                "TENSORBOARD.", "TEST.BANK=", "TEST.BANK_DIR", "TEST.CHECKPOINT_FILE_PATH", "TEST.SAVE_RESULTS_PATH",
+                "TRAIN.AUTO_RESUME", "TRAIN.CHECKPOINT_FILE_PATH", "TRAIN.CHECKPOINT_PERIOD", "WANDB.")
 
 
 class _Setting(NamedTuple):
@@ -62,12 +62,13 @@ def dump(cfg: CN) -> str:
     return cfg.dump()
 
 
-def config_hash(cfg: CN) -> str:
+def config_hash(cfg: CN, sections: tuple[str, ...] = ("",)) -> str:
     """Return 12 hex digits that two configs share if they describe the same experiment.
 
-    Paths, processes, ports and logging do not count.
+    Paths, processes, ports and logging do not count; nor do, where ``sections`` are given, options outside of them.
     """
-    return hashlib.sha256(json.dumps(_counted(cfg), sort_keys=True).encode()).hexdigest()[:12]
+    counted = {key: value for key, value in _counted(cfg).items() if key.startswith(sections)}
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def changed_options(cfg: CN, text: str) -> list[str]:
@@ -77,7 +78,7 @@ def changed_options(cfg: CN, text: str) -> list[str]:
 
 
 def _counted(tree: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in _leaves(tree) if not key.startswith(_NOT_IN_HASH)}
+    return {key: value for key, value in _leaves(tree) if not f"{key}=".startswith(_NOT_IN_HASH)}
 
 
 def _merge(cfg: CN, settings: list[_Setting], problems: list[str]) -> set[str]:

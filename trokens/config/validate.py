@@ -73,6 +73,8 @@ def _bounds(cfg: CN) -> Iterator[str]:
     for key in _POSITIVE:
         if option(cfg, key) is not None and option(cfg, key) <= 0:
             yield f"{key} = {option(cfg, key)} has to be above 0."
+    if min(cfg.TEST.K_SHOTS, default=1) < 1:
+        yield f"TEST.K_SHOTS = {cfg.TEST.K_SHOTS} has an entry below its minimum, 1."
     if cfg.MASTER_PORT > 65535:
         yield f"MASTER_PORT = {cfg.MASTER_PORT} is above the last port, 65535."
 

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from typing import Any
 
 OPTIONAL_FLOATS = frozenset({"SOLVER.CLIP_GRAD_VAL", "SOLVER.CLIP_GRAD_L2NORM"})
-LIST_ITEMS: dict[str, type] = {"SOLVER.STEPS": int, "SOLVER.LRS": float}
+LIST_ITEMS: dict[str, type] = {"SOLVER.STEPS": int, "SOLVER.LRS": float, "TEST.K_SHOTS": int}
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "TASK": ("few_shot",),
     "DIST_BACKEND": ("nccl", "gloo"),
     "TRAIN.VAL_SPLIT": ("val", "test"),
     "TEST.SPLIT": ("train", "val", "test"),
+    "TEST.BANK": ("auto", "memory", "disk"),
+    "TEST.BANK_DTYPE": ("float", "half"),
     "MODEL.MODEL_NAME": ("Pointformer",),
     "MODEL.LOSS_FUNC": ("cross_entropy", "label_smoothing_cross_entropy"),
     "MODEL.FEAT_EXTRACTOR": ("dino", "timm", "none"),

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from trokens.config import config_hash
 from trokens.data.datasets import Clip
 from trokens.data.episodes import EpisodeSampler
 from trokens.data.loader import ClipReader
-from trokens.distributed import merge_rows, rank, world_size
+from trokens.distributed import available_memory, local_world_size, merge_rows, rank, sum_over_processes, world_size
 from trokens.engine.loggers import progress
-from trokens.fewshot.bank import TokenBank, embed_clips
+from trokens.fewshot.bank import TokenBank
+from trokens.fewshot.bank_file import BankFile, bank_key, clip_stamp
+from trokens.fewshot.embed import embed_clips, embed_into
 from trokens.fewshot.matchers import clip_features
 from trokens.fewshot.task import matching_options
 from trokens.metrics import mean_and_interval
@@ -21,6 +27,38 @@ from trokens.models.trokens import Trokens
 from trokens.structures import Clips
 
 logger = logging.getLogger(__name__)
+
+BANK_DTYPES = {"float": torch.float32, "half": torch.float16}
+_TOKEN_OPTIONS = ("DATA.", "MF.", "MODEL.", "POINT_INFO.")  # on which a clip's tokens depend, besides the weights
+
+
+@dataclass(frozen=True)
+class BankOptions:
+    """Where embedded clips are kept while, and after, episodes are scored.
+
+    Attributes:
+        where: "memory", "disk", or "auto": memory where they take less than half of what is available.
+        folder: Of banks on disk.
+        dtype: Of the numbers kept.
+        options: Hash of the options that tokens depend on.
+    """
+
+    where: str = "memory"
+    folder: Path = Path("bank")
+    dtype: torch.dtype = torch.float32
+    options: str = ""
+
+    @classmethod
+    def from_config(cls, cfg) -> BankOptions:
+        return cls(cfg.TEST.BANK, Path(cfg.TEST.BANK_DIR or Path(cfg.OUTPUT_DIR) / "bank"),
+                   BANK_DTYPES[cfg.TEST.BANK_DTYPE], config_hash(cfg, _TOKEN_OPTIONS))
+
+    def is_on_disk(self, num_bytes: int) -> bool:
+        """Whether a bank of this size goes to the disk; every process of a run gets the same answer."""
+        if self.where != "auto":
+            return self.where == "disk"
+        fits = 2 * num_bytes * local_world_size() < available_memory()
+        return sum_over_processes(torch.tensor(float(not fits))).item() > 0
 
 
 class Evaluator:
@@ -30,86 +68,121 @@ class Evaluator:
 
     Args:
         reader: Reads the split's clips.
-        sampler: All episodes, on one process's terms (rank 0 of 1).
+        samplers: All episodes, on one process's terms (rank 0 of 1); one for each number of shots.
         split: Name of the split, for log lines and results.
         matching: Options of :func:`trokens.fewshot.matchers.match`.
         device: Where clips are embedded and episodes scored.
-        batch_size: Clips embedded at a time.
+        bank: Where embedded clips are kept.
+        batch_size: Clips embedded at a time; 0 for 8, or 2 on a CPU, whose cache then holds what a layer computes.
         num_workers: Loader processes.
         pin_memory: As for a DataLoader.
     """
 
-    def __init__(self, reader: ClipReader, sampler: EpisodeSampler, *, split: str, matching: dict[str, str],
-                 device: torch.device, batch_size: int = 8, num_workers: int = 0, pin_memory: bool = False):
-        self.reader, self.split, self.matching, self.device = reader, split, matching, device
-        self.sampler = sampler
-        self.plans = list(sampler)
-        self.indices = sorted({index for plan in self.plans for index in plan.indices})
-        self.loading = {"batch_size": batch_size, "num_workers": num_workers, "pin_memory": pin_memory}
+    def __init__(self, reader: ClipReader, samplers: Sequence[EpisodeSampler], *, split: str,
+                 matching: dict[str, str], device: torch.device, bank: BankOptions = BankOptions(),
+                 batch_size: int = 0, num_workers: int = 0, pin_memory: bool = False):
+        self.reader, self.split, self.matching, self.device, self.bank = reader, split, matching, device, bank
+        self.samplers = {sampler.k_shot: sampler for sampler in samplers}
+        self.plans = {k_shot: list(sampler) for k_shot, sampler in self.samplers.items()}
+        self.loading = {"batch_size": batch_size or (2 if device.type == "cpu" else 8), "num_workers": num_workers,
+                        "pin_memory": pin_memory}
         self._keep_features = False
         self._features: Tensor | None = None
 
     @classmethod
-    def from_config(cls, cfg, clips: Sequence[Clip], *, split: str, device: torch.device) -> Evaluator:
+    def from_config(cls, cfg, clips: Sequence[Clip], *, split: str, device: torch.device,
+                    k_shots: Sequence[int] = ()) -> Evaluator:
+        """Draw the episodes of FEW_SHOT.K_SHOT shots, and those of ``k_shots``."""
         few_shot = cfg.FEW_SHOT
         class_ids = [clip.class_id for clip in clips]
         n_way = few_shot.N_WAY
         if split != cfg.TEST.SPLIT and len(set(class_ids)) < n_way:
             n_way = len(set(class_ids))
             logger.info("Split '%s' has %d classes: its episodes are %d-way.", split, n_way, n_way)
-        sampler = EpisodeSampler(class_ids, n_way=n_way, k_shot=few_shot.K_SHOT,
-                                 n_query=few_shot.TEST_QUERY_PER_CLASS, num_episodes=few_shot.TEST_EPISODES,
-                                 seed=f"{cfg.RNG_SEED}/{split}")
-        return cls(ClipReader.from_config(cfg, clips, augment=False), sampler, split=split,
-                   matching=matching_options(cfg), device=device, batch_size=cfg.MODEL.BACKBONE_BATCH or 8,
-                   num_workers=cfg.DATA_LOADER.NUM_WORKERS, pin_memory=cfg.DATA_LOADER.PIN_MEMORY)
+        samplers = [EpisodeSampler(class_ids, n_way=n_way, k_shot=k_shot, n_query=few_shot.TEST_QUERY_PER_CLASS,
+                                   num_episodes=few_shot.TEST_EPISODES, seed=f"{cfg.RNG_SEED}/{split}")
+                    for k_shot in dict.fromkeys([few_shot.K_SHOT, *k_shots])]
+        return cls(ClipReader.from_config(cfg, clips, augment=False), samplers, split=split,
+                   matching=matching_options(cfg), device=device, bank=BankOptions.from_config(cfg),
+                   batch_size=cfg.MODEL.BACKBONE_BATCH, num_workers=cfg.DATA_LOADER.NUM_WORKERS,
+                   pin_memory=cfg.DATA_LOADER.PIN_MEMORY)
+
+    def drawn(self, k_shots: Sequence[int]) -> list[int]:
+        """Rows of the split that the episodes of these numbers of shots show, ascending."""
+        return sorted({index for k_shot in k_shots for plan in self.plans[k_shot] for index in plan.indices})
 
     def keep_features(self, model: Trokens, room: float) -> float:
         """Keep a frozen backbone's features between runs if they fit into ``room`` bytes; returns the bytes taken."""
-        size = len(self.indices) * feature_bytes(model, self.reader.num_frames, self.reader.size)
+        size = len(self.drawn(self.plans)) * feature_bytes(model, self.reader.num_frames, self.reader.size)
         self._keep_features = 0 < size <= room
         return size if self._keep_features else 0.0
 
+    def run(self, model: Trokens) -> dict[str, Any]:
+        """The result for the first number of shots, see :meth:`score`."""
+        return self.score(model, list(self.samplers)[:1])[0]
+
     @torch.no_grad()
-    def run(self, model: Trokens) -> dict[str, float | int | str]:
-        """Embed, score, average.
+    def score(self, model: Trokens, k_shots: Sequence[int]) -> list[dict[str, Any]]:
+        """Embed, score, average: a result for each number of shots, from one look at every clip.
 
         Returns:
-            split, accuracy, interval (half width, 95 %), chance, episodes, clips, n_way, k_shot.
+            split, accuracy, interval (half width, 95 %), chance, episodes, clips, n_way, k_shot, n_query.
         """
         was_training = model.training
         model.eval()
-        bank = self._bank(model)
-        accuracy = bank.accuracy(self.plans[rank()::world_size()], self.device)
-        accuracy = merge_rows(accuracy, len(self.plans))
+        bank = self._bank(model, k_shots)
+        results = []
+        for k_shot in k_shots:
+            sampler, plans = self.samplers[k_shot], self.plans[k_shot]
+            accuracy = merge_rows(bank.accuracy(plans[rank()::world_size()]), len(plans))
+            mean, interval = mean_and_interval(accuracy)
+            results.append({"split": self.split, "accuracy": mean, "interval": interval, "chance": 1 / sampler.n_way,
+                            "episodes": len(plans), "clips": len(self.drawn([k_shot])), "n_way": sampler.n_way,
+                            "k_shot": k_shot, "n_query": sampler.n_query})
         model.train(was_training)
-        mean, interval = mean_and_interval(accuracy)
-        return {"split": self.split, "accuracy": mean, "interval": interval, "chance": 1 / self.sampler.n_way,
-                "episodes": len(self.plans), "clips": len(self.indices), "n_way": self.sampler.n_way,
-                "k_shot": self.sampler.k_shot, "n_query": self.sampler.n_query}
+        return results
 
-    def _bank(self, model: Trokens) -> TokenBank:
-        aggregated = TokenBank.can_aggregate(self.sampler.k_shot, self.matching["prototype"])
+    def _bank(self, model: Trokens, k_shots: Sequence[int]) -> TokenBank:
+        """The smallest form that serves these numbers of shots; on disk all tokens, for whatever is asked later."""
+        aggregation, indices = self.matching["aggregation"], self.drawn(k_shots)
+        aggregated = all(TokenBank.can_aggregate(k_shot, self.matching["prototype"]) for k_shot in k_shots)
+        shape = self.reader.num_frames, self.reader.num_points, model.embed_dim
+        kept = clip_features(torch.zeros(shape), aggregation) if aggregated else torch.zeros(shape)
+        on_disk = self.bank.is_on_disk(len(indices) * kept.numel() * self.bank.dtype.itemsize)
+        embed = self._embedding(model, aggregation if aggregated and not on_disk else None)
+        loading = self.loading | {"with_video": model.appearance and self._features is None}
+        if on_disk:
+            file = BankFile(self.bank.folder, self.split, bank_key(model, self.bank.options, shape, self.bank.dtype),
+                            [clip_stamp(clip) for clip in self.reader.clips], shape, self.bank.dtype)
+            new = embed_into(file, embed, self.reader, indices, progress=self._progress("Clips"), **loading)
+            logger.info("Token bank: %d of %d clips of %s were in %s already.", len(indices) - new, len(indices),
+                        self.split, file.data)
+            stored, indices, aggregated = file.tokens(), range(len(self.reader.clips)), False
+        else:
+            stored = embed_clips(embed, self.reader, indices, progress=self._progress("Clips"), **loading)
+        if self.device.type == "cuda" and 2 * stored.nbytes < torch.cuda.mem_get_info(self.device)[0]:
+            stored = stored.to(self.device)
+        return TokenBank(stored, indices, is_aggregated=aggregated, device=self.device, **self.matching)
+
+    def _embedding(self, model: Trokens, aggregation: str | None) -> Callable[[Clips], Tensor]:
+        """Clips to what the bank keeps of them: tokens, or their features where an aggregation is given."""
         if self._keep_features and self._features is None:
-            self._features = self._embed(lambda clips: model.patch_features(clips.video), "Backbone features")
-        row = {index: row for row, index in enumerate(self.indices)}
+            self._features = embed_clips(lambda clips: model.patch_features(clips.to(self.device).video), self.reader,
+                                         self.drawn(self.plans), progress=self._progress("Backbone features"),
+                                         **self.loading)
+        row = {index: row for row, index in enumerate(self.drawn(self.plans))}
 
-        def tokens(clips: Clips) -> Tensor:
+        def embed(clips: Clips) -> Tensor:
             features = None
             if self._features is not None:
                 features = self._features[[row[index] for index in clips.index.tolist()]].to(self.device)
-            tokens = model(clips, features)[1].float()  # (B, T, N, D)
-            return clip_features(tokens, self.matching["aggregation"]) if aggregated else tokens
+            tokens = model(clips.to(self.device), features)[1].float()  # (B, T, N, D)
+            return (tokens if aggregation is None else clip_features(tokens, aggregation)).to(self.bank.dtype)
 
-        with_video = model.appearance and self._features is None
-        bank = self._embed(tokens, f"Clips of {self.split}", with_video=with_video)
-        head = {name: value for name, value in self.matching.items() if name != "prototype"}
-        return TokenBank(bank, self.indices, is_aggregated=aggregated, **head)
+        return embed
 
-    def _embed(self, embed, title: str, with_video: bool = True) -> Tensor:
-        return embed_clips(lambda clips: embed(clips.to(self.device)), self.reader, self.indices,
-                           with_video=with_video, progress=lambda it, total: progress(it, total, title),
-                           **self.loading)
+    def _progress(self, what: str) -> Callable:
+        return lambda batches, total: progress(batches, total, f"{what} of {self.split}")
 
 
 def feature_bytes(model: Trokens, num_frames: int, size: int) -> int:

@@ -24,9 +24,9 @@ from trokens.distributed import barrier, is_main, rank, world_size
 from trokens.engine.evaluator import Evaluator, feature_bytes
 from trokens.engine.loggers import build_log, progress
 from trokens.engine.optim import build_optimizer, clip_gradients, learning_rate_from_config
-from trokens.engine.plan import describe_run, steps_per_epoch
+from trokens.engine.plan import describe_run, steps_per_epoch, tested_shots
 from trokens.engine.trainer import NO_BEST, Trainer
-from trokens.fewshot.bank import embed_clips
+from trokens.fewshot.embed import embed_clips
 from trokens.fewshot.task import FewShotTask
 from trokens.models.trokens import Trokens, build_model
 from trokens.models.weights import load_weights
@@ -81,7 +81,9 @@ class Experiment:
                 num_episodes=steps_per_epoch(cfg) * world_size(), seed=f"{cfg.RNG_SEED}/train", rank=rank(),
                 world_size=world_size())
         if split in evaluated:
-            self.evaluators[split] = Evaluator.from_config(cfg, self.splits[split], split=split, device=self.device)
+            is_final = split == (cfg.TRAIN.VAL_SPLIT if cfg.TRAIN.VAL_ONLY else cfg.TEST.SPLIT)
+            self.evaluators[split] = Evaluator.from_config(cfg, self.splits[split], split=split, device=self.device,
+                                                           k_shots=cfg.TEST.K_SHOTS if is_final else ())
 
     def _check_output(self) -> None:
         cfg = self.cfg
@@ -205,11 +207,14 @@ class Experiment:
     def _evaluate(self, model: Trokens, split: str, source: str) -> dict[str, Any]:
         cfg = self.cfg
         dataset = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
-        result = {**self.evaluators[split].run(model), "checkpoint": source, "seed": cfg.RNG_SEED,
+        results = self.evaluators[split].score(model, tested_shots(cfg))
+        by_k_shot = [{key: one[key] for key in ("k_shot", "accuracy", "interval", "clips")} for one in results]
+        result = {**results[0], "by_k_shot": by_k_shot, "checkpoint": source, "seed": cfg.RNG_SEED,
                   "dataset": dataset, "config_hash": config_hash(cfg), **self.provenance}
-        logger.info("%s: %d-way %d-shot accuracy %.2f ± %.2f %% (95 %%) over %d episodes of %d clips; chance %.1f %%",
-                    split, result["n_way"], result["k_shot"], 100 * result["accuracy"], 100 * result["interval"],
-                    result["episodes"], result["clips"], 100 * result["chance"])
+        for one in results:
+            logger.info("%s: %d-way %d-shot accuracy %.2f ± %.2f %% (95 %%) over %d episodes of %d clips; "
+                        "chance %.1f %%", split, one["n_way"], one["k_shot"], 100 * one["accuracy"],
+                        100 * one["interval"], one["episodes"], one["clips"], 100 * one["chance"])
         if is_main():
             for path in filter(None, (str(Path(cfg.OUTPUT_DIR) / "results.json"), cfg.TEST.SAVE_RESULTS_PATH)):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)

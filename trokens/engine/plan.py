@@ -8,6 +8,7 @@ import torch
 
 from trokens.data.datasets import Clip
 from trokens.distributed import world_size
+from trokens.engine.evaluator import BANK_DTYPES
 from trokens.fewshot.bank import TokenBank
 from trokens.models.trokens import Trokens
 
@@ -19,7 +20,7 @@ _BLOCK_FLOATS, _BACKBONE_FLOATS = 34, 12
 def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], device: torch.device,
                  precision: torch.dtype | None) -> list[str]:
     """The plan, line by line: device, processes, episodes, clips, parameters, estimated memory."""
-    few_shot = cfg.FEW_SHOT
+    few_shot, shots = cfg.FEW_SHOT, tested_shots(cfg)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in model.parameters()) - trained
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
@@ -28,6 +29,7 @@ def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], devi
         "Clips       " + ", ".join(f"{name} {len(clips)} in {len({c.class_id for c in clips})} classes"
                                    for name, clips in splits.items()),
         f"Episodes    {few_shot.N_WAY}-way {few_shot.K_SHOT}-shot"
+        + (f", tested with {', '.join(map(str, shots))} shots" if cfg.TEST.K_SHOTS else "")
         + (f"; {cfg.SOLVER.MAX_EPOCH} epochs of {steps_per_epoch(cfg)} steps" if cfg.TRAIN.ENABLE else "")
         + (f"; {few_shot.TEST_EPISODES} test episodes" if cfg.TEST.ENABLE else ""),
         f"Parameters  {trained / 1e6:.2f} M trained, {frozen / 1e6:.2f} M frozen",
@@ -35,11 +37,17 @@ def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], devi
         + ("in training" if cfg.TRAIN.ENABLE else "in testing"),
     ]
     evaluated = max((len(clips) for name, clips in splits.items() if name != "train"), default=0)
-    if evaluated and not TokenBank.can_aggregate(few_shot.K_SHOT, few_shot.PROTOTYPE):
-        floats = evaluated * cfg.DATA.NUM_FRAMES * cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE * model.embed_dim
-        lines.append(f"Token bank  {4 * floats / 2**30:.1f} GB of host memory a process: several shots need every "
-                     "token with FEW_SHOT.PROTOTYPE published, not with per_clip")
+    if evaluated and not all(TokenBank.can_aggregate(k_shot, few_shot.PROTOTYPE) for k_shot in shots):
+        numbers = evaluated * cfg.DATA.NUM_FRAMES * cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE * model.embed_dim
+        size = numbers * BANK_DTYPES[cfg.TEST.BANK_DTYPE].itemsize / 2**30
+        lines.append(f"Token bank  {size:.1f} GB in each process, or once on disk (TEST.BANK {cfg.TEST.BANK}): several "
+                     "shots need every token with FEW_SHOT.PROTOTYPE published, not with per_clip")
     return lines
+
+
+def tested_shots(cfg) -> list[int]:
+    """The numbers of shots of the final evaluation."""
+    return list(dict.fromkeys(cfg.TEST.K_SHOTS)) or [cfg.FEW_SHOT.K_SHOT]
 
 
 def steps_per_epoch(cfg) -> int:

@@ -1,0 +1,114 @@
+"""Tokens of a split's clips in a file: for the processes of a node, and for later tests of the same weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trokens.data.datasets import Clip
+from trokens.files import whole_file
+
+_SCHEMA = 1  # part of every key: raise it where the same weights and options give other tokens
+_DTYPES = {torch.float32: np.float32, torch.float16: np.float16}
+
+
+class BankFile:
+    """Rows of numbers, one for each clip of a split, in a file that any number of processes read and write.
+
+    ``NAME-KEY.bank`` holds the numbers and ``NAME-KEY.json`` for each row the stamp of the clip that it was made from,
+    or null. The stamps are written after the rows, so an interrupted run leaves no row that counts.
+
+    Args:
+        folder: Where the two files lie; it holds one bank of a name, see :meth:`create`.
+        name: Name of the split.
+        key: Of all that the tokens depend on but the clips, see :func:`bank_key`.
+        stamps: What each row is to be made from, see :func:`clip_stamp`.
+        shape: Of a row.
+        dtype: torch.float32 or torch.float16.
+    """
+
+    def __init__(self, folder: Path, name: str, key: str, stamps: Sequence[str], shape: Sequence[int],
+                 dtype: torch.dtype):
+        self.name, self.stamps = name, list(stamps)
+        self.data, self.index = folder / f"{name}-{key}.bank", folder / f"{name}-{key}.json"
+        self.shape, self.dtype = (len(stamps), *shape), _DTYPES[dtype]
+        self.row_bytes = int(np.prod(shape)) * self.dtype().itemsize
+
+    def _made(self) -> list[str | None]:
+        """What each row was made from."""
+        whole = len(self.stamps) * self.row_bytes
+        if not self.index.is_file() or not self.data.is_file() or self.data.stat().st_size != whole:
+            return [None] * len(self.stamps)
+        return json.loads(self.index.read_text())
+
+    def missing(self, rows: Sequence[int]) -> list[int]:
+        """Those of the rows that are not in the file, or were made from other files than there are now."""
+        made = self._made()
+        return [row for row in rows if made[row] != self.stamps[row]]
+
+    def create(self) -> None:
+        """Make room, in the place of any other bank of this name.
+
+        Raises:
+            ValueError: The disk is too full.
+        """
+        self.data.parent.mkdir(parents=True, exist_ok=True)
+        for path in self.data.parent.glob(f"{self.name}-*"):
+            if path not in (self.data, self.index):
+                path.unlink(missing_ok=True)
+        size = self.row_bytes * len(self.stamps)
+        taken = self.data.stat().st_blocks * 512 if self.data.is_file() else 0
+        free = shutil.disk_usage(self.data.parent).free
+        if size - taken > free:
+            raise ValueError(f"The token bank needs {size / 2**30:.1f} GB in {self.data.parent}, which has "
+                             f"{free / 2**30:.1f} GB free; set TEST.BANK_DIR to another folder, TEST.BANK_DTYPE half, "
+                             "or FEW_SHOT.PROTOTYPE per_clip and TEST.BANK memory.")
+        with open(self.data, "ab") as file:
+            file.truncate(size)
+
+    def write(self, rows: Sequence[int], values: Tensor) -> None:
+        """Put ``values`` (len(rows), ...) into the file; they count after :meth:`commit`."""
+        with open(self.data, "r+b") as file:
+            for row, value in zip(rows, values.contiguous().numpy(), strict=True):
+                file.seek(row * self.row_bytes)
+                file.write(value)
+
+    def commit(self, rows: Sequence[int]) -> None:
+        """From now on these rows count, whoever wrote them."""
+        with open(self.data, "rb") as file:
+            os.fsync(file.fileno())
+        made = self._made()
+        for row in rows:
+            made[row] = self.stamps[row]
+        with whole_file(self.index) as unfinished:
+            unfinished.write_text(json.dumps(made))
+
+    def tokens(self) -> Tensor:
+        """All rows (C, ...), mapped: read from the disk, or from the system's memory of it, when they are used."""
+        return torch.from_numpy(np.memmap(self.data, self.dtype, "r+", shape=self.shape))
+
+
+def bank_key(model: nn.Module, options: str, shape: Sequence[int], dtype: torch.dtype) -> str:
+    """16 hex digits that follow from a model's weights, its frozen ones too, and from what else tokens depend on."""
+    digest = hashlib.sha256(repr((_SCHEMA, options, tuple(shape), dtype)).encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype} ".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def clip_stamp(clip: Clip) -> str:
+    """A clip's id with the sizes and times of its files: another text where one of them was replaced."""
+    def of(path: Path) -> str:
+        status = path.stat() if path.is_file() else None
+        return f"{path} {status.st_size} {status.st_mtime_ns}" if status else "-"
+
+    return f"{clip.id} {of(clip.tracks)} {of(clip.video)}"

@@ -1,0 +1,105 @@
+"""Embed every distinct clip once, in batches that the processes of a run share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from trokens.data.loader import ClipReader, clip_batches, clip_loader
+from trokens.distributed import (
+    barrier,
+    broadcast,
+    local_rank,
+    local_world_size,
+    rank,
+    sum_over_processes,
+    world_size,
+)
+from trokens.fewshot.bank_file import BankFile
+from trokens.structures import Clips
+
+
+@torch.no_grad()
+def embedded_batches(embed: Callable[[Clips], Tensor], reader: ClipReader, batches: Sequence[Sequence[int]], *,
+                     with_video: bool = True, num_workers: int = 0, pin_memory: bool = False,
+                     progress: Callable[[Iterable, int], Iterable] | None = None) -> Iterator[tuple[list[int], Tensor]]:
+    """Apply ``embed`` to batches of clips, while the loader's processes read the next ones.
+
+    Args:
+        embed: Clips of a batch to (batch, ...), on any device.
+        reader: Reads the clips.
+        batches: Rows of the reader's clips.
+        with_video: False where ``embed`` needs no frames.
+        num_workers: Loader processes.
+        pin_memory: As for a DataLoader.
+        progress: Wraps the batches, given their number.
+
+    Yields:
+        A batch's rows, and what ``embed`` made of them.
+    """
+    loader = clip_loader(reader, batches, with_video=with_video, num_workers=num_workers, pin_memory=pin_memory)
+    for clips in loader if progress is None else progress(loader, len(batches)):
+        yield clips.index.tolist(), embed(clips)
+
+
+def embed_clips(embed: Callable[[Clips], Tensor], reader: ClipReader, indices: Sequence[int], *, batch_size: int,
+                **loading) -> Tensor:
+    """Apply ``embed`` to every clip once; processes share the batches and all get the whole.
+
+    Args:
+        embed: Clips of a batch to (batch, ...), on any device.
+        reader: Reads the clips.
+        indices: Which clips, C of them, each once.
+        batch_size: Clips a batch. The same batches are formed for any number of processes.
+        loading: Further arguments of :func:`embedded_batches`.
+
+    Returns:
+        (C, ...) in the order of ``indices``, on the CPU.
+    """
+    batches, row = clip_batches(indices, batch_size), {index: row for row, index in enumerate(indices)}
+    mine = batches[rank()::world_size()] or batches[:1]  # an idle process still has to learn the shape
+    rows = torch.empty(0)
+    for batch, embedded in embedded_batches(embed, reader, mine, **loading):
+        if not len(rows):
+            rows = torch.empty(len(indices), *embedded.shape[1:], dtype=embedded.dtype)  # once: it is large
+        rows[[row[index] for index in batch]] = embedded.cpu()
+    for number, part in enumerate(rows.split(batch_size)):
+        broadcast(part, source=number % world_size())
+    return rows
+
+
+def embed_into(file: BankFile, embed: Callable[[Clips], Tensor], reader: ClipReader, indices: Sequence[int], *,
+               batch_size: int, **loading) -> int:
+    """Embed those of the clips that a file lacks; processes share the batches, and those of a node the file.
+
+    Args:
+        file: Has a row for every clip of the reader.
+        embed, reader, indices, batch_size, loading: As for :func:`embed_clips`.
+
+    Returns:
+        How many clips were embedded.
+    """
+    lacking = torch.zeros(len(reader.clips))
+    lacking[file.missing(indices)] = 1
+    missing = sum_over_processes(lacking).nonzero().flatten().tolist()  # on any node
+    if not missing:
+        return 0
+    if local_rank() == 0:
+        file.create()
+    barrier()
+    batches = clip_batches(missing, batch_size)
+    for batch, embedded in embedded_batches(embed, reader, batches[rank()::world_size()], **loading):
+        file.write(batch, embedded.cpu())
+    barrier()
+    if world_size() > local_world_size():  # other nodes have rows for this node's file
+        for number, batch in enumerate(batches):
+            rows = file.tokens()[batch]
+            broadcast(rows, source=number % world_size())
+            if local_rank() == 0:
+                file.write(batch, rows)
+    if local_rank() == 0:
+        file.commit(missing)
+    barrier()
+    return len(missing)
