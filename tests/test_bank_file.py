@@ -60,6 +60,16 @@ def test_a_bank_on_disk_gives_what_one_in_memory_gives(tiny_data, tmp_path, chan
     assert [result["k_shot"] for result in disk[0]] == shots
 
 
+@pytest.mark.parametrize("changes", [{}, {"FEW_SHOT__K_SHOT": 2}])
+@pytest.mark.parametrize("where", ["disk", "memory"])
+def test_half_precision_keeps_accuracy_within_its_interval_and_half_the_room(tiny_data, tmp_path, changes, where):
+    (whole,), (half,) = (evaluate(tiny_data, tmp_path / dtype, TEST__BANK=where, TEST__BANK_DTYPE=dtype,
+                                  FEW_SHOT__TEST_EPISODES=500, **changes)[0] for dtype in ("float", "half"))
+    assert 0.1 < whole["accuracy"] < 0.95 and abs(whole["accuracy"] - half["accuracy"]) < whole["interval"] / 4
+    sizes = [path.stat().st_size for dtype in ("float", "half") for path in tmp_path.glob(f"{dtype}/bank/*.bank")]
+    assert sizes == ([15 * 4 * 8 * 16 * 4, 15 * 4 * 8 * 16 * 2] if where == "disk" else [])
+
+
 def test_a_second_test_looks_at_no_clip_again(tiny_data, tmp_path):
     evaluate(tiny_data, tmp_path)
     before = banks(tmp_path)

@@ -192,8 +192,8 @@ def test_several_numbers_of_shots_are_tested_from_one_look(tiny_data, trained, t
 
 
 def test_shots_of_the_test_count_neither_for_validation_nor_for_its_classes(tiny_data, tmp_path, no_model):
-    experiment = Experiment(tiny_cfg(tiny_data, tmp_path, TEST__K_SHOTS=[2], FEW_SHOT__TEST_QUERY_PER_CLASS=1), CPU)
-    assert {name: list(e.samplers) for name, e in experiment.evaluators.items()} == {"val": [1], "test": [1, 2]}
+    experiment = Experiment(tiny_cfg(tiny_data, tmp_path, TEST__K_SHOTS=[2]), CPU)
+    assert {name: list(e.samplers) for name, e in experiment.evaluators.items()} == {"val": [1], "test": [2]}
     with pytest.raises(ValueError, match=r"The test split: Class .* has 3 videos; k_shot \+ n_query needs 4"):
         Experiment(tiny_cfg(tiny_data, tmp_path, TEST__K_SHOTS=[1, 3]), CPU)
 

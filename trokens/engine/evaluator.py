@@ -73,7 +73,7 @@ class Evaluator:
         matching: Options of :func:`trokens.fewshot.matchers.match`.
         device: Where clips are embedded and episodes scored.
         bank: Where embedded clips are kept.
-        batch_size: Clips embedded at a time; 0 for 8, or 2 on a CPU, whose cache then holds what a layer computes.
+        batch_size: Clips embedded at a time; 0 for 8, or 1 on a CPU, whose cache then holds what a layer computes.
         num_workers: Loader processes.
         pin_memory: As for a DataLoader.
     """
@@ -84,7 +84,7 @@ class Evaluator:
         self.reader, self.split, self.matching, self.device, self.bank = reader, split, matching, device, bank
         self.samplers = {sampler.k_shot: sampler for sampler in samplers}
         self.plans = {k_shot: list(sampler) for k_shot, sampler in self.samplers.items()}
-        self.loading = {"batch_size": batch_size or (2 if device.type == "cpu" else 8), "num_workers": num_workers,
+        self.loading = {"batch_size": batch_size or (1 if device.type == "cpu" else 8), "num_workers": num_workers,
                         "pin_memory": pin_memory}
         self._keep_features = False
         self._features: Tensor | None = None
@@ -92,7 +92,7 @@ class Evaluator:
     @classmethod
     def from_config(cls, cfg, clips: Sequence[Clip], *, split: str, device: torch.device,
                     k_shots: Sequence[int] = ()) -> Evaluator:
-        """Draw the episodes of FEW_SHOT.K_SHOT shots, and those of ``k_shots``."""
+        """Draw the episodes of these numbers of shots, of FEW_SHOT.K_SHOT where none is given."""
         few_shot = cfg.FEW_SHOT
         class_ids = [clip.class_id for clip in clips]
         n_way = few_shot.N_WAY
@@ -101,7 +101,7 @@ class Evaluator:
             logger.info("Split '%s' has %d classes: its episodes are %d-way.", split, n_way, n_way)
         samplers = [EpisodeSampler(class_ids, n_way=n_way, k_shot=k_shot, n_query=few_shot.TEST_QUERY_PER_CLASS,
                                    num_episodes=few_shot.TEST_EPISODES, seed=f"{cfg.RNG_SEED}/{split}")
-                    for k_shot in dict.fromkeys([few_shot.K_SHOT, *k_shots])]
+                    for k_shot in dict.fromkeys(k_shots or [few_shot.K_SHOT])]
         return cls(ClipReader.from_config(cfg, clips, augment=False), samplers, split=split,
                    matching=matching_options(cfg), device=device, bank=BankOptions.from_config(cfg),
                    batch_size=cfg.MODEL.BACKBONE_BATCH, num_workers=cfg.DATA_LOADER.NUM_WORKERS,

@@ -68,8 +68,9 @@ class Experiment:
         """Draw the lists of episodes now: a class too small for them is found before anything heavy is loaded."""
         cfg, class_ids = self.cfg, [clip.class_id for clip in self.splits[split]]
         trained, evaluated = used_splits(cfg)
+        final = cfg.TRAIN.VAL_SPLIT if cfg.TRAIN.VAL_ONLY else cfg.TEST.SPLIT
         if not class_ids:
-            if split == (cfg.TRAIN.VAL_SPLIT if cfg.TRAIN.VAL_ONLY else cfg.TEST.SPLIT):
+            if split == final:
                 raise ConfigError("there are no clips to evaluate on; change TRAIN.VAL_SPLIT or TEST.SPLIT.")
             return
         if split in (*trained, cfg.TEST.SPLIT):  # validation makes do with fewer ways, see Evaluator.from_config
@@ -81,9 +82,10 @@ class Experiment:
                 num_episodes=steps_per_epoch(cfg) * world_size(), seed=f"{cfg.RNG_SEED}/train", rank=rank(),
                 world_size=world_size())
         if split in evaluated:
-            is_final = split == (cfg.TRAIN.VAL_SPLIT if cfg.TRAIN.VAL_ONLY else cfg.TEST.SPLIT)
+            k_shots = [cfg.FEW_SHOT.K_SHOT] if trained and split == cfg.TRAIN.VAL_SPLIT else []
+            k_shots += tested_shots(cfg) if split == final else []
             self.evaluators[split] = Evaluator.from_config(cfg, self.splits[split], split=split, device=self.device,
-                                                           k_shots=cfg.TEST.K_SHOTS if is_final else ())
+                                                           k_shots=k_shots)
 
     def _check_output(self) -> None:
         cfg = self.cfg

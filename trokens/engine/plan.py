@@ -37,6 +37,7 @@ def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], devi
         + ("in training" if cfg.TRAIN.ENABLE else "in testing"),
     ]
     evaluated = max((len(clips) for name, clips in splits.items() if name != "train"), default=0)
+    shots += [few_shot.K_SHOT] * cfg.TRAIN.ENABLE  # of validations
     if evaluated and not all(TokenBank.can_aggregate(k_shot, few_shot.PROTOTYPE) for k_shot in shots):
         numbers = evaluated * cfg.DATA.NUM_FRAMES * cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE * model.embed_dim
         size = numbers * BANK_DTYPES[cfg.TEST.BANK_DTYPE].itemsize / 2**30
