@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trokens.benchmarks import BENCHMARKS
-from trokens.benchmarks.model import vit_s_model
+from trokens.benchmarks.model import vit_s, vit_s_model
 from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
 from trokens.data.datasets import Clip
 from trokens.data.episodes import EpisodePlan, EpisodeSampler
@@ -22,7 +22,6 @@ from trokens.data.synthetic import SPLITS, render_clip, write_video
 from trokens.engine.evaluator import Evaluator
 from trokens.fewshot.bank import TokenBank
 from trokens.fewshot.matchers import clip_features, match
-from trokens.models.backbone import DinoV2
 from trokens.models.trokens import Trokens
 from trokens.points.io import write_tracks
 
@@ -64,7 +63,7 @@ SMALL = Sizes(clips=30, episodes=1_500, kept=50, read=50, frames=4, points=64, s
 def evaluation(setting: Setting) -> list[Figure]:
     """A whole evaluation, scoring alone, and how much less than direct evaluation both take."""
     sizes = SMALL if setting.small else Sizes()
-    backbone = DinoV2(embed_dim=384, depth=sizes.depth, num_heads=6)
+    backbone = vit_s(sizes.depth)
     model = vit_s_model(backbone=backbone, grid=backbone.grid(sizes.size), num_frames=sizes.frames,
                         num_points=sizes.points).to(setting.device)
     with TemporaryDirectory() as folder:

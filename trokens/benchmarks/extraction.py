@@ -9,7 +9,7 @@ import cv2
 import torch
 
 from trokens.benchmarks import BENCHMARKS
-from trokens.benchmarks.model import random_vit_s
+from trokens.benchmarks.model import vit_s
 from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
 from trokens.data.synthetic import render_clip
 from trokens.data.write import write_video
@@ -22,7 +22,7 @@ from trokens.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 def extraction(setting: Setting) -> list[Figure]:
     """A clip from its video to its point file: 32 frames, all clustered, about 200 points."""
     cv2.setNumThreads(torch.get_num_threads())
-    backbone = random_vit_s(2 if setting.small else 12, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    backbone = vit_s(2 if setting.small else 12, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     extractor = Extractor(Options(tracker="flow"), backbone)
     frames, _ = render_clip("translate_left", seed=0, level="medium", size=160 if setting.small else 280, num_frames=32)
     with TemporaryDirectory() as folder:

@@ -9,7 +9,7 @@ from trokens.models.backbone import DinoV2
 from trokens.models.trokens import Trokens
 
 
-def random_vit_s(depth: int = 12, **options) -> DinoV2:
+def vit_s(depth: int = 12, **options) -> DinoV2:
     """A ViT-S/14 with random weights, in eval mode.
 
     Its position embedding makes 4 x 4 large patches, so that clustering finds as many parts as in a picture.
@@ -20,11 +20,10 @@ def random_vit_s(depth: int = 12, **options) -> DinoV2:
     """
     torch.manual_seed(0)
     backbone = DinoV2(embed_dim=384, depth=depth, num_heads=6, **options)
-    for parameter in backbone.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.trunc_normal_(parameter, std=0.02)
+    torch.nn.init.normal_(backbone.cls_token, std=0.02)  # timm leaves the embeddings to who loads weights
     patches = F.interpolate(torch.randn(1, 384, 4, 4), size=backbone.trained_grid)
-    backbone.pos_embed.data[:, 1:] = patches.flatten(2).transpose(1, 2)
+    torch.nn.init.normal_(backbone.pos_embed, std=0.02)
+    backbone.pos_embed.data[:, 1:] += patches.flatten(2).transpose(1, 2)
     return backbone.eval()
 
 
@@ -36,4 +35,4 @@ def vit_s_model(num_classes: int = 64, **options) -> Trokens:
         options: Of :class:`trokens.models.trokens.Trokens`, where they differ.
     """
     options = {"hod": {}} | options
-    return Trokens(num_classes, backbone=options.pop("backbone", None) or random_vit_s(), **options).eval()
+    return Trokens(num_classes, backbone=options.pop("backbone", None) or vit_s(), **options).eval()

@@ -155,8 +155,7 @@ class Evaluator:
             file = BankFile(self.bank.folder, self.split, bank_key(model, self.bank.options, shape, self.bank.dtype),
                             [clip_stamp(clip) for clip in self.reader.clips], shape, self.bank.dtype)
             new = embed_into(file, embed, self.reader, indices, progress=self._progress("Clips"), **loading)
-            logger.info("Token bank: %d of %d clips of %s were in %s already.", len(indices) - new, len(indices),
-                        self.split, file.data)
+            logger.info("Token bank %s: %d clips embedded, %d were there.", file.data, new, len(indices) - new)
             stored, indices, aggregated = file.tokens(), range(len(self.reader.clips)), False
         else:
             stored = embed_clips(embed, self.reader, indices, progress=self._progress("Clips"), **loading)

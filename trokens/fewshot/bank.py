@@ -30,7 +30,7 @@ class TokenBank:
 
     def __init__(self, stored: Tensor, indices: Sequence[int], *, is_aggregated: bool, aggregation: str, norm: str,
                  matcher: str, prototype: str = "published", device: torch.device | str = "cpu"):
-        self.tokens = None if is_aggregated else stored
+        self.tokens = None if is_aggregated else stored.contiguous()
         self.features = None  # where they are as large as the tokens
         if is_aggregated:
             self.features = stored.to(device)  # (C, L, D)
