@@ -12,10 +12,11 @@ from tiny import APPEARANCE, MOTION, tiny_cfg
 from trokens.data.datasets import build_split
 from trokens.data.episodes import EpisodeSampler
 from trokens.data.loader import ClipReader, clip_batches, clip_loader, collate, episode_loader
-from trokens.data.transforms import resize
+from trokens.data.transforms import channels_first, resize, resize_frames
 from trokens.data.video import read_video
 from trokens.points.geometry import frame_positions, query_mask
 from trokens.points.io import read_tracks, write_tracks
+from trokens.points.sampling import clip_seed
 from trokens.structures import Clips, Tracks
 
 
@@ -97,6 +98,17 @@ def test_augmentation_changes_frames_but_not_points(tiny_data):
     pairs = [(plain.read(2, with_video=True, key=k), augmented.read(2, with_video=True, key=k)) for k in "abcdef"]
     assert any(not torch.equal(a.video, b.video) for a, b in pairs)
     assert augmented.augment is not None and plain.augment is None
+
+
+@pytest.mark.parametrize("order", ["published", "resize_first"])
+def test_the_order_says_which_frames_are_augmented(tiny_data, order):
+    read = reader(tiny_data, augment=True, DATA__USE_RAND_AUGMENT=True, AUG__ORDER=order, DATA__TRAIN_CROP_SIZE=32)
+    frames = read_video(read.clips[2].video, frame_positions(12, 4).tolist())
+    for key in "abcdefgh":
+        draws = torch.Generator().manual_seed(clip_seed(key) % 2**63)
+        want = channels_first(read.augment(resize_frames(frames, 32), draws)) if order == "resize_first" else \
+            resize(read.augment(frames, draws), 32)
+        assert torch.equal(read.read(2, with_video=True, key=key).video[0], want)
 
 
 @pytest.mark.parametrize("augment", [False, True])

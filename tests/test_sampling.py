@@ -54,6 +54,26 @@ def assert_ordered(chosen: torch.Tensor, num_points: int) -> int:
     return distinct
 
 
+def one_cluster_after_the_other(clusters: torch.Tensor, num_points: int, generator: torch.Generator) -> torch.Tensor:
+    """The definition of cluster_sample, whose draws trained runs repeat."""
+    chosen = []
+    for name, quota in zip(clusters.unique(), _quotas(clusters.unique(return_counts=True)[1], num_points, generator),
+                           strict=True):
+        members = (clusters == name).nonzero().flatten()
+        if quota:
+            chosen.append(members[torch.randperm(len(members), generator=generator)[:quota]])
+    chosen = torch.cat(chosen).sort().values
+    return torch.cat([chosen, chosen[torch.randint(len(chosen), (num_points - len(chosen),), generator=generator)]])
+
+
+@pytest.mark.parametrize("num_points", [3, 20, 64, 256])
+def test_cluster_sample_equals_its_definition_bit_for_bit(num_points):
+    for seed in range(20):
+        clusters = torch.randint(-5, 30, (300,), generator=rng(seed)) ** 2
+        assert sample_points(clusters, num_points, rng(seed)).equal(
+            one_cluster_after_the_other(clusters, num_points, rng(seed)))
+
+
 def test_shares_are_proportional_where_they_come_out_even():
     # 3 clusters: 3 of 12 points go one to each, 9 are left for 18 points: 1/2 a point
     clusters = clusters_of(10, 6, 2)

@@ -74,6 +74,7 @@ def clip(tmp_path) -> Path:
     ("stream.ts", "libx264", {"x264-params": X264}),
     ("no_stamps.avi", "libx264", {"x264-params": X264}),
     ("b_frames.avi", "mpeg4", {"bf": "2"}),
+    ("single_b_frames.avi", "mpeg4", {"bf": "1"}),
     ("simple.avi", "mpeg4", {"bf": "0"}),
     ("hidden_frames.webm", "libvpx", {"auto-alt-ref": "1", "lag-in-frames": "10", "deadline": "realtime"}),
 ])
@@ -156,6 +157,37 @@ def test_seeking_skips_groups_of_frames_that_nobody_wants(clip, monkeypatch):
     monkeypatch.setattr(video_module, "_decode", counting)
     read_video(clip, [2, 49])
     assert len(decoded) <= 3 + 2
+
+
+@pytest.mark.parametrize(("name", "codec", "options"), [
+    ("clip.mp4", "libx264", {"x264-params": X264}), ("clip.avi", "mpeg4", {"bf": "1"}),
+])
+def test_frames_that_nobody_wants_and_no_other_needs_are_not_decoded(tmp_path, monkeypatch, name, codec, options):
+    path = encode(tmp_path / name, codec, **options)
+    frames, decoded, decode = decode_all(path), [], video_module._decode
+    assert probe(path).skips
+
+    def counting(*args):
+        for frame in decode(*args):
+            decoded.append(frame)
+            yield frame
+
+    monkeypatch.setattr(video_module, "_decode", counting)
+    for index in range(6, 11):
+        assert np.array_equal(read_video(path, [index])[0], frames[index])
+    assert len(decoded) < 0.75 * sum(range(7, 12))
+
+
+def test_a_decoder_that_misses_what_was_left_out_gets_all_frames(clip, monkeypatch):
+    frames, decode, read = read_video(clip, [5, 31]), video_module._decode, []
+
+    def losing(container, stream, wanted=None):
+        read.append(wanted is not None)
+        return (frame for frame in decode(container, stream, wanted) if wanted is None or frame.pts not in wanted)
+
+    monkeypatch.setattr(video_module, "_decode", losing)
+    assert read_video(clip, [5, 31]).equal(frames)
+    assert read[0] and not read[-1]
 
 
 def test_threads_do_not_change_frames(clip):

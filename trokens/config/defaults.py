@@ -169,6 +169,13 @@ _C.DATA.TRAIN_CROP_SIZE = 224
 _C.DATA.DECODING_BACKEND = "pyav"
 # RandAugment on training clips: photometric, one draw a clip (AUG.AA_TYPE).
 _C.DATA.USE_RAND_AUGMENT = False
+# Folder that keeps the frames clips show, so that later epochs open no video; "" = none. Kept are resized frames, or
+# those of full size where they are augmented first (AUG.ORDER published).
+_C.DATA.CLIP_CACHE = ""
+# How they are kept: raw (the same to the last bit) or jpeg (quality 95, a tenth of the space; slightly other frames).
+_C.DATA.CLIP_CACHE_FORMAT = "raw"
+# Space for them in GB; a full cache takes nothing more.
+_C.DATA.CLIP_CACHE_GB = 100.0
 
 # ---------------------------------------------------------------------------
 # DATA_LOADER -- loader processes
@@ -185,6 +192,8 @@ _C.DATA_LOADER.PIN_MEMORY = True
 _C.AUG = CN()
 # RandAugment in timm's notation: m magnitude of 10, n operations a clip, mstd noise of m, inc1 = stronger with m.
 _C.AUG.AA_TYPE = "rand-m9-mstd0.5-inc1"
+# What comes first: published (augmentation, at full size) or resize_first (cheaper: augments the small frames).
+_C.AUG.ORDER = "published"
 
 # ---------------------------------------------------------------------------
 # MIXUP -- the part of it that remains

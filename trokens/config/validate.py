@@ -12,7 +12,8 @@ _AT_LEAST = {
     "NUM_GPUS": 0, "RNG_SEED": 0, "LOG_PERIOD": 1, "MASTER_PORT": 1, "TRAIN.EVAL_PERIOD": 1,
     "TRAIN.CHECKPOINT_PERIOD": 1, "TEST.TEST_EPOCH_NUM": -1, "MODEL.NUM_CLASSES": 0, "MODEL.TIMM_STAGE": -1,
     "MODEL.BACKBONE_BATCH": 0, "MODEL.CACHE_GB": 0, "MODEL.EMBED_DIM": 0, "MF.DEPTH": 1, "MF.NUM_HEADS": 1,
-    "MF.MLP_RATIO": 1, "DATA.NUM_FRAMES": 1, "DATA.TRAIN_CROP_SIZE": 1, "DATA_LOADER.NUM_WORKERS": 0,
+    "MF.MLP_RATIO": 1, "DATA.NUM_FRAMES": 1, "DATA.TRAIN_CROP_SIZE": 1, "DATA.CLIP_CACHE_GB": 0,
+    "DATA_LOADER.NUM_WORKERS": 0,
     "FEW_SHOT.N_WAY": 1, "FEW_SHOT.K_SHOT": 1, "FEW_SHOT.TRAIN_QUERY_PER_CLASS": 1,
     "FEW_SHOT.TEST_QUERY_PER_CLASS": 1, "FEW_SHOT.TRAIN_EPISODES": 1, "FEW_SHOT.TEST_EPISODES": 1,
     "FEW_SHOT.CLASS_LOSS_LAMBDA": 0, "FEW_SHOT.Q2S_LOSS_LAMBDA": 0, "POINT_INFO.NUM_POINTS_TO_SAMPLE": 1,
@@ -112,6 +113,9 @@ def _data(cfg: CN) -> Iterator[str]:
     if cfg.DATA.SPLIT_CSV and cfg.TRAIN.DATASET.lower() != "folder":
         yield (f"DATA.SPLIT_CSV = {cfg.DATA.SPLIT_CSV!r} is read by the folder dataset only; set TRAIN.DATASET folder "
                "or leave it empty.")
+    if cfg.DATA.CLIP_CACHE_FORMAT != "raw" and not cfg.DATA.CLIP_CACHE:
+        yield (f"DATA.CLIP_CACHE_FORMAT = {cfg.DATA.CLIP_CACHE_FORMAT!r} changes frames only in a cache; set "
+               "DATA.CLIP_CACHE to its folder, or the format to raw.")
 
 
 def _solver(cfg: CN) -> Iterator[str]:

@@ -23,6 +23,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "MODEL.FEAT_EXTRACT_MODE": ("nearest", "bilinear", "bicubic"),
     "MF.HEAD_ACT": ("tanh", "gelu", "relu"),
     "DATA.DECODING_BACKEND": ("pyav", "decord"),
+    "DATA.CLIP_CACHE_FORMAT": ("raw", "jpeg"),
+    "AUG.ORDER": ("published", "resize_first"),
     "SSV2.SPLIT": ("standard", "ssv2_small", "ssv2_full"),
     "FEW_SHOT.PATCH_TOKENS_AGG": ("spatial", "temporal", "no_agg"),
     "FEW_SHOT.DIST_NORM": ("none", "max_div", "max_sub"),

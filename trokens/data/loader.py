@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from trokens.data.clip_cache import ClipCache, ClipFrames
 from trokens.data.datasets import Clip
 from trokens.data.episodes import EpisodePlan, EpisodeSampler
-from trokens.data.transforms import PhotometricAugment, resize
+from trokens.data.transforms import PhotometricAugment, resize, resize_frames
 from trokens.data.video import probe, read_video
 from trokens.data.workers import SteadyLoader
 from trokens.distributed import num_cores
@@ -35,7 +36,10 @@ class ClipReader:
         coords: How pixels become [-1, 1], see :func:`trokens.points.geometry.normalize_tracks`.
         obj_id_key: Key of the cluster ids in a published point file.
         backend: Decoder of :func:`trokens.data.video.read_video`.
-        augment: Applied to the frames of training clips before the resize; None leaves them as they are.
+        augment: Applied to the frames of training clips; None leaves them as they are.
+        resize_first: Augment the resized frames, not those of full size.
+        cache: Keeps the frames between decoding and augmentation: resized ones without ``augment`` or with
+            ``resize_first``, else those of full size. None keeps nothing.
     """
 
     clips: Sequence[Clip]
@@ -48,6 +52,8 @@ class ClipReader:
     obj_id_key: str = "obj_ids"
     backend: str = "pyav"
     augment: PhotometricAugment | None = None
+    resize_first: bool = False
+    cache: ClipCache | None = None
 
     @classmethod
     def from_config(cls, cfg, clips: Sequence[Clip], *, augment: bool) -> ClipReader:
@@ -58,7 +64,8 @@ class ClipReader:
                    hod_clusters=cfg.POINT_INFO.HOD.NUM_CLUSTERS, coords=cfg.POINT_INFO.COORDS,
                    obj_id_key=cfg.POINT_INFO.OBJ_ID_KEY,
                    backend="decord" if cfg.DATA.DECODING_BACKEND == "decord" else "pyav",
-                   augment=PhotometricAugment(cfg.AUG.AA_TYPE) if augment else None)
+                   augment=PhotometricAugment(cfg.AUG.AA_TYPE) if augment else None,
+                   resize_first=cfg.AUG.ORDER == "resize_first", cache=ClipCache.from_config(cfg))
 
     def read(self, index: int, *, with_video: bool, key: str | None = None) -> Clips:
         """Read clip ``index`` as a batch of one.
@@ -79,22 +86,37 @@ class ClipReader:
         positions = frame_positions(tracks.num_positions, self.num_frames)  # (T,)
         size, video = tracks.size, None
         if with_video:
-            frames = read_video(clip.video, self._frame_numbers(clip, tracks, positions), backend=self.backend)
-            size = size or tuple(frames.shape[1:3])
+            frames, own_size = self._frames(clip, tracks, positions)
+            size = size or own_size
             if self.augment is not None:
                 frames = self.augment(frames, generator)
             video = resize(frames, self.size)[None]  # (1, T, 3, size, size)
         size = size or probe(clip.video, self.backend).size
-        chosen = tracks.select(choose_points(tracks, self.num_points, method=self.sampling, generator=generator,
-                                             hod_clusters=self.hod_clusters))
+        chosen = choose_points(tracks, self.num_points, method=self.sampling, generator=generator,
+                               hod_clusters=self.hod_clusters)
+        shown = positions[:, None], chosen  # of (L, M): (T, N)
         return Clips(
             video=video,
-            tracks=normalize_tracks(chosen.xy[positions], size, self.coords)[None],
-            visibility=chosen.visibility[positions][None],
-            query_mask=query_mask(chosen.query_frame, positions)[None],
+            tracks=normalize_tracks(tracks.xy[shown], size, self.coords)[None],
+            visibility=tracks.visibility[shown][None],
+            query_mask=query_mask(tracks.query_frame[chosen], positions)[None],
             class_id=torch.tensor([clip.class_id]),
             index=torch.tensor([index]),
         )
+
+    def _frames(self, clip: Clip, tracks: Tracks, positions: Tensor) -> ClipFrames:
+        """The clip's frames before augmentation, from the cache where there is one."""
+        resized = self.augment is None or self.resize_first
+
+        def decode() -> ClipFrames:
+            frames = read_video(clip.video, self._frame_numbers(clip, tracks, positions), backend=self.backend)
+            return ClipFrames(resize_frames(frames, self.size) if resized else frames, tuple(frames.shape[1:3]))
+
+        if self.cache is None:
+            return decode()
+        numbers = (tracks.num_positions, len(positions)) if tracks.frame is None else tracks.frame[positions].tolist()
+        key = (clip.id, clip.video.name, self.backend, self.size if resized else "full", numbers)
+        return self.cache.read(clip.video, repr(key), decode)
 
     def _frame_numbers(self, clip: Clip, tracks: Tracks, positions: Tensor) -> list[int]:
         if tracks.frame is not None:

@@ -3,6 +3,7 @@
 A frame is known by its time stamp. Most containers name the stamps of all frames without decoding any, which also
 allows to start decoding at the key frame before the one that is wanted. Where packets do not tell what a decoder
 makes of them (packed B-frames, cut files, streams copied from the middle), frames are counted by decoding.
+Frames that nobody wants and that no other frame refers to are not decoded at all.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 import operator
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 import av
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 BACKENDS = ("pyav", "decord")
 _ONE_FRAME_A_PACKET = {"h264", "hevc", "vp9", "av1", "libdav1d", "mpeg4"}
+_SKIPS = {"h264", "mpeg4"}  # in HEVC, frames of higher layers may refer to those that a decoder would leave out
 _SMALLEST_FRAME = 32  # bytes; smaller MPEG-4 packets are placeholders that may give no frame
 _START = np.zeros(1, np.int64)
 _SEEK_GAP = 8  # frames; a seek costs about as much as decoding this many
@@ -54,9 +56,11 @@ class VideoInfo:
         size: Frame (height, width) in pixels, after rotation for display.
         duration: The container's own duration in seconds, or None where it names none.
         header_frames: The container's own count of frames, or None where it names none.
-        stamps: Time stamp by which the decoder marks each frame, (F,) int64; None where stamps cannot be relied
-            on, so that frame i is the i-th out of the decoder.
+        stamps: Time stamp by which the decoder marks each frame, (F,) int64, all different; None where stamps cannot
+            be relied on, so that frame i is the i-th out of the decoder.
         keys: Frames at which decoding may start, ascending, (K,) int64.
+        counted: True where only decoding told which frames there are.
+        skips: True where the decoder can leave out frames that no other refers to, and the rest stays the same.
     """
 
     num_frames: int
@@ -67,6 +71,8 @@ class VideoInfo:
     header_frames: int | None
     stamps: np.ndarray | None
     keys: np.ndarray
+    counted: bool
+    skips: bool
 
 
 def probe(path: str | os.PathLike, backend: str = "pyav") -> VideoInfo:
@@ -146,10 +152,16 @@ def _cause(path: str) -> str | None:
     return None
 
 
-def _decode(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """Yield frames as they are shown. Packets before the first frame and packets cut short may be undecodable."""
+def _decode(container: av.container.InputContainer, stream: av.VideoStream,
+            wanted: Collection[int] | None = None) -> Iterator[av.VideoFrame]:
+    """Yield frames as they are shown. Packets before the first frame and packets cut short may be undecodable.
+
+    With ``wanted``, frames that have none of these stamps and that no other frame refers to are left out.
+    """
     started = False
     for packet in container.demux(stream):
+        if wanted is not None:
+            stream.codec_context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -180,21 +192,25 @@ def _probe_pyav(path: str, _mtime: int, _size: int) -> VideoInfo:
         duration = None if container.duration is None else container.duration / av.time_base
     if first is None:
         raise _error(path, "nothing in it decodes")
-    if _packets_tell(packets, first.pts, header_frames, codec, avi):
+    counted = not _packets_tell(packets, first.pts, header_frames, codec, avi)
+    if not counted:
         stamps = np.sort(np.array([packet[0] for packet in packets], np.int64))
         keys = np.searchsorted(stamps, np.sort([packet[0] for packet in packets if packet[2]]))
         times = (stamps - stamps[0]) * tick
     else:
         with _opened(path, threads=1) as (container, stream):
-            shown = [frame.pts for frame in _decode(container, stream)]
-        stamps, keys = None, _START
+            shown, types = zip(*((frame.pts, frame.pict_type) for frame in _decode(container, stream)), strict=True)
         # AVI names no times of showing: stamps then come in decoding order, while frames come in their own.
         known = np.unique([pts for pts in shown if pts is not None])
-        times = (known - known[0]) * tick if len(known) == len(shown) else np.arange(len(shown)) / (fps or 25)
+        distinct = len(known) == len(shown)
+        times = (known - known[0]) * tick if distinct else np.arange(len(shown)) / (fps or 25)
+        # A B-frame packed with another frame is lost where a decoder leaves out the B-frame before it.
+        apart = codec == "mpeg4" and (PictureType.B, PictureType.B) not in pairwise(types)
+        keys, stamps = _START, np.array(shown, np.int64) if distinct and apart else None
     times.setflags(write=False)
     height, width = (first.width, first.height) if _quarter_turns(first) % 2 else (first.height, first.width)
     return VideoInfo(len(times), fps or (len(times) - 1) / max(times[-1], tick), times, (height, width), duration,
-                     header_frames, stamps, keys)
+                     header_frames, stamps, keys, counted, skips=stamps is not None and codec in _SKIPS)
 
 
 def _packets_tell(packets: Sequence[tuple], first: int | None, header_frames: int | None, codec: str,
@@ -220,22 +236,33 @@ def _quarter_turns(frame: av.VideoFrame) -> int:
 
 
 def _read_pyav(path: str, info: VideoInfo, indices: Sequence[int], threads: int) -> Tensor:
-    out = torch.empty((len(indices), *info.size, 3), dtype=torch.uint8)
+    try:
+        return _read_frames(path, info, indices, threads)
+    except VideoError:
+        if not info.skips:
+            raise
+        # A decoder that has not seen the frames left out may misjudge how long to hold the others back.
+        return _read_frames(path, replace(info, skips=False), indices, threads)
+
+
+def _read_frames(path: str, info: VideoInfo, indices: Sequence[int], threads: int) -> Tensor:
+    out = np.empty((len(indices), *info.size, 3), np.uint8)
     rows: dict[int, list[int]] = {}
     for row, index in enumerate(indices):
         rows.setdefault(index, []).append(row)
     if not rows:
-        return out
+        return torch.from_numpy(out)
     wanted, reformatter = sorted(rows), VideoReformatter()
-    # Where frames are known by their order alone, threads could change which damaged ones are given out.
-    with _opened(path, 1 if info.stamps is None else threads) as (container, stream):
+    # Where frames were counted by decoding, threads could change which damaged ones are given out.
+    with _opened(path, 1 if info.counted else threads) as (container, stream):
         frames = _by_order if info.stamps is None else _by_stamp
         for index, frame in frames(container, stream, info, wanted, path):
             turns = _quarter_turns(frame)
             height, width = info.size[::-1] if turns % 2 else info.size
             rgb = reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
-            out[rows[index]] = torch.from_numpy(np.ascontiguousarray(np.rot90(rgb, turns)))
-    return out
+            for row in rows[index]:
+                out[row] = np.rot90(rgb, turns)
+    return torch.from_numpy(out)
 
 
 def _by_order(container, stream, _info: VideoInfo, wanted: Sequence[int],
@@ -252,15 +279,18 @@ def _by_order(container, stream, _info: VideoInfo, wanted: Sequence[int],
 
 def _by_stamp(container, stream, info: VideoInfo, wanted: Sequence[int],
               path: str) -> Iterator[tuple[int, av.VideoFrame]]:
-    def start_at(number: int) -> Iterator[av.VideoFrame]:
-        container.seek(int(info.stamps[number]), stream=stream)
-        return _decode(container, stream)
+    number = {stamp: index for index, stamp in enumerate(info.stamps.tolist())}
+    kept = {int(info.stamps[index]) for index in wanted} if info.skips and len(wanted) < info.num_frames else None
 
-    def find(number: int) -> av.VideoFrame | None:
-        frame = next((f for f in frames if f.pts is not None and f.pts >= info.stamps[number]), None)
-        return frame if frame is not None and frame.pts == info.stamps[number] else None
+    def start_at(index: int) -> Iterator[av.VideoFrame]:
+        container.seek(int(info.stamps[index]), stream=stream)
+        return _decode(container, stream, kept)
 
-    keys, frames, last = info.keys, _decode(container, stream), -1
+    def find(index: int) -> av.VideoFrame | None:
+        frame = next((f for f in frames if number.get(f.pts, -1) >= index), None)
+        return frame if frame is not None and number[frame.pts] == index else None
+
+    keys, frames, last = info.keys, _decode(container, stream, kept), -1
     for index in wanted:
         key = keys[np.searchsorted(keys, index, side="right") - 1]
         if key > last + _SEEK_GAP:
@@ -301,7 +331,8 @@ def _probe_decord(path: str, _mtime: int, _size: int) -> VideoInfo:
         times = np.asarray(reader.get_frame_timestamp(range(num_frames)), np.float64)[:, 0]
     times = times - times[0] if (np.diff(times) > 0).all() else np.arange(num_frames) / fps
     times.setflags(write=False)
-    return VideoInfo(num_frames, fps, times, size, duration=None, header_frames=None, stamps=None, keys=_START)
+    return VideoInfo(num_frames, fps, times, size, duration=None, header_frames=None, stamps=None, keys=_START,
+                     counted=True, skips=False)
 
 
 def _read_decord(path: str, info: VideoInfo, indices: Sequence[int], threads: int) -> Tensor:

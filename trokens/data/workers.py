@@ -1,4 +1,4 @@
-"""Loader processes and signals: only the main process may end them.
+"""Loader processes: each keeps to one core, and only the main process may end them.
 
 Schedulers, launchers and terminals signal every process of a run. The main process then finishes its step, for which it
 needs the workers; and when it fails, it ends them by SIGTERM and waits, so that they may not be deaf to it either.
@@ -11,16 +11,17 @@ import os
 import signal
 import threading
 
+import cv2
 from torch.utils.data import DataLoader
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class SteadyLoader(DataLoader):
-    """A DataLoader whose workers heed signals of the main process alone, from their first moment on."""
+    """A DataLoader whose workers keep to one core and heed signals of the main process alone, from the first moment."""
 
     def __init__(self, *args, **options):
-        super().__init__(*args, worker_init_fn=heed_main_process, **options)
+        super().__init__(*args, worker_init_fn=_init_worker, **options)
 
     def __iter__(self):
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # a worker inherits it before any handler acts
@@ -30,7 +31,12 @@ class SteadyLoader(DataLoader):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def heed_main_process(_worker: int) -> None:
+def _init_worker(_worker: int) -> None:
+    cv2.setNumThreads(1)  # PyTorch does the same for its own
+    heed_main_process()
+
+
+def heed_main_process() -> None:
     """Let SIGTERM end this worker only where the main process sent it, and SIGINT not at all."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     if hasattr(signal, "sigwaitinfo"):

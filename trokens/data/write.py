@@ -44,10 +44,11 @@ def write_animation(path: str | os.PathLike, frames: Tensor, fps: float) -> None
         _write_gif(path, frames.numpy(), fps)
 
 
-def write_video(path: Path, frames: np.ndarray, fps: float = 10, crf: int = 14) -> None:
+def write_video(path: Path, frames: np.ndarray, fps: float = 10, crf: int = 14, group: int = 250) -> None:
     """Write frames (T, H, W, 3) uint8 RGB as H.264 in mp4; the same frames always give the same bytes.
 
-    A last row and column are repeated where a side is odd, as color is stored for 2 x 2 pixels.
+    A last row and column are repeated where a side is odd, as color is stored for 2 x 2 pixels. There is a key frame at
+    least every ``group`` frames.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), "edge")
@@ -56,7 +57,7 @@ def write_video(path: Path, frames: np.ndarray, fps: float = 10, crf: int = 14) 
         options = {"crf": str(crf), "preset": "fast", "threads": "1", "x264-params": "mbtree=0"}
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
         stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt, stream.gop_size = "yuv420p", group
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())

@@ -82,8 +82,10 @@ def sample_points(clusters: Tensor, num_points: int, generator: Generator) -> Te
 
     def choose() -> Tensor:
         _, own, sizes = torch.unique(clusters, return_inverse=True, return_counts=True)
-        return torch.cat([_uniform(_members(own, c), int(n), generator)
-                          for c, n in enumerate(_quotas(sizes, num_points, generator)) if n > 0])
+        quotas = _quotas(sizes, num_points, generator).tolist()
+        by_cluster = own.argsort(stable=True).split(sizes.tolist())
+        return torch.cat([_uniform(members, n, generator)
+                          for members, n in zip(by_cluster, quotas, strict=True) if n > 0])
 
     return _choose(len(clusters), num_points, generator, choose)
 

@@ -1,0 +1,183 @@
+"""Reading training clips: the published order done plainly, ours, and from the clip cache."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageEnhance, ImageOps
+from torch import Tensor
+
+from trokens.benchmarks import BENCHMARKS
+from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
+from trokens.data.clip_cache import FORMATS, ClipCache
+from trokens.data.datasets import Clip
+from trokens.data.loader import ClipReader
+from trokens.data.transforms import PhotometricAugment, resize_frames
+from trokens.data.video import probe, read_video
+from trokens.data.write import write_video
+from trokens.points.geometry import decoded_frames, frame_positions, normalize_tracks, query_mask
+from trokens.points.hod import hod
+from trokens.points.io import read_tracks, write_tracks
+from trokens.points.sampling import choose_points, clip_seed
+from trokens.structures import Clips, Tracks
+
+AUGMENT = PhotometricAugment("rand-m9-n2-mstd0.5-inc1")
+FRAMES, SIZE, POINTS = 8, 224, 256
+SAMPLING = "cluster_sample"
+POSITIONS_A_SECOND, POINTS_A_FILE, CLUSTERS = 10, 400, 20
+KEYS = 8  # readings of a clip a turn, each with operations of its own
+
+
+# The direct way ------------------------------------------------------------------------------------------------------
+
+def _by(enhance: type) -> Callable[[Image.Image, float, int], Image.Image]:
+    return lambda image, level, sign: enhance(image).enhance(max(0.1, 1 + sign * 0.9 * level))
+
+
+_OPERATIONS: dict[str, Callable[[Image.Image, float, int], Image.Image]] = {
+    "AutoContrast": lambda image, *_: ImageOps.autocontrast(image),
+    "Equalize": lambda image, *_: ImageOps.equalize(image),
+    "Invert": lambda image, *_: ImageOps.invert(image),
+    "Posterize": lambda image, level, _: ImageOps.posterize(image, 4 - int(4 * level)),
+    "Solarize": lambda image, level, _: ImageOps.solarize(image, 256 - int(256 * level)),
+    "SolarizeAdd": lambda image, level, _: image.point([v + int(110 * level) * (v < 128) for v in range(256)] * 3),
+    "Color": _by(ImageEnhance.Color),
+    "Contrast": _by(ImageEnhance.Contrast),
+    "Brightness": _by(ImageEnhance.Brightness),
+    "Sharpness": _by(ImageEnhance.Sharpness),
+}
+
+
+def decode_plainly(path: Path, numbers: list[int], *, lean: bool) -> list[Image.Image]:
+    """Decode every frame up to the last of ``numbers``, ascending, and return those as images.
+
+    Args:
+        path: The video.
+        numbers: Numbers of the wanted frames.
+        lean: Make images of the wanted frames only; else of every decoded one.
+    """
+    images = []
+    with av.open(str(path), metadata_errors="ignore") as container:
+        stream = container.streams.video[0]
+        stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+        for number, frame in zip(range(numbers[-1] + 1), container.decode(stream), strict=False):
+            images.append(frame.to_image() if not lean or number in numbers else None)
+    return [images[number] for number in numbers]
+
+
+def read_plainly(reader: ClipReader, key: int, *, lean: bool) -> Clips:
+    """Read the reader's first clip in the published order: image by image, augmented at full size, then resized."""
+    clip, draws = reader.clips[0], torch.Generator().manual_seed(clip_seed(str(key)) % 2**63)
+    images = decode_plainly(clip.video, frame_numbers(clip), lean=lean)
+    for name, level, sign in AUGMENT.draw(draws):
+        images = [_OPERATIONS[name](image, level, sign) for image in images]
+    small = [np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)) for image in images]
+    video = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).contiguous()
+    return replace(reader.read(0, with_video=False, key=str(key)), video=video[None])
+
+
+# What is read --------------------------------------------------------------------------------------------------------
+
+def frame_numbers(clip: Clip) -> list[int]:
+    """The video's frames that a clip shows."""
+    count = read_tracks(clip.tracks).num_positions
+    return decoded_frames(probe(clip.video).num_frames, count, frame_positions(count, FRAMES)).tolist()
+
+
+def make_clip(video: Path, folder: Path) -> Clip:
+    """A clip whose point file has random tracks, as many as an extraction gives."""
+    info, generator = probe(video), torch.Generator().manual_seed(0)
+    count = max(FRAMES, round(info.num_frames / info.fps * POSITIONS_A_SECOND))
+    shape = count, POINTS_A_FILE
+    tracks = Tracks(torch.rand(*shape, 2, generator=generator) * info.size[0],
+                    torch.rand(shape, generator=generator) < 0.8,
+                    torch.randint(count, shape[1:], generator=generator),
+                    torch.randint(CLUSTERS, shape[1:], generator=generator), info.size)
+    points = folder / f"{video.name}.safetensors"
+    write_tracks(points, tracks)
+    return Clip(video.name, video, points, class_id=0, class_name="")
+
+
+def render_videos(folder: Path, *, small: bool) -> list[Path]:
+    """Videos of 340 x 256 at 30 frames a second in which a texture slides, with few and with many key frames."""
+    seconds, groups = (3, [48]) if small else (10, [12, 48, 250])
+    generator = np.random.default_rng(0)
+    texture = cv2.resize(generator.integers(256, size=(90, 160, 3), dtype=np.uint8), (960, 540),
+                         interpolation=cv2.INTER_CUBIC)
+    frames = np.stack([texture[i % 250:, 2 * i % 600:][:256, :340] for i in range(30 * seconds)])
+    frames = (frames.astype(np.int16) + generator.integers(-6, 7, frames.shape, dtype=np.int8)).clip(0, 255)
+    videos = [folder / f"groups_of_{group}.mp4" for group in groups]
+    for video, group in zip(videos, groups, strict=True):
+        write_video(video, frames.astype(np.uint8), fps=30, crf=23, group=group)
+    return videos
+
+
+# The figures ---------------------------------------------------------------------------------------------------------
+
+@BENCHMARKS.register("loader")
+def loader(setting: Setting) -> list[Figure]:
+    """Clips a second of every way to read, how much faster that is than the direct ones, and each stage's cost."""
+    setting = replace(setting, device=torch.device("cpu"))  # where clips are read
+    cv2.setNumThreads(torch.get_num_threads())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        videos = [Path(video) for video in setting.videos] or render_videos(folder, small=setting.small)
+        clips = [make_clip(video, folder) for video in videos]
+        return [f for clip in clips for f in (*_ways(clip, folder, setting), *_stages(clip, setting))]
+
+
+def _ways(clip: Clip, folder: Path, setting: Setting) -> list[Figure]:
+    published = ClipReader([clip], FRAMES, SIZE, POINTS, SAMPLING, augment=AUGMENT)
+    first = replace(published, resize_first=True)
+    ours = {"published": published, "resize_first": first} | {
+        f"cache_{form}": replace(first, cache=ClipCache(folder / form, format=form, max_bytes=1e9)) for form in FORMATS}
+    direct = {name: partial(read_plainly, published, lean=name == "lean") for name in ("plain", "lean")}
+    seconds = _seconds(direct | {name: partial(_read, reader) for name, reader in ours.items()}, setting)
+    notes = {"plain": "all frames up to the last one needed made images, those needed augmented at full size",
+             "lean": "the same, but only frames that are needed made images"}
+    figures = [figure(f"loader/{clip.id}/{name}", [1 / s for s in times], "clips/s", notes.get(name, ""))
+               for name, times in seconds.items()]
+    return figures + [speedup(f"loader/{clip.id}/{name} over {way}", seconds[way], seconds[name])
+                      for way in direct for name in ours]
+
+
+def _stages(clip: Clip, setting: Setting) -> list[Figure]:
+    numbers, tracks = frame_numbers(clip), read_tracks(clip.tracks)
+    positions = frame_positions(tracks.num_positions, FRAMES)
+    frames = read_video(clip.video, numbers)
+    small, chosen = resize_frames(frames, SIZE), _choose(tracks, 0)
+    xy = normalize_tracks(tracks.xy[positions[:, None], chosen], tracks.size)[None]
+    seconds = _seconds({
+        "decode": lambda _: read_video(clip.video, numbers),
+        "augment full size": lambda key: AUGMENT(frames, torch.Generator().manual_seed(key)),
+        "augment resized": lambda key: AUGMENT(small, torch.Generator().manual_seed(key)),
+        "resize": lambda _: resize_frames(frames, SIZE),
+        "read points": lambda _: read_tracks(clip.tracks),
+        "choose points": partial(_choose, tracks),
+        "HoD and masks": lambda _: (hod(xy.transpose(1, 2)), tracks.visibility[positions[:, None], chosen],
+                                    query_mask(tracks.query_frame[chosen], positions)),
+    }, setting)
+    return [figure(f"loader/{clip.id}/{name}", [1e3 * s for s in times], "ms") for name, times in seconds.items()]
+
+
+def _seconds(ways: dict[str, Callable[[int], Any]], setting: Setting) -> dict[str, list[float]]:
+    """Seconds a clip of each way, which takes a key."""
+    seconds = in_turns({name: lambda way=way: [way(key) for key in range(KEYS)] for name, way in ways.items()}, setting)
+    return {name: [s / KEYS for s in times] for name, times in seconds.items()}
+
+
+def _read(reader: ClipReader, key: int) -> Clips:
+    return reader.read(0, with_video=True, key=str(key))
+
+
+def _choose(tracks: Tracks, key: int) -> Tensor:
+    return choose_points(tracks, POINTS, method=SAMPLING, generator=torch.Generator().manual_seed(key))
