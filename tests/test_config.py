@@ -154,6 +154,7 @@ def test_a_refused_value_brings_no_second_complaint(tmp_path):
     ("POINT_INFO.HOD.TEMPORAL_PYRAMID True DATA.NUM_FRAMES 3", "into more parts than frames"),
     ("TRAIN.DATASET Ssv2", "SSV2.SPLIT = 'standard' names no few-shot list"),
     ("DATA.SPLIT_CSV a.csv TRAIN.DATASET k400", "read by the folder dataset only"),
+    ("DATA.CLIP_CACHE_FORMAT jpeg", "changes frames only in a cache; set DATA.CLIP_CACHE"),
 ])
 def test_impossible_combinations_are_refused(tmp_path, overrides, message):
     lines = problems(tmp_path, "", *overrides.split())
@@ -283,7 +284,8 @@ def test_the_hash_names_the_experiment_not_the_machine():
     path = ROOT / "configs/trokens/hmdb.yaml"
     plain = config_hash(load_cfg(path))
     machine = """NUM_GPUS 8 OUTPUT_DIR x DATA.PATH_TO_DATA_DIR y DATA.PATH_TO_TROKEN_PT_DATA z MASTER_PORT 1
-        DATA_LOADER.NUM_WORKERS 2 WANDB.ID i WANDB.EXP_NAME e MODEL.BACKBONE_WEIGHTS w TEST.BANK disk TEST.BANK_DIR d"""
+        DATA_LOADER.NUM_WORKERS 2 WANDB.ID i WANDB.EXP_NAME e MODEL.BACKBONE_WEIGHTS w TEST.BANK disk TEST.BANK_DIR d
+        DATA.CLIP_CACHE c DATA.CLIP_CACHE_GB 5 MODEL.FEATURE_CACHE f"""
     assert re.fullmatch("[0-9a-f]{12}", plain) and config_hash(load_cfg(path, machine.split())) == plain
     for pair in ("RNG_SEED 2", "FEW_SHOT.K_SHOT 5", "POINT_INFO.HOD.BINNING linear", "TEST.BANK_DTYPE half"):
         assert config_hash(load_cfg(path, pair.split())) != plain

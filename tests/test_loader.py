@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import replace
 from multiprocessing import active_children
 
+import cv2
 import pytest
 import torch
 from tiny import APPEARANCE, MOTION, tiny_cfg
@@ -14,6 +15,7 @@ from trokens.data.episodes import EpisodeSampler
 from trokens.data.loader import ClipReader, clip_batches, clip_loader, collate, episode_loader
 from trokens.data.transforms import channels_first, resize, resize_frames
 from trokens.data.video import read_video
+from trokens.data.workers import SteadyLoader
 from trokens.points.geometry import frame_positions, query_mask
 from trokens.points.io import read_tracks, write_tracks
 from trokens.points.sampling import clip_seed
@@ -133,6 +135,18 @@ def test_workers_heed_signals_of_the_main_process_alone(tiny_data):
     worker.terminate()
     worker.join(10)
     assert worker.exitcode == 0
+
+
+class _Threads:
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, _index):
+        return torch.get_num_threads(), cv2.getNumThreads()
+
+
+def test_workers_keep_to_one_core():
+    assert list(SteadyLoader(_Threads(), batch_size=None, num_workers=1)) == [(1, 1)] * 2
 
 
 def test_more_workers_than_cores_are_not_started(tiny_data, recwarn):

@@ -74,10 +74,10 @@ def decode_plainly(path: Path, numbers: list[int], *, lean: bool) -> list[Image.
     return [images[number] for number in numbers]
 
 
-def read_plainly(reader: ClipReader, key: int, *, lean: bool) -> Clips:
+def read_plainly(reader: ClipReader, numbers: list[int], key: int, *, lean: bool) -> Clips:
     """Read the reader's first clip in the published order: image by image, augmented at full size, then resized."""
-    clip, draws = reader.clips[0], torch.Generator().manual_seed(clip_seed(str(key)) % 2**63)
-    images = decode_plainly(clip.video, frame_numbers(clip), lean=lean)
+    draws = torch.Generator().manual_seed(clip_seed(str(key)) % 2**63)
+    images = decode_plainly(reader.clips[0].video, numbers, lean=lean)
     for name, level, sign in AUGMENT.draw(draws):
         images = [_OPERATIONS[name](image, level, sign) for image in images]
     small = [np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)) for image in images]
@@ -140,7 +140,8 @@ def _ways(clip: Clip, folder: Path, setting: Setting) -> list[Figure]:
     first = replace(published, resize_first=True)
     ours = {"published": published, "resize_first": first} | {
         f"cache_{form}": replace(first, cache=ClipCache(folder / form, format=form, max_bytes=1e9)) for form in FORMATS}
-    direct = {name: partial(read_plainly, published, lean=name == "lean") for name in ("plain", "lean")}
+    plainly = partial(read_plainly, published, frame_numbers(clip))
+    direct = {"plain": partial(plainly, lean=False), "lean": partial(plainly, lean=True)}
     seconds = _seconds(direct | {name: partial(_read, reader) for name, reader in ours.items()}, setting)
     notes = {"plain": "all frames up to the last one needed made images, those needed augmented at full size",
              "lean": "the same, but only frames that are needed made images"}

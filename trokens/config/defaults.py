@@ -172,7 +172,7 @@ _C.DATA.USE_RAND_AUGMENT = False
 # Folder that keeps the frames clips show, so that later epochs open no video; "" = none. Kept are resized frames, or
 # those of full size where they are augmented first (AUG.ORDER published).
 _C.DATA.CLIP_CACHE = ""
-# How they are kept: raw (the same to the last bit) or jpeg (quality 95, a tenth of the space; slightly other frames).
+# How they are kept: raw (the same to the last bit) or jpeg (quality 95: an eighth of the space, slightly other frames).
 _C.DATA.CLIP_CACHE_FORMAT = "raw"
 # Space for them in GB; a full cache takes nothing more.
 _C.DATA.CLIP_CACHE_GB = 100.0

@@ -138,7 +138,7 @@ class ClipCache:
             fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
             file.seek(0)
             count = file.read()
-            used = int(count) if count else sum(entry.stat().st_size for entry in self.folder.glob("*/*"))
+            used = int(count) if count.isdigit() else sum(entry.stat().st_size for entry in self.folder.glob("*/*"))
             used += size - (path.stat().st_size if path.exists() else 0)
             if used <= self.max_bytes:
                 file.truncate(0)
