@@ -118,7 +118,18 @@ def test_a_half_written_bank_is_never_used(tiny_data, tmp_path):
     assert evaluate(tiny_data, tmp_path)[1] == 15
     data = next((tmp_path / "bank").glob("*.bank"))
     os.truncate(data, data.stat().st_size - 1)
+    with pytest.raises(InterruptedError):
+        evaluate(tiny_data, tmp_path, most=8)
     assert evaluate(tiny_data, tmp_path)[1] == 15
+
+
+def test_a_bank_of_another_list_of_clips_is_replaced(tiny_data, tmp_path):
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    evaluate(data, tmp_path / "out", FEW_SHOT__N_WAY=2)
+    shutil.rmtree(next(path for path in (data / "test").iterdir()))
+    less, count = evaluate(data, tmp_path / "out", FEW_SHOT__N_WAY=2)
+    assert count == 12 and less == evaluate(data, tmp_path / "out", TEST__BANK="memory", FEW_SHOT__N_WAY=2)[0]
+    assert len(banks(tmp_path / "out")) == 2
 
 
 def test_a_full_disk_is_told_before_any_clip_is_read(tiny_data, tmp_path, monkeypatch):

@@ -152,8 +152,9 @@ class Evaluator:
         embed = self._embedding(model, aggregation if aggregated and not on_disk else None)
         loading = self.loading | {"with_video": model.appearance and self._features is None}
         if on_disk:
-            file = BankFile(self.bank.folder, self.split, bank_key(model, self.bank.options, shape, self.bank.dtype),
-                            [clip_stamp(clip) for clip in self.reader.clips], shape, self.bank.dtype)
+            stamps, dtype = [clip_stamp(clip) for clip in self.reader.clips], self.bank.dtype
+            key = bank_key(model, self.bank.options, (len(stamps), *shape), dtype)
+            file = BankFile(self.bank.folder, self.split, key, stamps, shape, dtype)
             new = embed_into(file, embed, self.reader, indices, progress=self._progress("Clips"), **loading)
             logger.info("Token bank %s: %d clips embedded, %d were there.", file.data, new, len(indices) - new)
             stored, indices, aggregated = file.tokens(), range(len(self.reader.clips)), False
@@ -169,7 +170,7 @@ class Evaluator:
             self._features = embed_clips(lambda clips: model.patch_features(clips.to(self.device).video), self.reader,
                                          self.drawn(self.plans), progress=self._progress("Backbone features"),
                                          **self.loading)
-        row = {index: row for row, index in enumerate(self.drawn(self.plans))}
+        row = {index: row for row, index in enumerate(self.drawn(self.plans if self._keep_features else ()))}
 
         def embed(clips: Clips) -> Tensor:
             features = None

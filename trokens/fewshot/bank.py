@@ -21,8 +21,8 @@ class TokenBank:
     the published K-shot prototype averages points over clips first and reads every token.
 
     Args:
-        stored: Of C clips, tokens (C, T, N, D); or, where ``is_aggregated``, their features (C, L, D). float32, or
-            float16, which is computed with in float32. They are read where they lie.
+        stored: Of C clips, tokens (C, T, N, D); or, where ``is_aggregated``, their features (C, L, D). float32 or
+            float16. Tokens are read where they lie.
         indices: The split's row of each.
         aggregation, norm, prototype, matcher: As for :func:`trokens.fewshot.matchers.match`.
         device: Where features are compared.
@@ -76,7 +76,7 @@ class TokenBank:
         size = 2 if table.device.type == "cpu" else max(1, _CHUNK // table.shape[1])
         totals = (F.embedding_bag(some, table, mode="sum").view(-1, frames // parts, points, dim)
                   for some in rows.split(size))
-        # dividing last is the same, as nothing in between is more than linear for positive factors, and cheaper
+        # a positive factor passes through ReLU and means: dividing can wait until little is left
         features = torch.cat([clip_features(total, self.aggregation) for total in totals]) / shots.shape[1]
         return features.unflatten(0, (-1, parts)).flatten(1, 2)
 

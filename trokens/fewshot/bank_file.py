@@ -24,7 +24,8 @@ class BankFile:
     """Rows of numbers, one for each clip of a split, in a file that any number of processes read and write.
 
     ``NAME-KEY.bank`` holds the numbers and ``NAME-KEY.json`` for each row the stamp of the clip that it was made from,
-    or null. The stamps are written after the rows, so an interrupted run leaves no row that counts.
+    or null. Stamps are taken away before their rows are written, and put there after, so that no row counts which is
+    not whole.
 
     Args:
         folder: Where the two files lie; it holds one bank of a name, see :meth:`create`.
@@ -54,8 +55,8 @@ class BankFile:
         made = self._made()
         return [row for row in rows if made[row] != self.stamps[row]]
 
-    def create(self) -> None:
-        """Make room, in the place of any other bank of this name.
+    def open(self, rows: Sequence[int]) -> None:
+        """Make room for rows that are to be written, in the place of any other bank of this name.
 
         Raises:
             ValueError: The disk is too full.
@@ -71,6 +72,7 @@ class BankFile:
             raise ValueError(f"The token bank needs {size / 2**30:.1f} GB in {self.data.parent}, which has "
                              f"{free / 2**30:.1f} GB free; set TEST.BANK_DIR to another folder, TEST.BANK_DTYPE half, "
                              "or FEW_SHOT.PROTOTYPE per_clip and TEST.BANK memory.")
+        self._stamp(rows, [None] * len(rows))
         with open(self.data, "ab") as file:
             file.truncate(size)
 
@@ -85,9 +87,12 @@ class BankFile:
         """From now on these rows count, whoever wrote them."""
         with open(self.data, "rb") as file:
             os.fsync(file.fileno())
+        self._stamp(rows, [self.stamps[row] for row in rows])
+
+    def _stamp(self, rows: Sequence[int], stamps: Sequence[str | None]) -> None:
         made = self._made()
-        for row in rows:
-            made[row] = self.stamps[row]
+        for row, stamp in zip(rows, stamps, strict=True):
+            made[row] = stamp
         with whole_file(self.index) as unfinished:
             unfinished.write_text(json.dumps(made))
 
@@ -97,7 +102,14 @@ class BankFile:
 
 
 def bank_key(model: nn.Module, options: str, shape: Sequence[int], dtype: torch.dtype) -> str:
-    """16 hex digits that follow from a model's weights, its frozen ones too, and from what else tokens depend on."""
+    """16 hex digits that follow from a model's weights, its frozen ones too, and from what else a bank depends on.
+
+    Args:
+        model: Makes the tokens.
+        options: Text for the options that they depend on.
+        shape: Of all rows together.
+        dtype: Of the numbers in the file.
+    """
     digest = hashlib.sha256(repr((_SCHEMA, options, tuple(shape), dtype)).encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype} ".encode())

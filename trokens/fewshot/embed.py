@@ -87,7 +87,7 @@ def embed_into(file: BankFile, embed: Callable[[Clips], Tensor], reader: ClipRea
     if not missing:
         return 0
     if local_rank() == 0:
-        file.create()
+        file.open(missing)
     barrier()
     batches = clip_batches(missing, batch_size)
     for batch, embedded in embedded_batches(embed, reader, batches[rank()::world_size()], **loading):
