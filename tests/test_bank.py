@@ -10,7 +10,8 @@ from trokens import build_model, match
 from trokens.data.datasets import build_split
 from trokens.data.episodes import EpisodeSampler
 from trokens.data.loader import ClipReader, collate
-from trokens.engine.evaluator import Evaluator, feature_bytes
+from trokens.engine.evaluator import Evaluator
+from trokens.engine.features import FeatureStore, feature_bytes
 from trokens.fewshot.bank import TokenBank
 from trokens.fewshot.embed import embed_clips
 from trokens.fewshot.matchers import MATCHERS, clip_features
@@ -100,7 +101,8 @@ def test_the_evaluator_scores_what_the_model_gives(tiny_data, keep, k_shot):
     if keep:
         room = 15 * feature_bytes(model, 4, 64)  # 4 frames of 8 x 8 x 40 numbers
         assert room == 15 * 4 * 4 * 8 * 8 * 40
-        assert evaluator.keep_features(model, room - 1) == 0 and evaluator.keep_features(model, room) == room
+        assert not evaluator.keep_features(model, FeatureStore(None, room - 1))
+        assert evaluator.keep_features(model, FeatureStore(None, room))
     results = [evaluator.run(model) for _ in range(2)]  # the second time from kept features
     assert model.training and not model.dino.training
     model.eval()

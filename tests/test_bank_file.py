@@ -134,7 +134,7 @@ def test_a_bank_of_another_list_of_clips_is_replaced(tiny_data, tmp_path):
 
 def test_a_full_disk_is_told_before_any_clip_is_read(tiny_data, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: namedtuple("usage", "free")(10))
-    with pytest.raises(ValueError, match=r"The token bank needs 0\.0 GB in .*bank, which has 0\.0 GB free; set TEST"):
+    with pytest.raises(ValueError, match=r"\.bank needs 0\.0 GB of a disk that has 0\.0 GB free; set TEST\.BANK_DIR"):
         evaluate(tiny_data, tmp_path, most=0)
 
 

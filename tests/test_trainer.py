@@ -6,11 +6,9 @@ import signal
 import pytest
 import torch
 from processes import in_processes
-from tiny import APPEARANCE, MOTION, assert_same_run, figures, tiny_cfg
+from tiny import MOTION, assert_same_run, figures, tiny_cfg
 
-from trokens import build_model
 from trokens.checkpoint import INTERRUPTED, checkpoint_dir, load_checkpoint, saved_epochs
-from trokens.data import loader
 from trokens.engine.experiment import Experiment
 from trokens.engine.loggers import RunLog
 from trokens.engine.trainer import Interrupted, Trainer
@@ -229,23 +227,3 @@ def test_a_step_follows_from_its_place_alone(tiny_data, tmp_path):
         return losses
 
     assert first_losses(False) == first_losses(True)
-
-
-def test_training_from_kept_features_equals_training_from_frames(tiny_data, tmp_path, monkeypatch):
-    reads = []
-    read_video = loader.read_video
-    monkeypatch.setattr(loader, "read_video", lambda *a, **k: reads.append(1) or read_video(*a, **k))
-    losses = {}
-    for gigabytes in (0.0, 4.0):
-        reads.clear()
-        run(tiny_data, tmp_path / str(gigabytes), APPEARANCE | {"TEST.ENABLE": False}, MODEL__CACHE_GB=gigabytes)
-        losses[gigabytes] = figures(tmp_path / str(gigabytes)), len(reads)
-    (frames, many), (kept, few) = losses[0.0], losses[4.0]
-    assert many == 6 * 6 + 2 * 16 and few == 24 + 16  # clips of all steps and validations; each clip once
-    for a, b in zip(frames, kept, strict=True):
-        assert a == pytest.approx(b, abs=1e-5)
-
-
-def test_augmented_frames_are_never_kept(tiny_data, tmp_path):
-    experiment = Experiment(tiny_cfg(tiny_data, tmp_path, APPEARANCE, DATA__USE_RAND_AUGMENT=True), CPU)
-    assert experiment._train_features(build_model(experiment.cfg), 2**32) is None

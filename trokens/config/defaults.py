@@ -104,6 +104,9 @@ _C.MODEL.BACKBONE_WEIGHTS = ""
 _C.MODEL.BACKBONE_BATCH = 0
 # Memory for the backbone features of training clips, kept when training runs without augmentation, in GB; 0 = never.
 _C.MODEL.CACHE_GB = 4.0
+# Folder that keeps those features on disk instead, for validation clips too: later runs with the same backbone, and all
+# processes, read them from there; "" = none.
+_C.MODEL.FEATURE_CACHE = ""
 # Width D of the tokens; a learned linear projection where the backbone's differs. 0 = the backbone's width.
 _C.MODEL.EMBED_DIM = 0
 # Train the backbone too; False keeps it frozen and in eval mode.
@@ -192,6 +195,9 @@ _C.DATA_LOADER.PIN_MEMORY = True
 _C.AUG = CN()
 # RandAugment in timm's notation: m magnitude of 10, n operations a clip, mstd noise of m, inc1 = stronger with m.
 _C.AUG.AA_TYPE = "rand-m9-mstd0.5-inc1"
+# Augmented views of each training clip whose backbone features are kept, in MODEL.FEATURE_CACHE or in memory; training
+# draws among them. 0 = every look at a clip is augmented anew.
+_C.AUG.CACHED_VIEWS = 0
 # What comes first: published (augmentation, at full size) or resize_first (cheaper: augments the small frames).
 _C.AUG.ORDER = "published"
 

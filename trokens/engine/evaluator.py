@@ -16,6 +16,7 @@ from trokens.data.datasets import Clip
 from trokens.data.episodes import EpisodeSampler
 from trokens.data.loader import ClipReader
 from trokens.distributed import available_memory, local_world_size, merge_rows, rank, sum_over_processes, world_size
+from trokens.engine.features import Features, FeatureStore, feature_bytes
 from trokens.engine.loggers import progress
 from trokens.fewshot.bank import TokenBank
 from trokens.fewshot.bank_file import BankFile, bank_key, clip_stamp
@@ -29,6 +30,8 @@ from trokens.structures import Clips
 logger = logging.getLogger(__name__)
 
 BANK_DTYPES = {"float": torch.float32, "half": torch.float16}
+_DISK_FULL = ("set TEST.BANK_DIR to another folder, TEST.BANK_DTYPE half, or FEW_SHOT.PROTOTYPE per_clip and TEST.BANK "
+              "memory")
 _TOKEN_OPTIONS = ("DATA.", "MF.", "MODEL.", "POINT_INFO.")  # on which a clip's tokens depend, besides the weights
 
 
@@ -86,8 +89,8 @@ class Evaluator:
         self.plans = {k_shot: list(sampler) for k_shot, sampler in self.samplers.items()}
         self.loading = {"batch_size": batch_size or (1 if device.type == "cpu" else 8), "num_workers": num_workers,
                         "pin_memory": pin_memory}
-        self._keep_features = False
-        self._features: Tensor | None = None
+        self._store: FeatureStore | None = None
+        self._features: Features | None = None
 
     @classmethod
     def from_config(cls, cfg, clips: Sequence[Clip], *, split: str, device: torch.device,
@@ -111,11 +114,11 @@ class Evaluator:
         """Rows of the split that the episodes of these numbers of shots show, ascending."""
         return sorted({index for k_shot in k_shots for plan in self.plans[k_shot] for index in plan.indices})
 
-    def keep_features(self, model: Trokens, room: float) -> float:
-        """Keep a frozen backbone's features between runs if they fit into ``room`` bytes; returns the bytes taken."""
+    def keep_features(self, model: Trokens, store: FeatureStore) -> bool:
+        """Keep a frozen backbone's features between runs, if the store has a place for them; returns whether."""
         size = len(self.drawn(self.plans)) * feature_bytes(model, self.reader.num_frames, self.reader.size)
-        self._keep_features = 0 < size <= room
-        return size if self._keep_features else 0.0
+        self._store = store if store.takes(size) else None
+        return self._store is not None
 
     def run(self, model: Trokens) -> dict[str, Any]:
         """The result for the first number of shots, see :meth:`score`."""
@@ -154,10 +157,10 @@ class Evaluator:
         if on_disk:
             stamps, dtype = [clip_stamp(clip) for clip in self.reader.clips], self.bank.dtype
             key = bank_key(model, self.bank.options, (len(stamps), *shape), dtype)
-            file = BankFile(self.bank.folder, self.split, key, stamps, shape, dtype)
+            file = BankFile(self.bank.folder, self.split, key, stamps, shape, dtype, only=True, remedy=_DISK_FULL)
             new = embed_into(file, embed, self.reader, indices, progress=self._progress("Clips"), **loading)
             logger.info("Token bank %s: %d clips embedded, %d were there.", file.data, new, len(indices) - new)
-            stored, indices, aggregated = file.tokens(), range(len(self.reader.clips)), False
+            stored, indices, aggregated = file.values(), range(len(self.reader.clips)), False
         else:
             stored = embed_clips(embed, self.reader, indices, progress=self._progress("Clips"), **loading)
         if self.device.type == "cuda" and 2 * stored.nbytes < torch.cuda.mem_get_info(self.device)[0]:
@@ -166,16 +169,14 @@ class Evaluator:
 
     def _embedding(self, model: Trokens, aggregation: str | None) -> Callable[[Clips], Tensor]:
         """Clips to what the bank keeps of them: tokens, or their features where an aggregation is given."""
-        if self._keep_features and self._features is None:
-            self._features = embed_clips(lambda clips: model.patch_features(clips.to(self.device).video), self.reader,
-                                         self.drawn(self.plans), progress=self._progress("Backbone features"),
-                                         **self.loading)
-        row = {index: row for row, index in enumerate(self.drawn(self.plans if self._keep_features else ()))}
+        if self._store is not None and self._features is None:
+            self._features = self._store.compute(model, self.reader, self.drawn(self.plans), name=self.split,
+                                                 device=self.device, progress=self._progress("Backbone features"))
 
         def embed(clips: Clips) -> Tensor:
             features = None
             if self._features is not None:
-                features = self._features[[row[index] for index in clips.index.tolist()]].to(self.device)
+                features = self._features[clips.index].to(self.device)
             tokens = model(clips.to(self.device), features)[1].float()  # (B, T, N, D)
             return (tokens if aggregation is None else clip_features(tokens, aggregation)).to(self.bank.dtype)
 
@@ -184,9 +185,3 @@ class Evaluator:
     def _progress(self, what: str) -> Callable:
         return lambda batches, total: progress(batches, total, f"{what} of {self.split}")
 
-
-def feature_bytes(model: Trokens, num_frames: int, size: int) -> int:
-    """Memory for the backbone features of one clip; 0 where there are none to keep (no backbone, or it learns)."""
-    if model.dino is None or model.train_backbone:
-        return 0
-    return 4 * num_frames * model.dino.grid(size) ** 2 * model.dino.embed_dim

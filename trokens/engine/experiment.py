@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from trokens.checkpoint import BEST, checkpoint_dir, epoch_path, last_checkpoint, load_checkpoint
 from trokens.config import ConfigError, changed_options, check_classes, config_hash, dump
@@ -21,12 +20,12 @@ from trokens.data.datasets import Clip, build_split, check_labels, keep_present
 from trokens.data.episodes import EpisodeSampler
 from trokens.data.loader import ClipReader, episode_loader
 from trokens.distributed import barrier, is_main, rank, world_size
-from trokens.engine.evaluator import Evaluator, feature_bytes
+from trokens.engine.evaluator import Evaluator
+from trokens.engine.features import Features, FeatureStore, ViewReader, feature_bytes
 from trokens.engine.loggers import build_log, progress
 from trokens.engine.optim import build_optimizer, clip_gradients, learning_rate_from_config
 from trokens.engine.plan import describe_run, steps_per_epoch, tested_shots
 from trokens.engine.trainer import NO_BEST, Trainer
-from trokens.fewshot.embed import embed_clips
 from trokens.fewshot.task import FewShotTask
 from trokens.models.trokens import Trokens, build_model
 from trokens.models.weights import load_weights
@@ -131,10 +130,10 @@ class Experiment:
                         cfg.SOLVER.MAX_EPOCH)
             return
         validation = self.evaluators.get(cfg.TRAIN.VAL_SPLIT)
-        room = cfg.MODEL.CACHE_GB * 2**30
+        store = FeatureStore.from_config(cfg)
         if validation is not None:
-            room -= validation.keep_features(model, room)
-        features = self._train_features(model, room)
+            validation.keep_features(model, store)
+        features = self._train_features(model, store)
         reader = ClipReader.from_config(cfg, self.splits["train"], augment=True)
         loader = episode_loader(reader, self.sampler, with_video=model.appearance and features is None,
                                 num_workers=cfg.DATA_LOADER.NUM_WORKERS, pin_memory=cfg.DATA_LOADER.PIN_MEMORY)
@@ -177,16 +176,31 @@ class Experiment:
                 return {**state, "best": NO_BEST}  # the best of another run lies in another folder
         return None
 
-    def _train_features(self, model: Trokens, room: float) -> Tensor | None:
-        """The frozen backbone's features of all training clips, where they fit and nothing augments the frames."""
+    def _train_features(self, model: Trokens, store: FeatureStore) -> Features | None:
+        """The frozen backbone's features of all training clips, or of AUG.CACHED_VIEWS augmented views of each.
+
+        None where the store has no place for them, or where every look at a clip is augmented anew.
+
+        Raises:
+            ConfigError: Cached views are asked for, and there is no place for them.
+        """
         cfg, clips = self.cfg, self.splits["train"]
-        size = feature_bytes(model, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE)
-        if cfg.DATA.USE_RAND_AUGMENT or not size or len(clips) * size > room:
+        views = cfg.AUG.CACHED_VIEWS if cfg.DATA.USE_RAND_AUGMENT else 1
+        size = len(clips) * views * feature_bytes(model, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE)
+        if not store.takes(size):
+            if size and cfg.DATA.USE_RAND_AUGMENT:
+                raise ConfigError(f"AUG.CACHED_VIEWS = {views} needs {size / 2**30:.1f} GB of memory, and "
+                                  f"MODEL.CACHE_GB leaves {store.room / 2**30:.1f}; set MODEL.FEATURE_CACHE to a "
+                                  "folder for them.")
             return None
-        return embed_clips(lambda batch: model.patch_features(batch.video.to(self.device)),
-                           ClipReader.from_config(cfg, clips, augment=False), range(len(clips)),
-                           batch_size=cfg.MODEL.BACKBONE_BATCH or 8, num_workers=cfg.DATA_LOADER.NUM_WORKERS,
-                           progress=lambda it, total: progress(it, total, "Backbone features of train"))
+        reader, name, options = ClipReader.from_config(cfg, clips, augment=True), "train", ""
+        if cfg.DATA.USE_RAND_AUGMENT:
+            reader, name = ViewReader(reader, views), f"train-{views}-views"
+            options = f"{cfg.AUG.AA_TYPE} {cfg.AUG.ORDER}"
+        features = store.compute(model, reader, range(len(reader.clips)), name=name, device=self.device,
+                                 options=options, progress=lambda it, total: progress(it, total,
+                                                                                      "Backbone features of train"))
+        return Features(features.values, views=views)
 
     def _load_tested(self, model: Trokens) -> str:
         """Load the weights to test and say which they are."""

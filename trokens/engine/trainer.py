@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from trokens.checkpoint import BEST, INTERRUPTED, checkpoint_dir, epoch_path, save_checkpoint, trained_state
 from trokens.data.episodes import EpisodeSampler
 from trokens.distributed import StopFlag, barrier, is_main, rank, world_size
+from trokens.engine.features import Features
 from trokens.engine.loggers import RunLog, progress
 from trokens.fewshot.task import FewShotTask
 from trokens.points.sampling import clip_seed
@@ -56,14 +57,14 @@ class Trainer:
         log: Takes the records.
         cfg_text: Full config, kept in every checkpoint.
         precision: Type for mixed precision, or None.
-        features: Patch features of all training clips, (C, T, S, S, D) on the CPU, or None.
+        features: Patch features of all training clips, or None.
     """
 
     def __init__(self, task: FewShotTask, optimizer: torch.optim.Optimizer, loader: DataLoader,
                  sampler: EpisodeSampler, *, output_dir: str | Path, device: torch.device, seed: int,
                  lr_at: Callable[[int], float], clip_gradients: Callable[[nn.Module], None], max_epoch: int,
                  validate: Callable[[], dict] | None, eval_period: int, checkpoint_period: int, log_period: int,
-                 log: RunLog, cfg_text: str, precision: torch.dtype | None = None, features: Tensor | None = None):
+                 log: RunLog, cfg_text: str, precision: torch.dtype | None = None, features: Features | None = None):
         self.task, self.optimizer, self.loader, self.sampler = task, optimizer, loader, sampler
         self.output_dir, self.device, self.seed, self.features = output_dir, device, seed, features
         self.lr_at, self.clip_gradients, self.validate, self.log = lr_at, clip_gradients, validate, log

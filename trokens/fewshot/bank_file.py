@@ -1,4 +1,4 @@
-"""Tokens of a split's clips in a file: for the processes of a node, and for later tests of the same weights."""
+"""Tokens or features of clips in a file: for the processes of a node, and for later runs of the same weights."""
 
 from __future__ import annotations
 
@@ -28,17 +28,19 @@ class BankFile:
     not whole.
 
     Args:
-        folder: Where the two files lie; it holds one bank of a name, see :meth:`create`.
-        name: Name of the split.
+        folder: Where the two files lie.
+        name: What the rows are, such as the name of the split.
         key: Of all that the tokens depend on but the clips, see :func:`bank_key`.
         stamps: What each row is to be made from, see :func:`clip_stamp`.
         shape: Of a row.
         dtype: torch.float32 or torch.float16.
+        only: Whether files of this name and another key make room for this one.
+        remedy: What to do where the disk is full.
     """
 
     def __init__(self, folder: Path, name: str, key: str, stamps: Sequence[str], shape: Sequence[int],
-                 dtype: torch.dtype):
-        self.name, self.stamps = name, list(stamps)
+                 dtype: torch.dtype, *, only: bool, remedy: str):
+        self.name, self.stamps, self.only, self.remedy = name, list(stamps), only, remedy
         self.data, self.index = folder / f"{name}-{key}.bank", folder / f"{name}-{key}.json"
         self.shape, self.dtype = (len(stamps), *shape), _DTYPES[dtype]
         self.row_bytes = int(np.prod(shape)) * self.dtype().itemsize
@@ -56,22 +58,21 @@ class BankFile:
         return [row for row in rows if made[row] != self.stamps[row]]
 
     def open(self, rows: Sequence[int]) -> None:
-        """Make room for rows that are to be written, in the place of any other bank of this name.
+        """Make room for rows that are to be written.
 
         Raises:
             ValueError: The disk is too full.
         """
         self.data.parent.mkdir(parents=True, exist_ok=True)
         for path in self.data.parent.glob(f"{self.name}-*"):
-            if path not in (self.data, self.index):
+            if self.only and path not in (self.data, self.index):
                 path.unlink(missing_ok=True)
         size = self.row_bytes * len(self.stamps)
         taken = self.data.stat().st_blocks * 512 if self.data.is_file() else 0
         free = shutil.disk_usage(self.data.parent).free
         if size - taken > free:
-            raise ValueError(f"The token bank needs {size / 2**30:.1f} GB in {self.data.parent}, which has "
-                             f"{free / 2**30:.1f} GB free; set TEST.BANK_DIR to another folder, TEST.BANK_DTYPE half, "
-                             "or FEW_SHOT.PROTOTYPE per_clip and TEST.BANK memory.")
+            raise ValueError(f"{self.data} needs {size / 2**30:.1f} GB of a disk that has {free / 2**30:.1f} GB free; "
+                             f"{self.remedy}.")
         self._stamp(rows, [None] * len(rows))
         with open(self.data, "ab") as file:
             file.truncate(size)
@@ -96,7 +97,7 @@ class BankFile:
         with whole_file(self.index) as unfinished:
             unfinished.write_text(json.dumps(made))
 
-    def tokens(self) -> Tensor:
+    def values(self) -> Tensor:
         """All rows (C, ...), mapped: read from the disk, or from the system's memory of it, when they are used."""
         return torch.from_numpy(np.memmap(self.data, self.dtype, "r+", shape=self.shape))
 

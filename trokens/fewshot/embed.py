@@ -20,6 +20,8 @@ from trokens.distributed import (
 from trokens.fewshot.bank_file import BankFile
 from trokens.structures import Clips
 
+PORTION = 1024  # clips; an interruption costs those since the last portion
+
 
 @torch.no_grad()
 def embedded_batches(embed: Callable[[Clips], Tensor], reader: ClipReader, batches: Sequence[Sequence[int]], *,
@@ -84,8 +86,13 @@ def embed_into(file: BankFile, embed: Callable[[Clips], Tensor], reader: ClipRea
     lacking = torch.zeros(len(reader.clips))
     lacking[file.missing(indices)] = 1
     missing = sum_over_processes(lacking).nonzero().flatten().tolist()  # on any node
-    if not missing:
-        return 0
+    for portion in clip_batches(missing, PORTION):
+        _embed_portion(file, embed, reader, portion, batch_size=batch_size, **loading)
+    return len(missing)
+
+
+def _embed_portion(file: BankFile, embed: Callable[[Clips], Tensor], reader: ClipReader, missing: Sequence[int], *,
+                   batch_size: int, **loading) -> None:
     if local_rank() == 0:
         file.open(missing)
     barrier()
@@ -95,11 +102,10 @@ def embed_into(file: BankFile, embed: Callable[[Clips], Tensor], reader: ClipRea
     barrier()
     if world_size() > local_world_size():  # other nodes have rows for this node's file
         for number, batch in enumerate(batches):
-            rows = file.tokens()[batch]
+            rows = file.values()[batch]
             broadcast(rows, source=number % world_size())
             if local_rank() == 0:
                 file.write(batch, rows)
     if local_rank() == 0:
         file.commit(missing)
     barrier()
-    return len(missing)

@@ -1,0 +1,135 @@
+"""A frozen backbone's features of clips, computed once: kept in memory, or in files that runs and processes share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from trokens.data.datasets import Clip
+from trokens.data.loader import ClipReader
+from trokens.fewshot.bank_file import BankFile, bank_key, clip_stamp
+from trokens.fewshot.embed import embed_clips, embed_into
+from trokens.models.trokens import Trokens
+from trokens.structures import Clips
+
+logger = logging.getLogger(__name__)
+
+
+def feature_bytes(model: Trokens, num_frames: int, size: int) -> int:
+    """Memory for the backbone features of one clip; 0 where there are none to keep (no backbone, or it learns)."""
+    if model.dino is None or model.train_backbone:
+        return 0
+    return 4 * num_frames * model.dino.grid(size) ** 2 * model.dino.embed_dim
+
+
+@dataclass(frozen=True)
+class ViewReader:
+    """Reads each clip as several: row ``clip * views + v`` is view v, whose augmentation follows from v and the clip.
+
+    Attributes:
+        reader: Reads and augments the clips.
+        views: Views of a clip.
+    """
+
+    reader: ClipReader
+    views: int
+
+    @property
+    def clips(self) -> list[Clip]:
+        """The clip of each row."""
+        return [clip for clip in self.reader.clips for _ in range(self.views)]
+
+    def read(self, row: int, *, with_video: bool) -> Clips:
+        """Read a view as a batch of one, whose ``index`` is the row."""
+        index, view = divmod(row, self.views)
+        clips = self.reader.read(index, with_video=with_video, key=f"view {view} of {self.reader.clips[index].id}")
+        return Clips(clips.video, clips.tracks, clips.visibility, clips.query_mask, clips.class_id, torch.tensor([row]))
+
+
+class Features:
+    """Features of some clips, looked up by their rows in the split's list.
+
+    Args:
+        values: (C, T, S, S, D) on the CPU, in memory or mapped.
+        indices: The row of each; None where all rows are there, in order.
+        views: Rows of ``values`` for each clip; one of them is drawn at each look, from torch's global generator.
+    """
+
+    def __init__(self, values: Tensor, indices: Sequence[int] | None = None, views: int = 1):
+        self.values, self.views = values, views
+        self.place = None if indices is None else {index: place for place, index in enumerate(indices)}
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """(V,) long -> (V, T, S, S, D)."""
+        if self.place is not None:
+            indices = torch.tensor([self.place[index] for index in indices.tolist()])
+        if self.views > 1:
+            indices = indices * self.views + torch.randint(self.views, indices.shape)
+        return self.values[indices]
+
+
+class FeatureStore:
+    """Where features of frozen backbones are kept.
+
+    Args:
+        folder: Files on disk, MODEL.FEATURE_CACHE; None keeps them in memory.
+        room: Bytes of memory for all that is kept there.
+        options: Text of what features depend on besides the backbone's weights and the clips' files.
+        batch_size: Clips a pass of the backbone.
+        loading: Further arguments of :func:`trokens.fewshot.embed.embedded_batches`.
+    """
+
+    def __init__(self, folder: Path | None, room: float, *, options: str = "", batch_size: int = 8, **loading):
+        self.folder, self.room, self.options = folder, room, options
+        self.batch_size, self.loading = batch_size, loading
+
+    @classmethod
+    def from_config(cls, cfg) -> FeatureStore:
+        data = cfg.DATA
+        frames = (data.NUM_FRAMES, data.TRAIN_CROP_SIZE, data.DECODING_BACKEND,
+                  data.CLIP_CACHE_FORMAT if data.CLIP_CACHE else "raw")
+        return cls(Path(cfg.MODEL.FEATURE_CACHE) if cfg.MODEL.FEATURE_CACHE else None, cfg.MODEL.CACHE_GB * 2**30,
+                   options=repr(frames), batch_size=cfg.MODEL.BACKBONE_BATCH or 8,
+                   num_workers=cfg.DATA_LOADER.NUM_WORKERS, pin_memory=cfg.DATA_LOADER.PIN_MEMORY)
+
+    def takes(self, num_bytes: int) -> bool:
+        """Whether features of this size, not 0, have a place; in memory it is theirs from now on."""
+        if self.folder is not None or not 0 < num_bytes <= self.room:
+            return self.folder is not None and num_bytes > 0
+        self.room -= num_bytes
+        return True
+
+    def compute(self, model: Trokens, reader: ClipReader | ViewReader, indices: Sequence[int], *, name: str,
+                device: torch.device, options: str = "", progress: Callable | None = None) -> Features:
+        """Compute the features of clips, or of views, or find them.
+
+        Args:
+            model: Has a frozen backbone.
+            reader: Reads the split's clips, or its views.
+            indices: Which of its rows, each once.
+            name: Of the file on disk: what the rows are.
+            device: Where the backbone is.
+            options: What they depend on besides ``self.options``, such as the augmentation.
+            progress: Wraps the batches, given their number.
+        """
+        loading = {"batch_size": self.batch_size, "progress": progress, **self.loading}
+
+        def embed(clips: Clips) -> Tensor:
+            return model.patch_features(clips.to(device).video)
+
+        if self.folder is None:
+            return Features(embed_clips(embed, reader, indices, **loading), indices)
+        stamps, normalization = [clip_stamp(clip) for clip in reader.clips], (model.dino.mean, model.dino.std)
+        shape = (model.num_frames, model.grid, model.grid, model.dino.embed_dim)
+        options = f"{self.options} {options} {[x.tolist() for x in normalization]}"
+        key = bank_key(model.dino, options, (len(stamps), *shape), torch.float32)
+        file = BankFile(self.folder, name, key, stamps, shape, torch.float32, only=False,
+                        remedy="set MODEL.FEATURE_CACHE to another folder")
+        new = embed_into(file, embed, reader, indices, **loading)
+        logger.info("Feature cache %s: %d computed, %d were there.", file.data, new, len(indices) - new)
+        return Features(file.values())
