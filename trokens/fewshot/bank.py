@@ -12,6 +12,7 @@ from trokens.data.episodes import EpisodePlan
 from trokens.fewshot.matchers import clip_features, pairwise_logits
 
 _CHUNK = 2**26  # numbers gathered at once: 256 MB
+_IN_CACHE = 2**18  # numbers computed at once on a CPU where they are read again right away: 1 MB
 
 
 class TokenBank:
@@ -65,19 +66,18 @@ class TokenBank:
     def _means(self, shots: Tensor) -> Tensor:
         """Features of the mean of clips, token by token: (P, K) -> (P, L, D).
 
-        Every token of every shot is read once. What is added up stays small, so that it stays in the processor's
-        cache: frame by frame where the aggregation keeps frames apart.
+        Every token of every shot is read once, and its sum stays in the processor's cache until it is aggregated:
+        frame by frame, unless the aggregation is over frames.
         """
         clips, frames, points, dim = self.tokens.shape
         parts = 1 if self.aggregation == "temporal" else frames
         table = self.tokens.view(clips * parts, -1)
         rows = shots[:, None] * parts + torch.arange(parts)[:, None]  # (P, parts, K)
         rows = rows.flatten(0, 1).to(table.device)
-        size = 2 if table.device.type == "cpu" else max(1, _CHUNK // table.shape[1])
-        totals = (F.embedding_bag(some, table, mode="sum").view(-1, frames // parts, points, dim)
-                  for some in rows.split(size))
-        # a positive factor passes through ReLU and means: dividing can wait until little is left
-        features = torch.cat([clip_features(total, self.aggregation) for total in totals]) / shots.shape[1]
+        size = max(1, (_IN_CACHE if table.device.type == "cpu" else _CHUNK) // table.shape[1])
+        means = (F.embedding_bag(some, table, mode="mean").view(-1, frames // parts, points, dim)
+                 for some in rows.split(size))
+        features = torch.cat([clip_features(mean, self.aggregation) for mean in means])  # (P * parts, L / parts, D)
         return features.unflatten(0, (-1, parts)).flatten(1, 2)
 
     def accuracy(self, plans: Sequence[EpisodePlan]) -> Tensor:
