@@ -18,7 +18,8 @@ from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
 from trokens.data.datasets import Clip
 from trokens.data.episodes import EpisodePlan, EpisodeSampler
 from trokens.data.loader import ClipReader, collate
-from trokens.data.synthetic import SPLITS, render_clip, write_video
+from trokens.data.synthetic import SPLITS, render_clip
+from trokens.data.write import write_video
 from trokens.engine.evaluator import Evaluator
 from trokens.fewshot.bank import TokenBank
 from trokens.fewshot.matchers import clip_features, match
