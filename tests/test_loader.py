@@ -146,7 +146,7 @@ class _Threads:
 
 
 def test_workers_keep_to_one_core():
-    assert list(SteadyLoader(_Threads(), batch_size=None, num_workers=1)) == [(1, 1)] * 2
+    assert list(SteadyLoader(_Threads(), batch_size=None, num_workers=1)) == [[1, 1]] * 2
 
 
 def test_more_workers_than_cores_are_not_started(tiny_data, recwarn):

@@ -172,8 +172,9 @@ def _stages(clip: Clip, setting: Setting) -> list[Figure]:
 
 def _seconds(ways: dict[str, Callable[[int], Any]], setting: Setting) -> dict[str, list[float]]:
     """Seconds a clip of each way, which takes a key."""
-    seconds = in_turns({name: lambda way=way: [way(key) for key in range(KEYS)] for name, way in ways.items()}, setting)
-    return {name: [s / KEYS for s in times] for name, times in seconds.items()}
+    keys = range(KEYS // 2 if setting.small else KEYS)
+    seconds = in_turns({name: lambda way=way: [way(key) for key in keys] for name, way in ways.items()}, setting)
+    return {name: [s / len(keys) for s in times] for name, times in seconds.items()}
 
 
 def _read(reader: ClipReader, key: int) -> Clips:
