@@ -111,6 +111,11 @@ _C.MODEL.FEATURE_CACHE = ""
 _C.MODEL.EMBED_DIM = 0
 # Train the backbone too; False keeps it frozen and in eval mode.
 _C.MODEL.TRAIN_BACKBONE = False
+# Compute the transformer's tokens and blocks again in the backward pass, instead of keeping them: less memory, more
+# time.
+_C.MODEL.ACT_CHECKPOINT = False
+# torch.compile the blocks of the transformer: the first steps take a minute more.
+_C.MODEL.COMPILE = False
 # How the feature map is read at a point: nearest, bilinear or bicubic.
 _C.MODEL.FEAT_EXTRACT_MODE = "nearest"
 # Leave the sampled features out (zeros), so that only the motion modules speak.
@@ -295,6 +300,8 @@ _C.SOLVER.STEPS = []
 _C.SOLVER.LRS = []
 # Epochs of training.
 _C.SOLVER.MAX_EPOCH = 300
+# Episodes whose gradients are averaged for one step of the optimizer, of each process.
+_C.SOLVER.ACCUMULATE = 1
 # Momentum of sgd.
 _C.SOLVER.MOMENTUM = 0.9
 # Dampening of sgd's momentum.

@@ -23,10 +23,11 @@ _UNSET = {"TASK": "few_shot", "MODEL.MODEL_NAME": "Pointformer"}
 # How keys begin (with = after a whole one) that may differ between two runs of the same experiment: machines, paths,
 # logging.
 _NOT_IN_HASH = ("DATA.CLIP_CACHE=", "DATA.CLIP_CACHE_GB", "DATA.PATH_TO_", "DATA.SPLIT_CSV", "DATA_LOADER.",
-                "DIST_BACKEND", "LOG_", "MASTER_PORT", "MODEL.BACKBONE_BATCH", "MODEL.BACKBONE_WEIGHTS",
-                "MODEL.CACHE_GB", "MODEL.FEATURE_CACHE", "NUM_GPUS", "OUTPUT_DIR", "TENSORBOARD.", "TEST.BANK=",
-                "TEST.BANK_DIR", "TEST.CHECKPOINT_FILE_PATH", "TEST.SAVE_RESULTS_PATH", "TRAIN.AUTO_RESUME",
-                "TRAIN.CHECKPOINT_FILE_PATH", "TRAIN.CHECKPOINT_PERIOD", "WANDB.")
+                "DIST_BACKEND", "LOG_", "MASTER_PORT", "MODEL.ACT_CHECKPOINT", "MODEL.BACKBONE_BATCH",
+                "MODEL.BACKBONE_WEIGHTS", "MODEL.CACHE_GB", "MODEL.COMPILE", "MODEL.FEATURE_CACHE", "NUM_GPUS",
+                "OUTPUT_DIR", "TENSORBOARD.", "TEST.BANK=", "TEST.BANK_DIR", "TEST.CHECKPOINT_FILE_PATH",
+                "TEST.SAVE_RESULTS_PATH", "TRAIN.AUTO_RESUME", "TRAIN.CHECKPOINT_FILE_PATH",
+                "TRAIN.CHECKPOINT_PERIOD", "WANDB.")
 
 
 class _Setting(NamedTuple):

@@ -149,7 +149,8 @@ class Experiment:
             clip_gradients=partial(clip_gradients, cfg), max_epoch=cfg.SOLVER.MAX_EPOCH,
             validate=validation and partial(validation.run, model), eval_period=cfg.TRAIN.EVAL_PERIOD,
             checkpoint_period=cfg.TRAIN.CHECKPOINT_PERIOD, log_period=cfg.LOG_PERIOD, log=log,
-            cfg_text=dump(cfg), precision=self.precision, features=features)
+            cfg_text=dump(cfg), precision=self.precision, accumulate=cfg.SOLVER.ACCUMULATE,
+            features=features)
         if state:
             trainer.resume(state)
         try:

@@ -61,7 +61,8 @@ def build_optimizer(cfg, model: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.SGD(groups, lr=s.BASE_LR, momentum=s.MOMENTUM, dampening=s.DAMPENING,
                                nesterov=s.NESTEROV)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[s.OPTIMIZING_METHOD]
-    return kind(groups, lr=s.BASE_LR, betas=(0.9, 0.999), eps=1e-8)
+    fused = any(parameter.is_cuda for group in groups for parameter in group["params"])  # one kernel for all tensors
+    return kind(groups, lr=s.BASE_LR, betas=(0.9, 0.999), eps=1e-8, fused=fused or None)
 
 
 def clip_gradients(cfg, model: nn.Module) -> None:

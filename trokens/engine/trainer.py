@@ -7,6 +7,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ class Trainer:
         log: Takes the records.
         cfg_text: Full config, kept in every checkpoint.
         precision: Type for mixed precision, or None.
+        accumulate: Episodes whose gradients are averaged for one step of the optimizer. ``step`` counts episodes; an
+            epoch's last group may be smaller, and only between groups does training stop.
         features: Patch features of all training clips, or None.
     """
 
@@ -64,12 +67,13 @@ class Trainer:
                  sampler: EpisodeSampler, *, output_dir: str | Path, device: torch.device, seed: int,
                  lr_at: Callable[[int], float], clip_gradients: Callable[[nn.Module], None], max_epoch: int,
                  validate: Callable[[], dict] | None, eval_period: int, checkpoint_period: int, log_period: int,
-                 log: RunLog, cfg_text: str, precision: torch.dtype | None = None, features: Features | None = None):
+                 log: RunLog, cfg_text: str, precision: torch.dtype | None = None, accumulate: int = 1,
+                 features: Features | None = None):
         self.task, self.optimizer, self.loader, self.sampler = task, optimizer, loader, sampler
         self.output_dir, self.device, self.seed, self.features = output_dir, device, seed, features
         self.lr_at, self.clip_gradients, self.validate, self.log = lr_at, clip_gradients, validate, log
         self.max_epoch, self.eval_period, self.checkpoint_period = max_epoch, eval_period, checkpoint_period
-        self.log_period, self.cfg_text, self.precision = log_period, cfg_text, precision
+        self.log_period, self.cfg_text, self.precision, self.accumulate = log_period, cfg_text, precision, accumulate
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
         self.epoch, self.step = 0, 0  # where the next step stands
         self.best: dict[str, float] = NO_BEST
@@ -132,28 +136,41 @@ class Trainer:
             self.step += 1
             if self.step % self.log_period == 0:
                 self._record()
-            if self.stop.result():
+            if self.stop.result() and self._place_in_group()[0] == 0:
                 self._interrupt()
         if self.pending:
             self._record()
 
     def train_step(self, episode: Episode) -> dict[str, Tensor]:
-        """One episode forward, backward, and one step of the optimizer."""
+        """One episode forward and backward; after the last one of a group, a step of the optimizer."""
+        place, size = self._place_in_group()
+        is_last = place == size - 1
         torch.manual_seed(clip_seed(f"{self.seed}/{self.epoch}/{self.step}/{rank()}"))
         features = None
         if self.features is not None:
             features = self.features[episode.clips.index].to(self.device, non_blocking=True)
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
-            out = self.ddp(episode.to(self.device), features)
-        if self.device.type == "cpu":  # a GPU would have to be waited for: there it is checked when figures are read
-            check_finite([out], self.epoch, self.step + 1)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(out["loss"]).backward()
-        self.scaler.unscale_(self.optimizer)
-        self.clip_gradients(self.task)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        with nullcontext() if is_last or self.ddp is self.task else self.ddp.no_sync():
+            with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
+                out = self.ddp(episode.to(self.device), features)
+            if self.device.type == "cpu":  # a GPU would have to be waited for: it is checked when figures are read
+                check_finite([out], self.epoch, self.step + 1)
+            if place == 0:
+                self.optimizer.zero_grad(set_to_none=True)
+            self.scaler.scale(out["loss"] / size).backward()
+        if is_last:
+            self.scaler.unscale_(self.optimizer)
+            self.clip_gradients(self.task)
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
         return {k: out[k].detach() for k in ("loss", "loss_class", "loss_match", "accuracy")}
+
+    def _place_in_group(self) -> tuple[int, int]:
+        """Number of the next episode within those of its optimizer step, and how many these are."""
+        place = self.step % self.accumulate
+        return place, min(self.accumulate, self._steps_per_epoch() - self.step + place)
+
+    def _steps_per_epoch(self) -> int:
+        return len(range(self.sampler.rank, self.sampler.num_episodes, self.sampler.world_size))
 
     def _record(self) -> None:
         figures = check_finite(self.pending, self.epoch, self.step)
@@ -163,9 +180,8 @@ class Trainer:
         self.log.write({"phase": "train", "epoch": self.epoch, "step": self.step, "global_step": self._global_step(),
                         **means, "lr": self.lr_at(self.epoch), "seconds_per_step": seconds})
         logger.info("epoch %d step %d/%d  loss %.4f (class %.4f match %.4f)  accuracy %.1f %%  %.2f s/step",
-                    self.epoch + 1, self.step, len(range(self.sampler.rank, self.sampler.num_episodes,
-                                                         self.sampler.world_size)),
-                    means["loss"], means["loss_class"], means["loss_match"], 100 * means["accuracy"], seconds)
+                    self.epoch + 1, self.step, self._steps_per_epoch(), means["loss"], means["loss_class"],
+                    means["loss_match"], 100 * means["accuracy"], seconds)
 
     def _global_step(self) -> int:
         return self.epoch * (self.sampler.num_episodes // self.sampler.world_size) + self.step

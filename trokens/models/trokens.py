@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from trokens.models.backbone import (
     DINO_PATCH,
@@ -55,6 +57,9 @@ class Trokens(nn.Module):
         drop, attn_drop, drop_path: Dropout in the blocks; ``drop_path`` grows linearly from 0 to this value.
         pos_drop, head_drop: Dropout of the tokens before the blocks, and before the classifier.
         head_act: Activation before the classifier, "tanh", "gelu" or "relu".
+        act_checkpoint: In training, compute tokens and blocks again in the backward pass (Chen et al., "Training Deep
+            Nets with Sublinear Memory Cost", 2016): the same gradients from less memory.
+        compile_blocks: torch.compile the blocks.
 
     Raises:
         ValueError: An unknown or impossible option.
@@ -66,7 +71,8 @@ class Trokens(nn.Module):
                  base_pos_embed: bool = True, point_pos_embed: bool = True, hod: dict | None = None,
                  cross_motion: bool = True, mask: str = "none", depth: int = 1, num_heads: int = 8,
                  mlp_ratio: float = 4.0, qkv_bias: bool = True, drop: float = 0.0, attn_drop: float = 0.0,
-                 drop_path: float = 0.0, pos_drop: float = 0.0, head_drop: float = 0.0, head_act: str = "tanh"):
+                 drop_path: float = 0.0, pos_drop: float = 0.0, head_drop: float = 0.0, head_act: str = "tanh",
+                 act_checkpoint: bool = False, compile_blocks: bool = False):
         super().__init__()
         for option, value, allowed in [("MODEL.FEAT_EXTRACT_MODE", sample_mode, SAMPLE_MODES),
                                        ("MF.HEAD_ACT", head_act, HEAD_ACTIVATIONS), ("mask", mask, MASKS)]:
@@ -85,6 +91,7 @@ class Trokens(nn.Module):
         self.embed_dim, self.feature_dim, self.grid, self.num_frames = dim, feature_dim, grid, num_frames
         self.appearance, self.sample_mode, self.mask = appearance, sample_mode, mask
         self.backbone_batch, self.train_backbone = backbone_batch, train_backbone
+        self.act_checkpoint = act_checkpoint
 
         self.dino = backbone if appearance else None
         if self.dino is not None and not train_backbone:
@@ -110,6 +117,9 @@ class Trokens(nn.Module):
         self.head_drop = nn.Dropout(head_drop)
         self.head = nn.Linear(dim, num_classes)
         self._init_weights()
+        if compile_blocks:
+            for block in self.blocks:
+                block.compile()  # in place: the parameters keep their names
 
     def _init_weights(self) -> None:
         for layer in [*self.blocks.modules(), self.pre_logits.fc, self.head]:
@@ -171,12 +181,15 @@ class Trokens(nn.Module):
             sizes |= {"F": self.feature_dim} | ({} if self.space_pos_embed is None else {"S": self.grid})
             check_shape("patch_features", patch_features, "B T S S F", sizes)
 
-        tokens = self.pos_drop(self.embed_points(patch_features, tracks, visibility)).transpose(1, 2)  # (B, N, T, D)
+        keep = self.act_checkpoint and self.training and torch.is_grad_enabled()
+        run = partial(checkpoint, use_reentrant=False) if keep else lambda part, *inputs: part(*inputs)
+        tokens = run(self.embed_points, patch_features, tracks, visibility)
+        tokens = self.pos_drop(tokens).transpose(1, 2)  # (B, N, T, D)
         keys = {"query": query_mask, "visibility": visibility, "none": None}[self.mask]
         keys = None if keys is None else keys.bool().transpose(1, 2)  # (B, N, T)
         cls = self.pos_drop(self.cls_token.expand(len(tracks), -1, -1))
         for block in self.blocks:
-            cls, tokens = block(cls, tokens, keys)
+            cls, tokens = run(block, cls, tokens, keys)
         logits = self.head(self.head_drop(self.pre_logits(self.norm(cls)[:, 0])))
         return logits, self.norm(tokens).transpose(1, 2)
 
@@ -250,4 +263,4 @@ def build_model(cfg) -> Trokens:
         mask="query" if points.USE_PT_QUERY_MASK else "visibility" if mf.USE_PT_VISIBILITY else "none",
         depth=mf.DEPTH, num_heads=mf.NUM_HEADS, mlp_ratio=mf.MLP_RATIO, qkv_bias=mf.QKV_BIAS, drop=mf.DROP,
         attn_drop=mf.ATTN_DROPOUT, drop_path=mf.DROP_PATH, pos_drop=mf.POS_DROPOUT, head_drop=mf.HEAD_DROPOUT,
-        head_act=mf.HEAD_ACT)
+        head_act=mf.HEAD_ACT, act_checkpoint=model.ACT_CHECKPOINT, compile_blocks=model.COMPILE)

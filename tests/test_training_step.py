@@ -1,0 +1,150 @@
+"""What a training step costs: averaged episodes, memory given up for time, and a device that is never waited for."""
+
+import os
+import shutil
+import signal
+
+import pytest
+import torch
+from processes import in_processes
+from test_task import MATCHING, episode, model
+from tiny import MOTION, assert_same_run, tiny_cfg
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from trokens import build_model
+from trokens.checkpoint import load_checkpoint, saved_epochs
+from trokens.engine.experiment import Experiment
+from trokens.engine.trainer import Interrupted, Trainer
+from trokens.fewshot.task import FewShotTask
+
+PLAIN = MOTION | {"TEST.ENABLE": False, "FEW_SHOT.TRAIN_OG_EPISODES": True}
+
+
+def run(data, folder, **changes):
+    Experiment(tiny_cfg(data, folder, PLAIN, **changes), torch.device("cpu")).run()
+    return load_checkpoint(max(saved_epochs(folder).items())[1])
+
+
+def weights_after(own: int, data, folder, episodes: int, accumulate: int) -> tuple[dict, float]:
+    """Weights, as lists, and number of optimizer steps after one epoch."""
+    state = run(data, folder, FEW_SHOT__TRAIN_EPISODES=episodes, SOLVER__ACCUMULATE=accumulate, SOLVER__MAX_EPOCH=1,
+                SOLVER__WARMUP_EPOCHS=0)
+    steps = {s["step"].item() for s in state["optimizer_state"]["state"].values()}
+    return {name: value.tolist() for name, value in state["model_state"].items()}, steps.pop()
+
+
+def test_two_episodes_in_each_of_two_processes_are_four_in_one(tiny_data, tmp_path):
+    one, steps = weights_after(0, tiny_data, tmp_path / "one", 8, 4)
+    two = in_processes(2, weights_after, tiny_data, tmp_path / "two", 4, 2)
+    assert steps == 2 and [count for _, count in two] == [2, 2]
+    for name, value in one.items():
+        torch.testing.assert_close(torch.tensor(two[0][0][name]), torch.tensor(value), atol=2e-5, rtol=1e-4)
+    alone, _ = weights_after(0, tiny_data, tmp_path / "alone", 8, 1)
+    assert alone != one
+
+
+def test_the_last_group_of_an_epoch_may_be_smaller(tiny_data, tmp_path, monkeypatch):
+    scales, backward = [], torch.Tensor.backward
+    step = Trainer.train_step
+
+    def watched(self, one):
+        losses = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.Tensor, "backward", lambda loss: losses.append(loss.item()) or backward(loss))
+            out = step(self, one)
+        scales.append(round(out["loss"].item() / losses[0]))
+        return out
+
+    monkeypatch.setattr(Trainer, "train_step", watched)
+    _, steps = weights_after(0, tiny_data, tmp_path, 5, 3)
+    assert scales == [3, 3, 3, 2, 2] and steps == 2
+
+
+def test_a_run_stopped_within_a_group_goes_on_bit_for_bit(tiny_data, tmp_path, monkeypatch):
+    options = {"FEW_SHOT__TRAIN_EPISODES": 5, "SOLVER__ACCUMULATE": 2, "MF__DROP": 0.1}
+    run(tiny_data, tmp_path / "undisturbed", **options)
+    step, stops = Trainer.train_step, []
+
+    def stopped_step(self, one):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, one)
+
+    monkeypatch.setattr(Trainer, "train_step", stopped_step)
+    while "done" not in stops and len(stops) < 10:
+        try:
+            run(tiny_data, tmp_path / "stopped", **options)
+            stops.append("done")
+        except Interrupted as stopped:
+            stops.append(str(stopped).split(";")[0])
+    assert stops == ["Stopped after 0 epochs and 2 steps", "Stopped after 0 epochs and 4 steps",
+                     "Stopped after 1 epochs and 0 steps", "Stopped after 1 epochs and 2 steps",
+                     "Stopped after 1 epochs and 4 steps", "Stopped after 2 epochs and 0 steps", "done"]
+    assert_same_run(tmp_path / "undisturbed", tmp_path / "stopped")
+
+
+def gradients(**options) -> tuple[dict, dict]:
+    """Losses and gradients of a step with dropout."""
+    one, features = episode()
+    task = FewShotTask(model(drop=0.2, pos_drop=0.2, depth=2, drop_path=0.3, **options), matching=MATCHING).train()
+    torch.manual_seed(7)
+    out = task(one, features)
+    out["loss"].backward()
+    return out, {name: parameter.grad for name, parameter in task.named_parameters()}
+
+
+def test_computing_again_gives_the_same_gradients_and_keeps_less():
+    kept = {}
+
+    def bytes_kept(again: bool) -> tuple:
+        kept[again] = 0
+
+        def pack(x):
+            kept[again] += x.nbytes
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+            return gradients(act_checkpoint=again)
+
+    (plain, grads), (again, same) = bytes_kept(False), bytes_kept(True)
+    assert torch.equal(plain["loss"], again["loss"])
+    for name, gradient in grads.items():
+        torch.testing.assert_close(same[name], gradient, msg=name)
+    assert kept[True] < kept[False] / 3
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
+def test_compiled_blocks_keep_their_names_and_numbers():
+    one, features = episode()
+    plain, compiled = model().eval(), model(compile_blocks=True).eval()
+    assert plain.state_dict().keys() == compiled.state_dict().keys()
+    compiled.load_state_dict(plain.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(one.clips, features), plain(one.clips, features), atol=1e-5, rtol=1e-5)
+
+
+class NoWaiting(TorchDispatchMode):
+    """Fails where the host would have to wait for the device: numbers read, sizes that depend on values."""
+
+    WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "bincount", "is_nonzero", "equal")
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.name().split("::")[1].split(".")[0]
+        assert name not in self.WAITS, f"{name} waits for the device"
+        assert name != "index" or not any(i is not None and i.dtype == torch.bool for i in args[1]), "a mask waits"
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_step_never_waits_for_the_device(tiny_data, tmp_path, monkeypatch):
+    """Watched on the CPU, whose own two checks read lists; the optimizer is left out, its kernel there is another."""
+    step, seen = Trainer.train_step, []
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, *_: seen.append("optimizer"))
+
+    def watched(self, one):
+        with NoWaiting():
+            return step(self, one)
+
+    monkeypatch.setattr(Trainer, "train_step", watched)
+    run(tiny_data, tmp_path, SOLVER__CLIP_GRAD_L2NORM=1.0, MF__USE_PT_VISIBILITY=True)
+    assert seen
+    with pytest.raises(AssertionError, match="waits"), NoWaiting():
+        build_model(tiny_cfg(tiny_data, tmp_path, PLAIN, MODEL__NUM_CLASSES=6)).cls_token.sum().item()
