@@ -45,6 +45,8 @@ class DinoV2(VisionTransformer):
     def __init__(self, trained_grid: int = 37, mean: tuple = CLIP_MEAN, std: tuple = CLIP_STD, **timm_arguments):
         super().__init__(img_size=trained_grid * DINO_PATCH, patch_size=DINO_PATCH, num_classes=0, init_values=1e-5,
                          weight_init="skip", **timm_arguments)
+        for embedding in filter(lambda x: x is not None, (self.cls_token, self.reg_token, self.pos_embed)):
+            nn.init.zeros_(embedding)  # else they are whatever memory held, until weights are loaded
         self.trained_grid = trained_grid
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
         self.register_buffer("std", torch.tensor(std), persistent=False)
