@@ -172,12 +172,13 @@ def test_projecting_what_is_read_is_projecting_the_map(inputs):
 # attention -----------------------------------------------------------------------------------------------------------
 
 def test_a_row_without_valid_key_gives_zeros_and_finite_gradients():
-    attention, x = Attention(D, 2), torch.randn(3, T, D, requires_grad=True)
-    keys = torch.ones(3, T, dtype=torch.bool)
-    keys[1] = False
+    attention, x = Attention(D, 2), torch.randn(3, T, 2, D, requires_grad=True)
+    keys = torch.ones(3, T, 2, dtype=torch.bool)
+    keys[1, :, 0] = False
     out = attention(x, keys)
-    assert torch.equal(out[1], attention.proj.bias.expand(T, -1))
+    assert torch.equal(out[1, :, 0], attention.proj.bias.expand(T, -1))
     assert torch.allclose(out[0], attention(x)[0], atol=1e-6)
+    assert torch.allclose(out[1, :, 1], attention(x)[1, :, 1], atol=1e-6)
     out.sum().backward()
     assert x.grad.isfinite().all() and all(p.grad.isfinite().all() for p in attention.parameters())
 
@@ -191,19 +192,19 @@ def plain_attention(attention, x, keys):
 def test_a_block_equals_its_definition():
     torch.manual_seed(1)
     block = DividedBlock(D, 2, drop_path=0.5).eval()
-    cls, tokens, mask = torch.randn(1, 1, D), torch.randn(1, N, T, D), torch.rand(1, N, T) > 0.4
+    cls, tokens, mask = torch.randn(1, 1, D), torch.randn(1, T, N, D), torch.rand(1, T, N) > 0.4
     got_cls, got = block(cls, tokens, mask)
 
     x = tokens[0].clone()
     for n in range(N):
-        along = plain_attention(block.temporal_attn, block.temporal_norm1(tokens[0, n]), mask[0, n])
-        x[n] = tokens[0, n] + block.temporal_fc(along)
+        along = plain_attention(block.temporal_attn, block.temporal_norm1(tokens[0, :, n]), mask[0, :, n])
+        x[:, n] = tokens[0, :, n] + block.temporal_fc(along)
     seen, y = [], x.clone()
     for t in range(T):
-        frame = plain_attention(block.attn, block.norm1(torch.cat([cls[0], x[:, t]])),
-                                torch.cat([torch.tensor([True]), mask[0, :, t]]))
+        frame = plain_attention(block.attn, block.norm1(torch.cat([cls[0], x[t]])),
+                                torch.cat([torch.tensor([True]), mask[0, t]]))
         seen.append(frame[0])
-        y[:, t] = x[:, t] + frame[1:]
+        y[t] = x[t] + frame[1:]
     z = cls[0] + torch.stack(seen).mean(0)
     assert torch.allclose(got[0], y + block.mlp(block.norm2(y)), atol=1e-5)
     assert torch.allclose(got_cls[0], z + block.mlp(block.norm2(z)), atol=1e-5)

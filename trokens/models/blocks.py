@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention in which masked keys take no part.
+    """Multi-head self-attention along the first of two axes of tokens, in which masked keys take no part.
 
     Args:
         dim: Width of the tokens, D.
@@ -34,17 +34,33 @@ class Attention(nn.Module):
         self.proj_drop = nn.Dropout(proj_drop)
 
     def forward(self, x: Tensor, keys: Tensor | None = None) -> Tensor:
-        """(R, L, D) -> (R, L, D); ``keys`` (R, L) is True where a token may be attended to, None for everywhere."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)  # (3, R, heads, L, d)
+        """Each of M columns attends within itself.
+
+        Args:
+            x: (R, L, M, D); attention runs along L.
+            keys: True where a token may be attended to, (R, L, M); None for everywhere.
+
+        Returns:
+            (R, L, M, D).
+        """
+        return self.proj_drop(self.proj(self.attend(x, keys)))
+
+    def attend(self, x: Tensor, keys: Tensor | None = None) -> Tensor:
+        """What :meth:`forward` gives, before the output projection."""
+        # three products of one weight, so that columns and heads are neighbors in memory and nothing is copied
+        biases = (None,) * 3 if self.qkv.bias is None else self.qkv.bias.chunk(3)
+        q, k, v = (F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).flatten(2, 3).transpose(1, 2)
+                   for weight, bias in zip(self.qkv.weight.chunk(3), biases, strict=True))  # (R, M*heads, L, d)
         drop = self.attn_drop if self.training else 0.0
         if keys is None:
             out = F.scaled_dot_product_attention(q, k, v, dropout_p=drop)
         else:
-            # a row without any valid key attends everywhere and is then set to zero: no NaN, forward or backward
-            some = keys.any(-1)[:, None, None, None]
-            mask = keys[:, None, None, :] | ~some  # (R, 1, 1, L)
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=drop) * some
-        return self.proj_drop(self.proj(out.transpose(1, 2).flatten(2)))
+            # a column without any valid key attends everywhere and is then set to zero: no NaN, forward or backward
+            some = keys.any(1, keepdim=True)  # (R, 1, M)
+            mask = (keys | ~some).transpose(1, 2).repeat_interleave(self.num_heads, 1)  # (R, M*heads, L)
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, :, None], dropout_p=drop)
+        out = out.transpose(1, 2).reshape(x.shape)
+        return out if keys is None else out * some[..., None]
 
 
 class DividedBlock(nn.Module):
@@ -77,24 +93,31 @@ class DividedBlock(nn.Module):
 
         Args:
             cls: Class token, (B, 1, D).
-            tokens: Trajectory tokens, (B, N, T, D).
-            mask: True where a token may be attended to, (B, N, T); None for everywhere.
+            tokens: Trajectory tokens, (B, T, N, D).
+            mask: True where a token may be attended to, (B, T, N); None for everywhere.
 
         Returns:
             The new ``cls`` and ``tokens``, in the same shapes.
         """
-        batch, points, frames, _ = tokens.shape
+        frames, points = tokens.shape[1:3]
 
-        along = self.temporal_attn(self.temporal_norm1(tokens).flatten(0, 1),  # (B*N, T, D)
-                                   None if mask is None else mask.flatten(0, 1))
-        tokens = tokens + self.drop_path(self.temporal_fc(along).unflatten(0, (batch, points)))
+        along = self.temporal_attn.attend(self.temporal_norm1(tokens), mask)
+        tokens = tokens + self.drop_path(self._project(along))
 
-        scene = torch.cat([cls[:, None].expand(-1, frames, -1, -1), tokens.transpose(1, 2)], dim=2)  # (B, T, 1+N, D)
-        keys = None if mask is None else F.pad(mask.transpose(1, 2), (1, 0), value=True).flatten(0, 1)  # (B*T, 1+N)
-        within = self.drop_path(self.attn(self.norm1(scene).flatten(0, 1), keys).unflatten(0, (batch, frames)))
-        cls = cls + within[:, :, 0].mean(1, keepdim=True)
-        tokens = tokens + within[:, :, 1:].transpose(1, 2)
+        scene = torch.cat([cls[:, None].expand(-1, frames, -1, -1), tokens], dim=2)  # (B, T, 1+N, D)
+        keys = None if mask is None else F.pad(mask, (1, 0), value=True).flatten(0, 1)[..., None]  # (B*T, 1+N, 1)
+        within = self.attn(self.norm1(scene).flatten(0, 1).unsqueeze(2), keys)  # (B*T, 1+N, 1, D)
+        of_cls, of_tokens = self.drop_path(within.view_as(scene)).split([1, points], dim=2)
+        cls, tokens = cls + of_cls.mean(1), tokens + of_tokens
 
-        x = torch.cat([cls, tokens.flatten(1, 2)], dim=1)  # (B, 1+N*T, D)
+        x = torch.cat([cls, tokens.flatten(1, 2)], dim=1)  # (B, 1+T*N, D)
         x = x + self.drop_path(self.mlp(self.norm2(x)))
-        return x[:, :1], x[:, 1:].unflatten(1, (points, frames))
+        cls, tokens = x.split([1, frames * points], dim=1)
+        return cls, tokens.unflatten(1, (frames, points))
+
+    def _project(self, along: Tensor) -> Tensor:
+        """The temporal attention's projection and the layer after it: one layer, where no dropout comes between."""
+        attention, layer = self.temporal_attn, self.temporal_fc
+        if self.training and attention.proj_drop.p > 0:
+            return layer(attention.proj_drop(attention.proj(along)))
+        return F.linear(along, layer.weight @ attention.proj.weight, layer(attention.proj.bias))

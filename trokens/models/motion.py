@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from trokens.points.hod import hod, hod_pyramid
 
+_GELU = 1.702  # of QuickGELU
+
 
 class MotionMLP(nn.Module):
     """features -> 4D -> D with QuickGELU, then LayerNorm in float32.
@@ -22,14 +24,19 @@ class MotionMLP(nn.Module):
         self.fc2 = nn.ModuleDict({"c_fc": nn.Linear(in_features, 4 * dim), "c_proj": nn.Linear(4 * dim, dim)})
         self.ln2 = nn.LayerNorm(dim, eps=1e-5)
 
-    def finish(self, hidden: Tensor) -> Tensor:
-        """What follows the first layer: (..., 4D) -> (..., D) float32."""
-        hidden = F.silu(1.702 * hidden) / 1.702  # QuickGELU, x sigmoid(1.702 x); silu keeps one tensor for backward
-        return self.ln2(self.fc2["c_proj"](hidden).float())
-
     def embed(self, features: Tensor) -> Tensor:
         """(..., in_features) -> (..., D) float32."""
-        return self.finish(self.fc2["c_fc"](features))
+        layer = self.fc2["c_fc"]
+        return self._finish(F.linear(features, _GELU * layer.weight, _GELU * layer.bias))
+
+    def _finish(self, hidden: Tensor) -> Tensor:
+        """What follows the first layer, from 1.702 times its output: (..., 4D) -> (..., D) float32.
+
+        QuickGELU, x sigmoid(1.702 x), is silu(1.702 x) / 1.702. Both factors belong to the small weights: applied to
+        the activations, which are the largest tensors of a training step, they would cost six passes over them.
+        """
+        layer = self.fc2["c_proj"]
+        return self.ln2(F.linear(F.silu(hidden), layer.weight / _GELU, layer.bias).float())
 
 
 class HodModule(MotionMLP):
@@ -65,11 +72,12 @@ class CrossMotionModule(MotionMLP):
     """Relations between trajectories: where every other visible point lies, as seen from each point.
 
     The feature of point i is the concatenation over all j of ``v_i v_j (p_i - p_j)``, 2N numbers. With ``W_j`` the two
-    columns of the first layer that read neighbor j,
+    columns of the first layer that read neighbor j, and c its bias, the layer gives
 
-        sum_j v_i v_j W_j (p_i - p_j) = v_i [(sum_j v_j W_j) p_i - sum_j v_j W_j p_j],
+        sum_j v_i v_j W_j (p_i - p_j) + c = [v_i p_i, v_i, 1] [sum_j v_j W_j; -sum_j v_j W_j p_j; c],
 
-    so that the N x N feature is never formed: exact, with about 85 times fewer multiplications at N = 256.
+    4 numbers a point times a matrix (4, H) a frame. So the N x N feature is never formed: exact, with about 85 times
+    fewer multiplications at N = 256, and one pass over the layer's output.
 
     Args:
         num_points: Points of a clip, N; the first layer has two columns for each.
@@ -85,17 +93,17 @@ class CrossMotionModule(MotionMLP):
         if tracks.shape[2] != self.num_points:
             raise ValueError(f"Clips have {tracks.shape[2]} points; the cross-motion module was built for "
                              f"{self.num_points}, set POINT_INFO.NUM_POINTS_TO_SAMPLE accordingly.")
-        # float32: the difference below cancels large sums
-        with torch.autocast(tracks.device.type, enabled=False):
+        with torch.autocast(tracks.device.type, enabled=False):  # float32: large sums cancel
             layer = self.fc2["c_fc"]
-            weight, xy = layer.weight.float(), tracks.float()
+            weight, bias, xy = _GELU * layer.weight.float(), _GELU * layer.bias.float(), tracks.float()
             known = ~xy.isnan().any(-1)
             v = (visibility.bool() & known).float()[..., None]  # (B, T, N, 1)
             xy = xy.where(known[..., None], 0.0)
             # only differences matter, so measure from the visible points' mean: the sums stay small
-            xy = xy - (v * xy).sum(2, keepdim=True) / v.sum(2, keepdim=True).clamp(min=1)
+            xy = v * (xy - (v * xy).sum(2, keepdim=True) / v.sum(2, keepdim=True).clamp(min=1))
             per_axis = weight.unflatten(1, (-1, 2)).permute(1, 2, 0).flatten(1)  # (N, 2H): row j is W_j
-            own = xy @ (v[..., 0] @ per_axis).unflatten(-1, (2, -1))  # (B, T, N, 2) @ (B, T, 2, H)
-            others = F.linear((v * xy).flatten(2), weight).unsqueeze(2)  # (B, T, 1, H)
-            hidden = v * (own - others) + layer.bias.float()
-        return self.finish(hidden)
+            own = (v[..., 0] @ per_axis).unflatten(-1, (2, -1))  # (B, T, 2, H)
+            others = F.linear(xy.flatten(2), weight).unsqueeze(2)  # (B, T, 1, H)
+            frame = torch.cat([own, -others, bias.expand_as(others)], dim=2)  # (B, T, 4, H)
+            hidden = torch.cat([xy, v, torch.ones_like(v)], dim=3) @ frame
+        return self._finish(hidden)

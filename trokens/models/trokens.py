@@ -183,15 +183,13 @@ class Trokens(nn.Module):
 
         keep = self.act_checkpoint and self.training and torch.is_grad_enabled()
         run = partial(checkpoint, use_reentrant=False) if keep else lambda part, *inputs: part(*inputs)
-        tokens = run(self.embed_points, patch_features, tracks, visibility)
-        tokens = self.pos_drop(tokens).transpose(1, 2)  # (B, N, T, D)
+        tokens = self.pos_drop(run(self.embed_points, patch_features, tracks, visibility))  # (B, T, N, D)
         keys = {"query": query_mask, "visibility": visibility, "none": None}[self.mask]
-        keys = None if keys is None else keys.bool().transpose(1, 2)  # (B, N, T)
         cls = self.pos_drop(self.cls_token.expand(len(tracks), -1, -1))
         for block in self.blocks:
-            cls, tokens = run(block, cls, tokens, keys)
+            cls, tokens = run(block, cls, tokens, None if keys is None else keys.bool())
         logits = self.head(self.head_drop(self.pre_logits(self.norm(cls)[:, 0])))
-        return logits, self.norm(tokens).transpose(1, 2)
+        return logits, self.norm(tokens)
 
     def embed_points(self, patch_features: Tensor | None, tracks: Tensor, visibility: Tensor) -> Tensor:
         """Tokens before the blocks, (B, T, N, D): appearance + position + HoD + cross-motion."""

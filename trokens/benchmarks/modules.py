@@ -1,0 +1,73 @@
+"""Each module on the clips of a training episode: its time, and the share of the machine's own speed it reaches."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from trokens.benchmarks import BENCHMARKS
+from trokens.benchmarks.machine import flops_per_second
+from trokens.benchmarks.model import vit_s_model
+from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
+from trokens.fewshot.matchers import match
+from trokens.models.motion import CrossMotionModule
+
+
+def plain_cross_motion(module: CrossMotionModule, tracks: Tensor, visibility: Tensor) -> Tensor:
+    """Cross-motion as it is defined: every point's difference to every other, (B, T, N, 2N), through the MLP.
+
+    QuickGELU is written out, as x sigmoid(1.702 x).
+    """
+    known = ~tracks.isnan().any(-1)
+    v = (visibility & known).float()
+    xy = tracks.where(known[..., None], 0.0)
+    relations = (xy[:, :, :, None] - xy[:, :, None]) * (v[:, :, :, None] * v[:, :, None])[..., None]
+    hidden = module.fc2["c_fc"](relations.flatten(3))
+    return module.ln2(module.fc2["c_proj"](hidden * torch.sigmoid(1.702 * hidden)))
+
+
+@BENCHMARKS.register("modules")
+def modules(setting: Setting) -> list[Figure]:
+    """ViT-S/14 at 224, 8 frames, 256 points, 35 clips; forward and backward but for the frozen backbone."""
+    clips = 8 if setting.small else 35
+    model = vit_s_model().to(setting.device).train()
+    make = torch.Generator(setting.device).manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=make, device=setting.device)
+
+    frames, points, dim = model.num_frames, 256, model.embed_dim
+    tracks, visibility = random(clips, frames, points, 2).clamp(-1, 1), random(clips, frames, points) > -1
+    features, tokens = random(clips, frames, 16, 16, dim), random(clips, frames, points, dim)
+    cls = random(clips, 1, dim)
+    video = torch.zeros(1, frames, 3, 224, 224, dtype=torch.uint8, device=setting.device)
+    way, cross = torch.arange(5, device=setting.device), model.cross_motion_module
+
+    def read() -> Tensor:
+        read, model.hod_motion_module, model.cross_motion_module = model.embed_points, None, None
+        try:
+            return read(features, tracks, visibility)
+        finally:
+            model.hod_motion_module, model.cross_motion_module = hod, cross
+
+    hod = model.hod_motion_module
+    ways = {
+        "backbone": lambda: [model.patch_features(video) for _ in range(clips)],
+        "tokens": lambda: read().sum().backward(),
+        "hod": lambda: hod(tracks).sum().backward(),
+        "cross-motion": lambda: cross(tracks, visibility).sum().backward(),
+        "cross-motion plain": lambda: plain_cross_motion(cross, tracks, visibility).sum().backward(),
+        "transformer": lambda: sum(x.sum() for x in model.blocks[0](cls, tokens)).backward(),
+        "head": lambda: match(tokens[5:], tokens[:5], way).sum(),
+    }
+    seconds, machine = in_turns(ways, setting), figure("", flops_per_second(setting), "").value
+    figures = []
+    for name, values in seconds.items():
+        with FlopCounterMode(display=False) as counter:
+            ways[name]()
+        share = counter.get_total_flops() / figure("", values).value / machine
+        note = f"{clips} clips; {100 * share:.0f} % of the machine's speed"
+        figures.append(figure(f"modules/{name}", values, "s", note))
+    return [*figures,
+            speedup("modules/cross-motion over plain", seconds["cross-motion plain"], seconds["cross-motion"])]

@@ -1,0 +1,75 @@
+"""A training step, cold and from the features of a cache, and the memory it takes."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from multiprocessing import get_context
+
+import torch
+
+from trokens.benchmarks import BENCHMARKS
+from trokens.benchmarks.model import vit_s, vit_s_model
+from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
+from trokens.fewshot.task import FewShotTask
+from trokens.structures import Clips, Episode
+
+MATCHING = {"aggregation": "spatial", "norm": "none", "prototype": "published", "matcher": "bi_mhm"}
+BACKBONE_BATCH = 1  # clips at once: what a layer computes then stays in a CPU's cache
+
+
+def build_step(setting: Setting, **options) -> Callable[[bool], float]:
+    """A function that takes a training step, from frames in memory or from features, and returns its loss."""
+    clips, depth = (10, 4) if setting.small else (35, 12)
+    model = vit_s_model(backbone=vit_s(depth), backbone_batch=BACKBONE_BATCH, **options).to(setting.device)
+    task = FewShotTask(model, matching=MATCHING).train()
+    optimizer = torch.optim.AdamW([p for p in task.parameters() if p.requires_grad], lr=1e-4)
+    make = torch.Generator().manual_seed(0)
+    way = torch.cat([torch.arange(5), torch.arange(5).repeat_interleave(clips // 5 - 1)])
+    video = torch.randint(256, (clips, 8, 3, 224, 224), generator=make, dtype=torch.uint8)
+    shown = Clips(video, torch.rand(clips, 8, 256, 2, generator=make) * 2 - 1,
+                  torch.rand(clips, 8, 256, generator=make) > 0.2, torch.ones(clips, 8, 256, dtype=torch.bool), way,
+                  torch.arange(clips))
+    episode = Episode(shown, way, 5, 5).to(setting.device)
+    features = model.patch_features(episode.clips.video)
+
+    def step(from_cache: bool) -> float:
+        optimizer.zero_grad(set_to_none=True)
+        loss = task(episode, features if from_cache else None)["loss"]
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def peak_bytes(setting: Setting, options: dict, threads: int) -> int:
+    """Most memory that a new process takes for two steps from features: of the device, or of the process itself."""
+    torch.set_num_threads(threads)
+    step = build_step(setting, **options)
+    for _ in range(2):
+        step(True)
+    if setting.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(setting.device)
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _peak(name: str, setting: Setting, **options) -> Figure:
+    with get_context("spawn").Pool(1) as pool:
+        peak = pool.apply(peak_bytes, (setting, options, torch.get_num_threads())) / 1e9
+    return Figure(f"training/{name}", peak, "GB", peak, peak, "a process of its own, with torch and the backbone")
+
+
+@BENCHMARKS.register("training")
+def training(setting: Setting) -> list[Figure]:
+    """5-way 1-shot with 6 query clips a class: 35 clips, ViT-S/14 at 224, 8 frames, 256 points."""
+    step = build_step(setting)
+    seconds = in_turns({"cold": lambda: step(False), "cached": lambda: step(True)}, setting)
+    again = build_step(setting, act_checkpoint=True)
+    checkpointed = in_turns({"checkpointed": lambda: again(True)}, setting)["checkpointed"]
+    return [figure("training/step cold", seconds["cold"], "s", "frames in memory, backbone included"),
+            figure("training/step from features", seconds["cached"]),
+            figure("training/step from features, activations computed again", checkpointed),
+            speedup("training/features over cold", seconds["cold"], seconds["cached"]),
+            _peak("peak memory", setting),
+            _peak("peak memory, activations computed again", setting, act_checkpoint=True)]
