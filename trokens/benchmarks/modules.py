@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.machine import flops_per_second
-from trokens.benchmarks.model import vit_s_model
+from trokens.benchmarks.model import vit_s, vit_s_model
 from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
 from trokens.fewshot.matchers import match
 from trokens.models.motion import CrossMotionModule
@@ -30,8 +30,8 @@ def plain_cross_motion(module: CrossMotionModule, tracks: Tensor, visibility: Te
 @BENCHMARKS.register("modules")
 def modules(setting: Setting) -> list[Figure]:
     """ViT-S/14 at 224, 8 frames, 256 points, 35 clips; forward and backward but for the frozen backbone."""
-    clips = 8 if setting.small else 35
-    model = vit_s_model().to(setting.device).train()
+    clips, depth = (6, 2) if setting.small else (35, 12)
+    model = vit_s_model(backbone=vit_s(depth)).to(setting.device).train()
     make = torch.Generator(setting.device).manual_seed(0)
 
     def random(*shape: int) -> Tensor:
