@@ -150,44 +150,56 @@ class Progress:
 def main(argv: Sequence[str] | None = None) -> int:
     """Extract; the exit code is 1 when a video failed, 2 for a problem before any work, 130 when interrupted."""
     args = parse_args(argv)
+    try:
+        return launch(args)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted. Finished files are kept: the same command" + " without --rerun" * args.rerun
+              + " goes on from here.", file=sys.stderr)
+        return 130
+
+
+def launch(args: argparse.Namespace) -> int:
+    """Join the other processes of a launcher, and extract."""
     import torch  # what is heavy to import comes after the command line was found to be sound
 
     from trokens.distributed import is_main, process_group, sum_over_processes
 
     logging.basicConfig(format="%(message)s")
-    try:
-        # Some processes have longer videos than others. None leaves before all are through: a launcher would take an
-        # exit code of 1 for a crash, and end the rest.
-        with process_group(torch.device("cpu"), timeout=timedelta(days=365)):
-            options = build_options(args)
-            out = args.base_feat_path / (args.name or options.name)
-            videos, failed = sum_over_processes(torch.tensor(extract(args, options, out))).tolist()
-            if is_main():
-                print(f"{videos - failed} of {videos} videos have points."
-                      + (f" {failed} failed; their causes are in {out / 'failures.csv'}." if failed else ""))
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted. Finished files are kept: the same command goes on from here.", file=sys.stderr)
-        return 130
+    options = build_options(args)
+    out = args.base_feat_path / (args.name or options.name)
+    # Some processes have longer videos than others. None leaves before all are through: a launcher would take an
+    # exit code of 1 for a crash, and end the rest.
+    with process_group(torch.device("cpu"), timeout=timedelta(days=365)):
+        videos, failed = sum_over_processes(torch.tensor(extract(args, options, out))).tolist()
+        if is_main():
+            print(f"{videos - failed} of {videos} videos have points."
+                  + (f" {failed} failed; their causes are in {out / 'failures.csv'}." if failed else ""))
     return int(failed > 0)
 
 
 def extract(args: argparse.Namespace, options, out: Path) -> tuple[int, int]:
     """Do this process's part; return how many videos that is, and how many of them failed."""
     from trokens.distributed import local_world_size, rank, world_size
-    from trokens.extraction.jobs import VideoList, check_settings, shard, unfinished_jobs
+    from trokens.extraction.jobs import VideoList, shard, unfinished_jobs
     from trokens.extraction.run import extract_list, write_failures
+    from trokens.extraction.settings import compare_settings, keep_settings
 
-    jobs = VideoList(*find_videos(args)).jobs(
+    videos, root = find_videos(args)
+    own = os.path.abspath(out) + os.sep  # pictures of an earlier run are no videos
+    videos = [(path, dataset) for path, dataset in videos if not os.path.abspath(path).startswith(own)]
+    jobs = VideoList(videos, root).jobs(
         out, fps=args.fps, suffix=f".{args.format}", clusters=args.debug_mode,
         pictures=f".{args.vis_format}" if args.make_vis or args.debug_mode else "")
+    settings = {"fps": args.fps, "format": args.format, **asdict(options)}
+    compare_settings(out, settings, jobs, rerun=args.rerun)
     number, count = args.shard[0] * world_size() + rank(), args.shard[1] * world_size()
     mine = shard(jobs, number, count)
     todo = unfinished_jobs(mine, rerun=args.rerun)
     outcomes = extract_list(todo, options, min(args.workers, len(todo)), processes_here=local_world_size())
-    check_settings(out, {"fps": args.fps, **asdict(options)}, rerun=args.rerun)
+    keep_settings(out, settings)
     name = f"Part {number} of {count}: " if count > 1 else ""
     print(f"{name}{len(mine)} videos, {len(mine) - len(todo)} of them done before; writing to {out}", flush=True)
     failed, progress = 0, Progress(len(todo), name)
@@ -197,7 +209,7 @@ def extract(args: argparse.Namespace, options, out: Path) -> tuple[int, int]:
             progress.step()
     finally:
         progress.close()
-        write_failures(out / "failures.csv", jobs)
+        write_failures(out)
     return len(mine), failed
 
 

@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import random
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -20,8 +22,9 @@ from trokens.data.synthetic import render_clip
 from trokens.data.video import probe
 from trokens.data.write import write_video
 from trokens.extraction.extractor import Options
-from trokens.extraction.jobs import Job, VideoList, check_settings, shard, unfinished_jobs
+from trokens.extraction.jobs import Job, VideoList, shard, unfinished_jobs
 from trokens.extraction.run import DIED, extract_list, write_failures
+from trokens.extraction.settings import compare_settings, keep_settings
 from trokens.points.io import read_tracks
 from trokens.points.trackers import TRACKERS, TrackResult
 
@@ -74,7 +77,7 @@ def undisturbed(clips, tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed")
     assert run("--videos", clips, "--base_feat_path", out, *GRID) == 1
     found = files(out)
-    assert len(found) == 9 + 3  # failures.csv, the failed one's note, extraction.json
+    assert len(found) == 9 + 3  # failures.csv, the note of the failed one, extraction.json
     return found
 
 
@@ -96,6 +99,34 @@ def test_torchrun_shares_the_list_and_waits_for_all(clips, undisturbed, tmp_path
     assert "Part 0 of 2: 5 videos" in done.stdout and "Part 1 of 2: 5 videos" in done.stdout
     assert done.stdout.count("9 of 10 videos have points. 1 failed") == 1
     assert files(tmp_path) == undisturbed
+
+
+def test_a_process_without_work_waits_for_those_that_load_a_backbone(clips, tmp_path):
+    flags = ["--videos", str(clips / "0[01].mp4"), "--base_feat_path", str(tmp_path), "--name", "n", "--workers", "0",
+             "--num_frames_clustering", "1", "--backbone", "timm:tf_efficientnet_lite0:3"]
+    folder = tmp_path / "n" / "folder" / "feat_dump"
+    folder.mkdir(parents=True)
+    (folder / "00.safetensors").touch()
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}",
+               str(SCRIPT), *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False,
+                          env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)})
+    assert "FileNotFoundError: No weights for tf_efficientnet_lite0" in done.stderr  # at once, not after a year
+
+
+def test_a_second_ctrl_c_is_answered_too(clips, tmp_path):
+    command = [sys.executable, str(SCRIPT), "--videos", str(clips), "--base_feat_path", str(tmp_path), "--workers", "2",
+               *map(str, GRID)]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                           env={**os.environ, "OMP_NUM_THREADS": "1"})
+    run.stdout.readline()  # the workers are about to start
+    time.sleep(1)
+    os.killpg(run.pid, signal.SIGINT)
+    time.sleep(0.2)
+    if run.poll() is None:
+        os.killpg(run.pid, signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode in (130, -signal.SIGINT), (out, err)
 
 
 def test_parts_are_decided_by_the_list_alone():
@@ -151,16 +182,64 @@ def test_a_video_that_kills_its_process_fails_alone(tmp_path):
     outcomes = dict(extract_list(jobs, DeadlyOptions(tracker="deadly_test", use_grid=True, grid_size=2), 2))
     assert [outcomes[job] for job in jobs] == [None, DIED, None]
     assert [job.points.exists() for job in jobs] == [True, False, True]
-    assert write_failures(tmp_path / "failures.csv", jobs) == 1
+    assert write_failures(tmp_path / "out") == 1
 
 
-def test_settings_of_another_extraction_are_refused(tmp_path):
-    check_settings(tmp_path, {"tracker": "flow", "num_frames": 32})
-    check_settings(tmp_path, {"tracker": "flow", "num_frames": 32})
+def test_points_of_two_kinds_are_never_mixed(tmp_path):
+    def jobs(*names):
+        return VideoList([(Path(f"/v/{name}.mp4"), "folder") for name in names], Path("/v")).jobs(tmp_path)
+
+    old, new = {"tracker": "flow", "num_frames": 32}, {"tracker": "flow", "num_frames": 8}
+    for job in jobs("a", "b"):
+        job.points.parent.mkdir(parents=True, exist_ok=True)
+        job.points.touch()
+    keep_settings(tmp_path, old)  # none were known: points that came from elsewhere stay
+    assert all(job.points.exists() for job in jobs("a", "b"))
+    compare_settings(tmp_path, old, jobs("a"))
     with pytest.raises(ValueError, match=r"num_frames is 32 there and 8 here\); give another --name, or --rerun"):
-        check_settings(tmp_path, {"tracker": "flow", "num_frames": 8})
-    check_settings(tmp_path, {"tracker": "flow", "num_frames": 8}, rerun=True)
-    assert json.loads((tmp_path / "extraction.json").read_text())["num_frames"] == 8
+        compare_settings(tmp_path, new, jobs("a", "b"))
+    with pytest.raises(ValueError, match=r"1 of them of videos that are not in this list \(first: b\)"):
+        compare_settings(tmp_path, new, jobs("a"), rerun=True)
+    compare_settings(tmp_path, new, jobs("a", "b", "c"), rerun=True)
+    keep_settings(tmp_path, new)
+    assert not any(job.points.exists() for job in jobs("a", "b"))
+    jobs("a")[0].points.touch()
+    keep_settings(tmp_path, new)  # a second process of the same run
+    assert jobs("a")[0].points.exists() and json.loads((tmp_path / "extraction.json").read_text()) == new
+
+
+def test_names_that_are_long_or_no_utf8_fail_like_others(tmp_path):
+    (tmp_path / "clips").mkdir()
+    names = [b"x" * 240 + b".mp4", b"b\xe9.mp4"]
+    for name in names:
+        Path(os.fsdecode(os.path.join(os.fsencode(tmp_path / "clips"), name))).write_bytes(b"no video")
+    assert run("--videos", tmp_path / "clips", "--base_feat_path", tmp_path / "out", "--name", "n", *GRID) == 1
+    text = (tmp_path / "out" / "n" / "failures.csv").read_bytes()
+    assert all(name in text for name in names)
+    (tmp_path / "clips" / ("y" * 245 + ".mp4")).write_bytes(b"no video")
+    assert run("--videos", tmp_path / "clips", "--base_feat_path", tmp_path / "out", "--name", "n", *GRID) == 2
+
+
+def test_failures_of_other_lists_are_kept(clips, tmp_path):
+    flags = ("--base_feat_path", tmp_path, "--name", "n", *GRID)
+    assert run("--videos", clips / "broken.mp4", *flags) == 1
+    assert run("--videos", clips / "00.mp4", *flags) == 0
+    with open(tmp_path / "n" / "failures.csv", newline="") as file:
+        assert [Path(row["video_path"]).name for row in csv.DictReader(file)] == ["broken.mp4"]
+
+
+def test_missing_pictures_are_drawn_later(clips, tmp_path, capsys):
+    flags = ("--videos", clips / "0[01].mp4", "--base_feat_path", tmp_path, "--name", "n", *GRID)
+    assert run(*flags) == 0 and run(*flags, "--make_vis") == 0
+    assert len(list((tmp_path / "n" / "folder" / "vis").iterdir())) == 2
+    assert run(*flags, "--make_vis") == 0 and "2 of them done before" in capsys.readouterr().out.splitlines()[-2]
+
+
+def test_pictures_of_an_earlier_run_are_no_videos(clips, tmp_path):
+    shutil.copy(clips / "00.mp4", tmp_path)
+    flags = ("--videos", tmp_path, "--base_feat_path", tmp_path / "points", "--name", "n", *GRID)
+    assert run(*flags, "--make_vis", "--vis_format", "mp4") == run(*flags) == 0
+    assert [path.name for path in (tmp_path / "points/n/folder/feat_dump").iterdir()] == ["00.safetensors"]
 
 
 def test_the_command_refuses_other_options_and_leaves_nothing_of_impossible_ones(clips, tmp_path, capsys):

@@ -115,16 +115,6 @@ def barrier() -> None:
         dist.all_reduce(torch.zeros(1))
 
 
-@contextmanager
-def local_rank_zero_first() -> Iterator[None]:
-    """Run the block in the first process of each node, then in the others (one downloads, the rest find it)."""
-    if local_rank() != 0:
-        barrier()
-    yield
-    if local_rank() == 0:
-        barrier()
-
-
 class StopFlag:
     """Tells every process of a run that one of them was asked to stop, at the same step in all.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+LONGEST_NAME = 255  # bytes, on nearly every file system
 
 
 @contextmanager
@@ -18,7 +21,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    unfinished = path.with_name(f".{_stem(path.name)}.{secrets.token_hex(4)}.tmp")
     try:
         yield unfinished
         with open(unfinished, "rb") as file:
@@ -31,6 +34,13 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 
 def remove_unfinished(folder: str | os.PathLike, names: Collection[str]) -> None:
     """Remove what killed writers of the files ``names`` left in a folder; nobody may be writing them now."""
+    stems = {_stem(name) for name in names}
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
-        if name.startswith(".") and name.endswith(".tmp") and name[1:].rsplit(".", 2)[0] in names:
+        if name.startswith(".") and name.endswith(".tmp") and name[1:].rsplit(".", 2)[0] in stems:
             os.unlink(os.path.join(folder, name))
+
+
+def _stem(name: str) -> str:
+    """What an unfinished file is called by: the name, or a hash where that would be too long with what is added."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= LONGEST_NAME - 14 else hashlib.sha256(encoded).hexdigest()

@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context, parent_process
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -47,31 +48,47 @@ def parallel_map(function: Callable[[Any], Any], items: Sequence, num_workers: i
 def _until_death(function: Callable[[Any], Any], waiting: deque, num_workers: int,
                  set_up: Callable[[], None] | None) -> Generator[tuple[Any, Any], None, list]:
     """Work off ``waiting``; where a process dies, return the items that were begun and not finished."""
-    running = {}
+    running, others = {}, set(active_children())
     pool = ProcessPoolExecutor(num_workers, get_context("spawn"), _start_worker, (set_up,))
     try:
         try:
-            pool.submit(os.getpid).result()
+            with _deaf_to_ctrl_c():
+                first = pool.submit(os.getpid)
+            first.result()
         except BrokenProcessPool as error:
             raise RuntimeError("The worker processes cannot start (out of memory?); give fewer --workers.") from error
         while waiting or running:
             while waiting and len(running) < 2 * num_workers - 1:  # one alone has nobody to be confused with
-                running[pool.submit(function, waiting[0])] = waiting[0]
+                with _deaf_to_ctrl_c():
+                    running[pool.submit(function, waiting[0])] = waiting[0]
                 waiting.popleft()
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 result = future.result()
                 yield running.pop(future), result
     except BrokenProcessPool:
         pass
+    except BaseException:  # Ctrl-C above all: what is being worked on is given up, a second one need not be pressed
+        for process in set(active_children()) - others:
+            process.kill()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return list(running.values())
 
 
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes started in the block leave Ctrl-C to this one, from their first moment on."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(set_up: Callable[[], None] | None) -> None:
-    # A worker whose parent was killed would wait for work forever; Ctrl-C is for the parent to answer.
+    # A worker whose parent was killed would wait for work forever.
     threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"  # for torch, whether it comes later or is there already
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)

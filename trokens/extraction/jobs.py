@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from trokens.data.datasets import clip_id
-from trokens.files import remove_unfinished, whole_file
+from trokens.files import LONGEST_NAME, remove_unfinished
 
 FPS = {"ssv2": 12.0}  # frames a second at which points are extracted, where it is not DEFAULT_FPS
 DEFAULT_FPS = 10.0
-SETTINGS = "extraction.json"
 
 
 class Job(NamedTuple):
@@ -71,12 +69,16 @@ class VideoList:
         if not self.videos:
             raise ValueError("There are no videos to extract points from; check --csv_path or --videos.")
         jobs = []
-        for video, dataset in self.videos:
+        for video, dataset in dict.fromkeys(self.videos):
             dataset = dataset.lower()
             name, folder = clip_id(video, self.root, dataset), out / dataset
             jobs.append(Job(video, folder / "feat_dump" / (name + suffix),
                             FPS.get(dataset, DEFAULT_FPS) if fps is None else fps,
                             folder / "vis" / (name + pictures) if pictures else None, clusters))
+        length, longest = max((len(os.fsencode(job.points.name)), job.video) for job in jobs)
+        if length > LONGEST_NAME:
+            raise ValueError(f"The name of {longest} gives its point file a name of {length} bytes, above the "
+                             f"{LONGEST_NAME} that a file's name may have; shorten it.")
         twice = [path for path, count in Counter(job.points for job in jobs).items() if count > 1]
         if twice:
             videos = [str(job.video) for job in jobs if job.points == twice[0]]
@@ -97,33 +99,17 @@ def shard(jobs: Sequence[Job], index: int, count: int) -> list[Job]:
 
 
 def unfinished_jobs(jobs: Sequence[Job], *, rerun: bool = False) -> list[Job]:
-    """The jobs without a point file (``rerun``: all); what killed processes left of their files is removed."""
-    folders = {job.points.parent for job in jobs}
+    """The jobs without a point file, or without a picture that is asked for (``rerun``: all jobs).
+
+    What killed processes left of their files is removed.
+    """
+    files_of = [(job, [path for path in (job.points, job.trails) if path]) for job in jobs]
+    folders = {path.parent for _, paths in files_of for path in paths}
     there = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in folders}
-    todo = [job for job in jobs if rerun or job.points.name not in there[job.points.parent]]
+    todo = [job for job, paths in files_of if rerun or any(path.name not in there[path.parent] for path in paths)]
     files: dict[Path, set[str]] = defaultdict(set)
     for path in (path for job in todo for path in (job.points, job.failure)):
         files[path.parent].add(path.name)
     for folder, names in files.items():
         remove_unfinished(folder, names)
     return todo
-
-
-def check_settings(out: Path, settings: dict[str, Any], *, rerun: bool = False) -> None:
-    """Keep one extraction's settings in ``extraction.json``, and refuse to mix files of others into its folder.
-
-    Raises:
-        ValueError: The folder was filled with other settings, and ``rerun`` is not set.
-    """
-    path, text = out / SETTINGS, json.dumps(settings, indent=1, sort_keys=True) + "\n"
-    before = path.read_text(encoding="utf-8") if path.is_file() else None
-    if before == text:
-        return
-    if before is not None and not rerun:
-        there, here = json.loads(before), json.loads(text)
-        parts = ", ".join(f"{key} is {there.get(key)!r} there and {here.get(key)!r} here" for key in there | here
-                          if there.get(key) != here.get(key))
-        raise ValueError(f"{out} holds points of another extraction ({parts}); give another --name, or --rerun to "
-                         "extract all again.")
-    with whole_file(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -56,6 +55,9 @@ def extract_list(jobs: Sequence[Job], options: Options, num_workers: int = 0, *,
     extractor = Extractor(options)  # here too where other processes do the work: its errors belong to the caller
     if not num_workers:
         return (_noted(Outcome(job, _attempt(job, extractor, threads))) for job in jobs)
+    del extractor
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # the workers need the room
     results = parallel_map(_work, jobs, num_workers, died=DIED, set_up=partial(_set_up_worker, options, threads))
     return (_noted(Outcome(job, failure)) for job, failure in results)
 
@@ -90,36 +92,39 @@ def _noted(outcome: Outcome) -> Outcome:
     if outcome.failure is None:
         note.unlink(missing_ok=True)
     else:
-        with whole_file(note) as unfinished:
-            unfinished.write_text(outcome.failure, encoding="utf-8")
+        _write_rows(note, [(str(outcome.job.video), outcome.failure)])
     return outcome
 
 
-def write_failures(path: Path, jobs: Sequence[Job]) -> int:
-    """Gather the notes of all failed jobs, in the order of the list, in a CSV ``video_path,cause``; none, no file.
+def write_failures(out: Path) -> int:
+    """Gather the notes of all failed videos, ``out/<dataset>/failed/*.txt``, in ``out/failures.csv``; none, no file.
 
     Processes that share the work may call this at any time: whoever comes last has written what all have noted.
 
     Returns:
-        Number of failed jobs.
+        Number of failed videos.
     """
     while True:
-        rows = _failures(jobs)
+        rows = _failures(out)
         if rows:
-            with whole_file(path) as unfinished, open(unfinished, "w", encoding="utf-8", newline="") as file:
-                csv.writer(file).writerows([("video_path", "cause"), *rows])
+            _write_rows(out / "failures.csv", [("video_path", "cause"), *rows])
         else:
-            path.unlink(missing_ok=True)
-        if _failures(jobs) == rows:  # nobody noted anything while this was being written
+            (out / "failures.csv").unlink(missing_ok=True)
+        if _failures(out) == rows:  # nobody noted anything while this was being written
             return len(rows)
 
 
-def _failures(jobs: Sequence[Job]) -> list[tuple[str, str]]:
-    there = {folder: set(os.listdir(folder)) if folder.is_dir() else set()
-             for folder in {job.failure.parent for job in jobs}}
+# Names of files may be no valid UTF-8: surrogateescape keeps their bytes.
+
+def _write_rows(path: Path, rows: Sequence[tuple[str, str]]) -> None:
+    with whole_file(path) as unfinished, open(unfinished, "w", encoding="utf-8", errors="surrogateescape",
+                                              newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+def _failures(out: Path) -> list[tuple[str, ...]]:
     rows = []
-    for job in jobs:
-        if job.failure.name in there[job.failure.parent]:
-            with suppress(FileNotFoundError):  # another process has just succeeded with it
-                rows.append((str(job.video), job.failure.read_text(encoding="utf-8")))
-    return rows
+    for note in out.glob("*/failed/*.txt"):
+        with suppress(FileNotFoundError), open(note, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows += [tuple(row) for row in csv.reader(file)]  # not found: another process has just succeeded with it
+    return sorted(rows)

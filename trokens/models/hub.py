@@ -13,8 +13,6 @@ import huggingface_hub
 import torch
 from huggingface_hub import constants
 
-from trokens.distributed import local_rank_zero_first
-
 logger = logging.getLogger(__name__)
 
 _HUB_NAMES = {"s": "small", "b": "base", "l": "large", "g": "giant"}
@@ -48,8 +46,9 @@ def timm_weights(name: str, repo: str | None) -> Path:
 
 
 def _find(name: str, repo: str, other_remedy: str = "", local: Path | None = None) -> Path:
-    with local_rank_zero_first():  # in every process of every node, whether its node has the file or not
-        path = local if local is not None and local.is_file() else _cached(repo) or _download(repo)
+    # Of several processes that start together one downloads, as the hub's client locks its files. They must not wait
+    # for each other here: one that has no work needs no backbone.
+    path = local if local is not None and local.is_file() else _cached(repo) or _download(repo)
     if path is None:
         raise FileNotFoundError(
             f"No weights for {name} here, and the Hugging Face hub cannot be reached: {other_remedy}"
