@@ -242,7 +242,7 @@ def test_a_failing_video_does_not_end_the_run(clips, tmp_path, monkeypatch):
     job = Job(clips / "left" / "0.mp4", tmp_path / "folder" / "feat_dump" / "a.safetensors", 10.)
     outcomes = list(extract_list([job] * 2, Options(**GRID)))
     assert [outcome.failure for outcome in outcomes] == ["RuntimeError: no more memory"] * 2
-    assert not job.points.exists() and job.failure.read_text().endswith(",RuntimeError: no more memory\r\n")
+    assert not job.points.exists() and job.failure.read_text().endswith(",RuntimeError: no more memory\n")
     monkeypatch.undo()
     assert [outcome.failure for outcome in extract_list([job], Options(**GRID))] == [None]
     assert job.points.exists() and not job.failure.exists()
