@@ -126,6 +126,37 @@ def test_point_files_that_do_not_fit_are_found(data, change, severity, finding, 
     assert code == (2 if severity == "error" else 1) and found[0]["file"] == str(data.points("train", 0, 0))
 
 
+def put(name: str, where, value: float) -> Callable[[Tracks], Tracks]:
+    def change(tracks: Tracks) -> Tracks:
+        changed = getattr(tracks, name).clone()
+        changed[where] = value
+        return replace(tracks, **{name: changed})
+
+    return change
+
+
+@pytest.mark.parametrize(("change", "severity", "finding", "detail"), [
+    (lambda t: put("xy", t.visibility, torch.nan)(t), "error", "positions not finite", "visible positions"),
+    (lambda t: put("xy", (3, 0), torch.inf)(put("visibility", (3, 0), True)(t)),
+     "error", "positions not finite", "1 of"),
+    (put("visibility", ..., False), "warning", "nothing visible", "points are hidden throughout"),
+    (put("query_frame", 0, 12), "error", "query frame outside", "to 12 of 12 positions"),
+    (put("query_frame", 0, -1), "error", "query frame outside", "chosen at -1 to"),
+    (lambda t: replace(t, frame=t.frame.flip(0)), "error", "frames not ascending", "at frames 11 to 0"),
+    (lambda t: replace(t, frame=t.frame * 0 + 11), "error", "frames not ascending", "at frames 11 to 11"),
+], ids=range(7))
+def test_values_that_no_sound_writer_writes_are_found(data, change, severity, finding, detail):
+    data.change("train", 0, 0, change)
+    code, found = data.check("--quick")
+    assert [(f["severity"], f["finding"]) for f in found] == [(severity, finding)] and detail in found[0]["detail"]
+    assert code == (2 if severity == "error" else 1)
+
+
+def test_what_is_not_finite_does_not_matter_where_a_point_is_hidden(data):
+    data.change("train", 0, 0, lambda t: put("xy", (3, 0), torch.nan)(put("visibility", (3, 0), False)(t)))
+    assert data.check("--quick") == (0, [])
+
+
 def longer(factor: float) -> Callable[[Tracks], Tracks]:
     def change(tracks: Tracks) -> Tracks:
         rows = (torch.arange(int(12 * factor)) / factor).long()

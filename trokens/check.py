@@ -16,6 +16,7 @@ from trokens.data.video import VideoError, VideoInfo, probe
 from trokens.extraction.extractor import check_whole
 from trokens.extraction.jobs import DEFAULT_FPS, FPS
 from trokens.points.io import PointFile, read_point_file
+from trokens.structures import Tracks
 
 ERROR, WARNING = "error", "warning"  # the run would stop or read something wrong; the run copes
 NO_VIDEO, NO_POINTS = "video missing", "points missing"
@@ -119,6 +120,7 @@ class ClipCheck:
         if not tracks.num_points or not tracks.num_positions:
             add("no points", f"{tracks.num_points} points at {tracks.num_positions} positions", clip.tracks)
             return
+        self._check_values(tracks, clip, add)
         size = tracks.size or _noted_size(points.metadata)
         if info is not None:
             self._check_frames(points, info, clip, add)
@@ -129,9 +131,10 @@ class ClipCheck:
                 add("frame size differs", f"points of {_wxh(size)} frames, video of {_wxh(info.size)}", clip.tracks,
                     WARNING if scaled else ERROR)
         frame = size or (info.size if info is not None else None)
-        if frame is None or not tracks.visibility.any():
+        seen = tracks.xy[tracks.visibility & tracks.xy.isfinite().all(-1)]                      # (K, 2) pixels
+        if frame is None or not len(seen):
             return
-        seen = tracks.xy[tracks.visibility] / torch.tensor([frame[1], frame[0]])               # (K, 2), 1 = the side
+        seen = seen / torch.tensor([frame[1], frame[0]])               # (K, 2), 1 = the side
         far = ((seen < -MARGIN) | (seen > 1 + MARGIN)).any(1).float().mean().item()
         low, high = (seen * torch.tensor([frame[1], frame[0]])).aminmax(dim=0)
         reach = f"x {low[0]:.0f} to {high[0]:.0f}, y {low[1]:.0f} to {high[1]:.0f} in frames of {_wxh(frame)}"
@@ -139,6 +142,22 @@ class ClipCheck:
             add("positions outside", f"{far:.0%} of the visible positions are far outside: {reach}", clip.tracks)
         elif size is None and (seen.amax(0) < CORNER).all():
             add("positions in a corner", f"{reach}; perhaps tracked in smaller frames", clip.tracks, WARNING)
+
+    @staticmethod
+    def _check_values(tracks: Tracks, clip: Clip, add) -> None:
+        """Check what a sound writer cannot have written, whatever the video."""
+        if broken := (tracks.visibility & ~tracks.xy.isfinite().all(-1)).sum().item():
+            add("positions not finite", f"{broken} of {tracks.visibility.sum()} visible positions", clip.tracks)
+        if not tracks.visibility.any():
+            add("nothing visible", f"{tracks.num_points} points are hidden throughout", clip.tracks, WARNING)
+        low, high = (x.item() for x in tracks.query_frame.aminmax())
+        if low < 0 or high >= tracks.num_positions:
+            add("query frame outside", f"points chosen at {low} to {high} of {tracks.num_positions} positions",
+                clip.tracks)
+        # Frames may repeat, where points are at a higher rate than the video.
+        frame = tracks.frame
+        if frame is not None and len(frame) > 1 and ((frame.diff() < 0).any() or frame[0] == frame[-1]):
+            add("frames not ascending", f"points at frames {frame[0]} to {frame[-1]}, not in their order", clip.tracks)
 
     def _check_frames(self, points: PointFile, info: VideoInfo, clip: Clip, add) -> None:
         tracks, count = points.tracks, info.num_frames
