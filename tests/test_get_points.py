@@ -130,6 +130,44 @@ def test_deleted_archives_are_not_fetched_again(hub, tmp_path, capsys):
     assert capsys.readouterr().out.count("All is there.") == 3
 
 
+def test_a_deleted_archive_is_fetched_again_for_what_is_not_there(hub, repository, tmp_path, capsys):
+    make_zip(repository / f"{NAME}.zip", ["hmdb51/x.pkl", "hmdb51/y.pkl", "ssv2/3.pkl", "ssv2/6.pkl"])
+    (repository / NAME / "hmdb51.zip").unlink()
+    out, archive = tmp_path / "points", f"{NAME}.zip"
+
+    def fetched(*flags) -> bool:
+        hub.clear()
+        assert run("--out", out, "--delete_zips", *flags) == 0
+        return archive in hub
+
+    assert fetched("--dataset", "hmdb51") and fetched("--dataset", "ssv2") and not fetched("--dataset", "hmdb51")
+    assert not fetched("--dataset", "hmdb51", "ssv2")
+    converted = out / NAME / "hmdb51/feat_dump/x.pkl"
+    converted.rename(converted.with_suffix(".safetensors"))
+    assert not fetched("--dataset", "hmdb51")
+    (out / NAME / "hmdb51/feat_dump/y.pkl").unlink()
+    assert fetched("--dataset", "hmdb51")
+    capsys.readouterr()
+    assert run("--out", out, "--dataset", "ssv2", "--name", "flow_grid_16") == 1
+    assert "flow_grid_16/ssv2.zip: 1 files unpacked" in capsys.readouterr().out
+
+
+def test_a_wrong_name_is_told_where_only_the_lists_are_found(repository, tmp_path, capsys):
+    assert run("--from_dir", repository, "--out", tmp_path / "points", "--name", "flow", "--dataset", "ssv2") == 2
+    assert "Nothing of flow for ssv2 is among" in capsys.readouterr().err and not (tmp_path / "points").exists()
+
+
+def test_plain_files_are_copied_once_unless_told_otherwise(repository, tmp_path):
+    flags = ("--from_dir", repository, "--out", tmp_path / "points", "--dataset", "hmdb51")
+    assert run(*flags) == 0
+    copied = tmp_path / "points/few_shot_info/hmdb_few_shot.csv"
+    first = copied.stat().st_ino, copied.stat().st_mtime_ns
+    assert run(*flags) == 0 and (copied.stat().st_ino, copied.stat().st_mtime_ns) == first
+    assert run(*flags, "--rerun") == 0 and copied.stat().st_mtime_ns != first[1]
+    copied.write_text("cut")
+    assert run(*flags) == 0 and copied.read_text() != "cut"
+
+
 def test_a_local_folder_stands_in_for_the_hub(repository, tmp_path, capsys):
     flags = ("--from_dir", repository, "--out", tmp_path / "points", "--dataset", "ssv2", "hmdb51")
     before = sorted(repository.rglob("*"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import logging
 import os
 import shutil
@@ -25,6 +26,7 @@ from trokens.data.published import DATASETS, REPOSITORY, coverage, may_hold, pub
 from trokens.engine.loggers import progress
 from trokens.files import whole_file
 from trokens.points.archives import unpack
+from trokens.points.io import POINT_SUFFIXES
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -90,6 +92,33 @@ class Folder:
         return self.folder / name
 
 
+class Mark:
+    """The file that stands for a zip that was deleted: what was wanted of it, and which files that gave.
+
+    Args:
+        path: The file.
+        name: Set of point files; a mark of another one stands for nothing.
+    """
+
+    def __init__(self, path: Path, name: str):
+        self.path, self.name = path, name
+        said = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        self.datasets, self.files = (said["datasets"], said["files"]) if said.get("name") == name else ([], [])
+
+    def stands_for(self, datasets: Sequence[str], root: Path) -> bool:
+        """Whether the zip was unpacked for these datasets, and all of its files are still there, in either format."""
+        paths = (root / file for file in self.files)
+        return set(datasets) <= set(self.datasets) and all(
+            any(path.with_suffix(suffix).is_file() for suffix in (path.suffix, *POINT_SUFFIXES)) for path in paths)
+
+    def write(self, datasets: Sequence[str], files: Sequence[str]) -> None:
+        """Add what was unpacked just now."""
+        said = {"name": self.name, "datasets": sorted({*self.datasets, *datasets}),
+                "files": sorted({*self.files, *files})}
+        with whole_file(self.path) as unfinished:
+            unfinished.write_text(json.dumps(said), encoding="utf-8")
+
+
 def get(source: Hub | Folder, args: argparse.Namespace) -> int:
     """Bring every wanted file to its place; returns the number of broken archives.
 
@@ -100,30 +129,36 @@ def get(source: Hub | Folder, args: argparse.Namespace) -> int:
     names = source.names()
     plain = {name: target for name in names if (target := place(name))}
     zips = [name for name in names if name.lower().endswith(".zip") and may_hold(name, args.name, args.dataset)]
-    if not plain and not zips:
+    if all("few_shot_info" in Path(name).with_suffix("").parts for name in (*plain, *zips)):  # or nothing at all
         raise FileNotFoundError(f"Nothing of {args.name} for {', '.join(args.dataset)} is among the {len(names)} files "
                                 f"of {args.from_dir or args.repo}; check --name and --dataset.")
     for name, target in progress(plain.items(), len(plain), "Files"):
-        path = source.fetch(name)
-        if path.resolve() != (args.out / target).resolve():
-            with whole_file(args.out / target) as unfinished:
+        path, target = source.fetch(name), args.out / target
+        there = target.is_file() and target.stat().st_size == path.stat().st_size
+        if path.resolve() != target.resolve() and (args.rerun or not there):
+            with whole_file(target) as unfinished:
                 shutil.copyfile(path, unfinished)
     broken = 0
     for name in zips:
-        unpacked = args.out / f"{name}.unpacked"  # stands for a zip that was deleted
-        if unpacked.exists() and not args.rerun:
+        mark = Mark(args.out / f"{name}.unpacked", args.name)
+        if not args.rerun and mark.stands_for([d for d in args.dataset if may_hold(name, args.name, [d])], args.out):
             continue
-        path, stem = source.fetch(name), Path(name).with_suffix("").as_posix()
+        path, stem, files = source.fetch(name), Path(name).with_suffix("").as_posix(), []
+
+        def placed(entry: str, stem=stem, files=files) -> str | None:
+            target = place(f"{stem}/{entry}")
+            files += [target] * (target is not None)
+            return target
+
         try:
-            done = unpack(path, args.out, lambda entry, stem=stem: place(f"{stem}/{entry}"), rerun=args.rerun,
-                          progress=partial(progress, title=name))
+            done = unpack(path, args.out, placed, rerun=args.rerun, progress=partial(progress, title=name))
         except ValueError as error:
             print(error, file=sys.stderr)
             broken += 1
             continue
         print(f"{name}: {done.written} files unpacked, {done.present} were there before", flush=True)
         if args.delete_zips:
-            unpacked.touch()
+            mark.write(args.dataset, files)
             path.unlink()
     return broken
 
