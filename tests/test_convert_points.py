@@ -44,6 +44,7 @@ def test_a_folder_is_converted_and_broken_files_are_counted(published, tmp_path,
     printed = capsys.readouterr()
     assert "3 of 4 files are converted. 1 are broken." in printed.out
     assert "evil.pkl" in printed.err and "os.system" in printed.err and printed.err.count("broken") == 1
+    assert printed.err.count("evil.pkl") == 1 and "is broken: it is no point file" in printed.err
     tracks = some_tracks(1)
     read = read_point_file(out / "ssv2/feat_dump/2.safetensors").tracks
     assert torch.equal(read.xy, tracks.xy.half().float()) and torch.equal(read.query_frame, tracks.query_frame)

@@ -330,3 +330,11 @@ def test_the_same_content_is_the_same_bytes(tmp_path, tracks, suffix):
                     tracks.query_frame.int(), tracks.cluster.clone(), tracks.size, tracks.frame.clone())
     write_tracks(tmp_path / f"b{suffix}", turned, dict(reversed(metadata.items())))
     assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize(("content", "cause"), [
+    (b"", "it ends too early"), (pickle.dumps({"a": 1})[:-1], "it ends too early"), (b"no points", "it is no pickle")])
+def test_files_that_are_no_pickles_are_told_in_words(tmp_path, content, cause):
+    (tmp_path / "a.pkl").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"a\.pkl is no point file that is safe to read: {cause}\.$"):
+        read_tracks(tmp_path / "a.pkl")

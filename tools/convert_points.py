@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for (path, _), cause in progress(outcomes, len(todo), "Converted"):
             if cause:
                 broken += 1
-                print(f"{path} is broken: {cause}", file=sys.stderr)
+                print(f"{path} is broken: {cause.replace(f'{path} ', 'it ')}", file=sys.stderr)
     except (OSError, RuntimeError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2

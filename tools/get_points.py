@@ -102,7 +102,7 @@ class Mark:
 
     def __init__(self, path: Path, name: str):
         self.path, self.name = path, name
-        said = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        said = json.loads(path.read_text(encoding="utf-8") or "{}") if path.exists() else {}
         self.datasets, self.files = (said["datasets"], said["files"]) if said.get("name") == name else ([], [])
 
     def stands_for(self, datasets: Sequence[str], root: Path) -> bool:

@@ -112,7 +112,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for ``numpy.ndarray``, which is made empty and filled afterwards."""
+    """Stands for ``numpy.ndarray``, which is made empty and filled afterward."""
 
     array: np.ndarray | None = None
 
@@ -221,7 +221,9 @@ def load_nested(path: str | os.PathLike, kind: str, max_bytes: int) -> Any:
     try:
         return _unwrapped(_Unpickler(data, _Reader(max_bytes).allowed).load())
     except Exception as error:  # a broken or hostile file may fail anywhere
-        raise ValueError(f"{path} is no {kind} that is safe to read: {error or type(error).__name__}.") from error
+        # Of a byte that is no instruction the unpickler says its number, of an early end nothing.
+        cause = {KeyError: "it is no pickle", EOFError: "it ends too early"}.get(type(error), str(error))
+        raise ValueError(f"{path} is no {kind} that is safe to read: {cause or type(error).__name__}.") from error
 
 
 def _unwrapped(content: Any) -> Any:
