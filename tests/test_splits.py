@@ -101,6 +101,16 @@ def test_the_tool_refuses_in_one_line(videos, tmp_path):
     assert not (tmp_path / "s.csv").exists()
 
 
+def test_a_list_that_cannot_be_written_ends_in_one_line(videos, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for path in list(videos.rglob("*.mp4")):  # ids of published lists leave the class out
+        path.rename(path.with_stem(f"{path.parent.name}_{path.stem}"))
+    for out, format in (("file", "ssv2"), ("folder", "hmdb")):
+        with pytest.raises(SystemExit, match=str(tmp_path / out)):
+            run(videos, "--out", tmp_path / out, "--format", format, "--test", 2)
+
+
 def read(dataset: str, lists: Path, place: str = "", videos: Path = Path()) -> list[Row]:
     return READERS.get(dataset)(Source(videos, lists, ssv2_split=place))
 

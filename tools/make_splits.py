@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
         split_of = draw_classes(classes, args.val, args.test, args.seed) if drawn else assign_classes(classes, lists)
         rows = split_rows(args.root, split_of)
         WRITERS.get(args.format)(args.out, rows)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from error
     print(f"{'split':<6}{'classes':>8}{'videos':>8}")
     for split in SPLITS:
