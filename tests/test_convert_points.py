@@ -75,8 +75,20 @@ def test_nothing_to_convert_is_an_error(published, tmp_path, capsys):
     assert run(published, tmp_path / "out", "--to", "pkl") == 2
     assert run(published / "ssv2/feat_dump/1.pkl", tmp_path / "out", "--to", "pkl") == 2
     assert run(tmp_path / "nowhere", tmp_path / "out") == 2
-    assert capsys.readouterr().err.count("There are no .") == 3
-    assert not (tmp_path / "out").exists()
+    printed = capsys.readouterr().err
+    assert printed.count("There are no .") == 2 and "1.pkl is no .safetensors file to turn into .pkl" in printed
+    with pytest.raises(SystemExit):
+        run(published, tmp_path / "out.safetensors")
+    assert "give the folder to write it into" in capsys.readouterr().err
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_what_a_killed_run_left_is_removed(published, tmp_path):
+    left = tmp_path / "out/ssv2/feat_dump/.1.safetensors.eb82f848.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    assert run(published / "ssv2", tmp_path / "out/ssv2") == 1
+    assert files(tmp_path / "out") == ["ssv2/feat_dump/1.safetensors", "ssv2/feat_dump/2.safetensors"]
 
 
 def test_what_cannot_be_written_ends_the_run(published, tmp_path, capsys):

@@ -20,6 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
 from trokens.engine.loggers import progress
+from trokens.files import remove_unfinished
 from trokens.parallel import parallel_map
 from trokens.points.io import POINT_SUFFIXES, read_point_file, write_tracks
 
@@ -39,6 +40,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.workers < 0:
         parser.error(f"--workers is {args.workers}; it must not be negative.")
+    if args.out.suffix in POINT_SUFFIXES:
+        parser.error(f"OUT is {args.out}, which is the name of a point file; give the folder to write it into.")
     return args
 
 
@@ -47,11 +50,13 @@ def find_pairs(source: Path, out: Path, to: str) -> list[tuple[Path, Path]]:
 
     Raises:
         FileNotFoundError: There is nothing to convert.
+        ValueError: The one file is of the other format.
     """
     read, write = (suffix for suffix in sorted(POINT_SUFFIXES, key=lambda suffix: suffix == f".{to}"))
     if source.is_file():
-        found = [source] if source.suffix == read else []
-        source = source.parent
+        if source.suffix != read:
+            raise ValueError(f"{source} is no {read} file to turn into {write}; check the path and --to.")
+        found, source = [source], source.parent
     else:
         found = [Path(folder, name) for folder, _, names in os.walk(source, followlinks=True) for name in names
                  if name.endswith(read) and not name.startswith(".")]
@@ -80,13 +85,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         pairs = find_pairs(args.source, args.out, args.to)
         todo = [pair for pair in pairs if args.rerun or not pair[1].exists()]
         before = len(pairs) - len(todo)
+        names = {target.name for _, target in todo}
+        for folder in {target.parent for _, target in todo}:
+            remove_unfinished(folder, names)
         print(f"{len(pairs)} files, {before} of them converted before; writing to {args.out}", flush=True)
         outcomes = parallel_map(partial(convert, obj_id_key=args.obj_id_key), todo, args.workers, died=DIED)
         for (path, _), cause in progress(outcomes, len(todo), "Converted"):
             if cause:
                 broken += 1
                 print(f"{path} is broken: {cause.replace(f'{path} ', 'it ')}", file=sys.stderr)
-    except (OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     print(f"{len(pairs) - broken} of {len(pairs)} files are converted." + (f" {broken} are broken." if broken else ""))
