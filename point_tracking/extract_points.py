@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import glob
 import logging
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -100,7 +98,7 @@ def find_videos(args: argparse.Namespace) -> tuple[list[tuple[Path, str]], Path]
         FileNotFoundError: There is no such CSV.
         ValueError: The CSV lacks a column.
     """
-    from trokens.data.datasets import VIDEO_SUFFIXES
+    from trokens.data.datasets import find_videos as search
 
     if args.csv_path:
         root = args.root or args.csv_path.parent
@@ -110,17 +108,8 @@ def find_videos(args: argparse.Namespace) -> tuple[list[tuple[Path, str]], Path]
             if not row.get("video_path") or not row.get("dataset"):
                 raise ValueError(f"Line {number} of {args.csv_path} lacks video_path or dataset.")
         return [(root / row["video_path"], row["dataset"]) for row in rows], root
-    if os.path.isdir(args.videos):
-        root = args.root or Path(args.videos)
-        found = [Path(folder, file) for folder, _, files in os.walk(args.videos, followlinks=True) for file in files]
-    else:
-        fixed = Path(args.videos).parts
-        wild = next((i for i, part in enumerate(fixed) if glob.has_magic(part)), len(fixed) - 1)
-        root = args.root or Path(*fixed[:wild])
-        found = [Path(path) for path in glob.glob(args.videos, recursive=True) if os.path.isfile(path)]
-    found = [p for p in found if p.suffix.lower() in VIDEO_SUFFIXES
-             and not any(part.startswith(".") for part in Path(os.path.relpath(p, root)).parts if part != "..")]
-    return [(path, "folder") for path in sorted(found)], root
+    found, root = search(args.videos)
+    return [(path, "folder") for path in found], args.root or root
 
 
 class Progress:

@@ -38,6 +38,16 @@ def test_the_tracks_of_rendered_files_are_found_from_any_pattern(tiny_data):
     assert torch.equal(truth.xy, expected.xy) and torch.equal(truth.cluster, expected.cluster)
 
 
+def test_hidden_files_are_passed_over_and_links_followed(tmp_path):
+    for path in ("data/a/z.mp4", "data/a/._z.mp4", "data/.cache/z.mp4", "elsewhere/y.webm"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "data/linked").symlink_to(tmp_path / "elsewhere")
+    for source in (tmp_path / "data", tmp_path / "data/*/*", tmp_path / "data/**/*"):
+        assert [clip.name for clip in find_clips(str(source), "strided")] == ["a/z", "linked/y"]
+    assert [clip.name for clip in find_clips(str(tmp_path / "data/a/z.mp4"), "strided")] == ["z"]
+
+
 def test_tracks_beside_a_video_are_read_with_their_own_queries(tiny_data, tmp_path):
     video = tmp_path / "a.mp4"
     video.write_bytes(next(tiny_data.glob("val/*/0.mp4")).read_bytes())

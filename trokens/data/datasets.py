@@ -6,6 +6,7 @@ A dataset is one registered reader, which returns a :class:`Row` for every clip 
 from __future__ import annotations
 
 import csv
+import glob
 import json
 import logging
 import os
@@ -253,6 +254,28 @@ def class_videos(root: Path, split: str = "") -> list[tuple[str, str]]:
     return [(name, os.path.join(split, name, video)) for name in _folders(root / split)
             for video in sorted(_files(root / split / name))
             if os.path.splitext(video)[1].lower() in VIDEO_SUFFIXES and not video.startswith(".")]
+
+
+def find_videos(source: str) -> tuple[list[Path], Path]:
+    """Find videos that belong to no list; hidden files and folders are passed over, links are followed.
+
+    Args:
+        source: A folder, searched to any depth, or a pattern.
+
+    Returns:
+        The videos in the order of their paths, and the folder searched: of a pattern, what comes before its first
+        wildcard.
+    """
+    if os.path.isdir(source):
+        root = Path(source)
+        found = [Path(folder, file) for folder, _, files in os.walk(source, followlinks=True) for file in files]
+    else:
+        fixed = Path(source).parts
+        wild = next((i for i, part in enumerate(fixed) if glob.has_magic(part)), len(fixed) - 1)
+        root = Path(*fixed[:wild])
+        found = [Path(path) for path in glob.glob(source, recursive=True) if os.path.isfile(path)]
+    return sorted(path for path in found if path.suffix.lower() in VIDEO_SUFFIXES and not any(
+        part.startswith(".") and part != ".." for part in path.relative_to(root).parts)), root
 
 
 def _folders(path: Path) -> list[str]:

@@ -5,7 +5,6 @@ The truth of a clip is a ``Tracks`` that says with ``query_frame`` where each po
 
 from __future__ import annotations
 
-import glob
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trokens.data.datasets import VIDEO_SUFFIXES, clip_id
+from trokens.data.datasets import clip_id, find_videos
 from trokens.data.synthetic import SPLITS, clip_seed, render_clip
 from trokens.data.transforms import resize
 from trokens.data.video import read_video
@@ -55,8 +54,7 @@ def find_clips(source: str, mode: str) -> list[KnownClip]:
     """
     if source.endswith(".pkl"):
         return _tapvid_clips(source, mode)
-    found = Path(source).rglob("*") if os.path.isdir(source) else map(Path, glob.glob(source, recursive=True))
-    videos = sorted(path for path in found if path.suffix.lower() in VIDEO_SUFFIXES)
+    videos, _ = find_videos(source)
     if not videos:
         raise ValueError(f"There are no videos in '{source}'; name a folder, a pattern in quotes, or a .pkl file.")
     root = os.path.commonpath([video.parent for video in videos])
