@@ -15,7 +15,7 @@ from trokens.points.sampling import (
     choose_points,
     clip_seed,
     sample_points,
-    travelled_distance,
+    traveled_distance,
 )
 from trokens.structures import Tracks
 
@@ -193,12 +193,12 @@ def test_random_points_are_equally_likely():
     assert hits.sum() == 10000 and hits.std() < 0.06 * hits.mean()
 
 
-def test_travelled_distance_counts_visible_positions_only():
+def test_traveled_distance_counts_visible_positions_only():
     xy = torch.tensor([[0.0, 0], [3, 4], [100, 100], [6, 8], [50, 50]]).unsqueeze(1).repeat(1, 3, 1)
     visibility = torch.tensor([[1, 1, 0, 1, 0], [0, 1, 0, 1, 0], [0, 0, 0, 0, 0]]).bool().T
-    assert travelled_distance(xy, visibility).tolist() == [10, 5, 0]
+    assert traveled_distance(xy, visibility).tolist() == [10, 5, 0]
     xy[1, 0] = torch.nan
-    assert travelled_distance(xy, visibility).tolist() == [10, 5, 0]
+    assert traveled_distance(xy, visibility).tolist() == [10, 5, 0]
 
 
 def test_histogram_bins_are_numpys():

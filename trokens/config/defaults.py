@@ -260,7 +260,7 @@ _C.POINT_INFO.NAME = ""
 # Trajectories taken from a clip's point file, N.
 _C.POINT_INFO.NUM_POINTS_TO_SAMPLE = 256
 # How they are chosen: cluster_sample (every semantic cluster has its share), random, stratified (by distance
-# travelled), hod (by motion) or hod_obj_id (by the clusters' motion).
+# traveled), hod (by motion) or hod_obj_id (by the clusters' motion).
 _C.POINT_INFO.SAMPLING_TYPE = "random"
 # Attend to a point only from its query frame on. The published numbers were made without.
 _C.POINT_INFO.USE_PT_QUERY_MASK = False

@@ -51,7 +51,7 @@ def choose_points(tracks: Tracks, num_points: int, *, method: str, generator: Ge
         if method == "random":
             return _uniform(torch.arange(tracks.num_points), num_points, generator)
         if method == "stratified":
-            bins = _histogram_bin(travelled_distance(tracks.xy, tracks.visibility))
+            bins = _histogram_bin(traveled_distance(tracks.xy, tracks.visibility))
             return _from_groups(bins, num_points, generator, lambda members, n: _uniform(members, n, generator))
         groups = _motion_groups(tracks, hod_clusters, by_cluster=method == "hod_obj_id")
         return _from_groups(groups, num_points, generator,
@@ -90,7 +90,7 @@ def sample_points(clusters: Tensor, num_points: int, generator: Generator) -> Te
     return _choose(len(clusters), num_points, generator, choose)
 
 
-def travelled_distance(xy: Tensor, visibility: Tensor) -> Tensor:
+def traveled_distance(xy: Tensor, visibility: Tensor) -> Tensor:
     """Length of each point's path through the positions at which it is visible, straight where it is hidden.
 
     Args:
