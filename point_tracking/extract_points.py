@@ -27,10 +27,14 @@ QUIET_SECONDS = 15  # between two lines of progress where the output is no termi
 
 def option(text: str) -> tuple[str, str | int | float | bool]:
     """``key=value``, the value as YAML reads it."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form KEY=VALUE")
-    return key, yaml.safe_load(value)
+    key, equals, written = text.partition("=")
+    try:
+        value = yaml.safe_load(written)
+    except (yaml.YAMLError, ValueError):  # the latter for a date such as 2000-13-01
+        value = None
+    if not equals or not isinstance(value, str | int | float):  # a truth value is an int
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form KEY=VALUE with a number, a word, true or false")
+    return key, value
 
 
 def part(text: str) -> tuple[int, int]:

@@ -202,6 +202,9 @@ def test_timm_mistakes_are_named(tmp_path):
         build_timm_backbone("resnet_18")
     with pytest.raises(ValueError, match="TIMM_STAGE is 2, but test_vit is a transformer"):
         build_timm_backbone("test_vit", stage=2)
+    for stage in (5, -6):
+        with pytest.raises(ValueError, match=f"Stage {stage} of test_resnet is asked for .*0 to 4"):
+            build_timm_backbone("test_resnet", stage)
     torch.save(timm.create_model("test_vit3").state_dict(), tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"other.pth does not fit test_vit: .*mismatch"):
         build_timm_backbone("test_vit", weights=tmp_path / "other.pth")

@@ -228,10 +228,29 @@ def test_a_glob_names_clips_from_its_fixed_part(clips, tmp_path):
 @pytest.mark.parametrize(("flags", "message"), [
     (["--videos", "nowhere"], "There are no videos"), (["--csv_path", "nowhere.csv"], "nowhere.csv"),
     (["--videos", "{clips}", "--tracker", "flaw"], "Unknown tracker 'flaw'. Did you mean 'flow'?"),
-    (["--videos", "{clips}", "--backbone", "timm:resnet18:x"], "The stage in 'timm:resnet18:x'")])
+    (["--videos", "{clips}", "--backbone", "timm:resnet18:x"], "The stage in 'timm:resnet18:x'"),
+    (["--videos", "{clips}", "--backbone", "timm:resnet18:30"], "Stage 30 of resnet18 is asked for"),
+    (["--videos", "{clips}", "--tracker_options", "max_side=abc"], "Option max_side of tracker 'flow' is 'abc'")])
 def test_problems_are_named_before_any_work(clips, tmp_path, capsys, flags, message):
     assert run(*(flag.format(clips=clips) for flag in flags), "--base_feat_path", tmp_path) == 2
     assert message in capsys.readouterr().err and not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(("text", "value"), [("a=1", 1), ("a=0.5", 0.5), ("a=b=c", "b=c"), ("a=true", True)])
+def test_tracker_options_are_read_as_yaml(text, value):
+    assert extract_points.option(text) == ("a", value)
+
+
+@pytest.mark.parametrize("text", ["a", "a=", "a=[1", "a=[1]", "a=2000-13-01", "a={"])
+def test_other_tracker_options_are_refused(capsys, text):
+    with pytest.raises(SystemExit, match="2"):
+        run("--videos", "x", "--base_feat_path", "y", "--tracker_options", text)
+    assert f"'{text}' is not of the form KEY=VALUE" in capsys.readouterr().err
+
+
+def test_the_tracker_computes_where_its_options_say(clips, tmp_path):
+    flags = ("--videos", clips / "right", "--base_feat_path", tmp_path, "--use_grid", "--cotracker_grid_size", 2)
+    assert run(*flags, "--tracker_options", "device=cpu") == 0
 
 
 def test_a_failing_video_does_not_end_the_run(clips, tmp_path, monkeypatch):

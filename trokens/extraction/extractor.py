@@ -105,7 +105,7 @@ class Extractor:
             raise ValueError(f"Unknown clustering method '{options.clustering}'. Known: bipartite, kmeans.")
         self.options = options
         self.device = pick_device(num_gpus=1)
-        self.tracker = build_tracker(options.tracker, self.device, **options.tracker_options)
+        self.tracker = build_tracker(options.tracker, **({"device": self.device} | options.tracker_options))
         self.backbone = None if options.use_grid else (backbone or _build_backbone(options)).to(self.device)
 
     def query_points(self, frames: Tensor) -> Queries:

@@ -230,8 +230,12 @@ def _timm_arguments(name: str, stage: int, image_size: int) -> dict:
         raise ValueError(f"timm has no model '{name}' (MODEL.TIMM_NAME)."
                          f"{f' Did you mean {near[0]!r}?' if near else ''}")
     with torch.device("meta"):
-        is_transformer = hasattr(timm.create_model(name), "num_prefix_tokens")
-    if not is_transformer:
+        model = timm.create_model(name)
+    if not hasattr(model, "num_prefix_tokens"):
+        stages = len(getattr(model, "feature_info", ()))  # without any, timm says that it has no features
+        if stages and not -stages <= stage < stages:
+            raise ValueError(f"Stage {stage} of {name} is asked for (MODEL.TIMM_STAGE, or the last part of "
+                             f"timm:NAME:STAGE); its stages are 0 to {stages - 1}, and -1 is the last.")
         return {"features_only": True, "out_indices": (stage,)}
     if stage != -1:
         raise ValueError(f"MODEL.TIMM_STAGE is {stage}, but {name} is a transformer, which gives its last layer; "

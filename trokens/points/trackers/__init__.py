@@ -18,7 +18,9 @@ tracks; it is written into point files: ``tracker``, the registered name, and wh
 
 from __future__ import annotations
 
+import os
 from inspect import signature
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +30,10 @@ from torch import Tensor
 from trokens.registry import Registry
 
 TRACKERS = Registry("tracker")
+
+# what an option takes whose default is of this type
+_TAKES = {bool: (bool, "true or false"), int: (Integral, "a whole number"), float: (Real, "a number"),
+          str: ((str, os.PathLike), "text")}
 
 
 class TrackResult(NamedTuple):
@@ -54,7 +60,7 @@ def default_tracker(device: torch.device | str | None = None) -> str:
     return "cotracker3_offline" if on_gpu else "flow"
 
 
-def build_tracker(name: str, device: torch.device | str | None = None, **options: Any) -> Any:
+def build_tracker(name: str, /, device: torch.device | str | None = None, **options: Any) -> Any:
     """Build a tracker.
 
     Args:
@@ -63,15 +69,26 @@ def build_tracker(name: str, device: torch.device | str | None = None, **options
         options: Of the tracker's constructor.
 
     Raises:
-        ValueError: The tracker or an option is unknown; the message names the known ones.
+        ValueError: The tracker or an option is unknown, then the message names the known ones; or an option's value
+            is not of its default's type, or out of range.
         FileNotFoundError: The tracker's code or weights are not to be had.
     """
+    if device is not None:
+        try:
+            device = torch.device(device)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(f"device is {device!r}; it must be one of torch's, such as 'cpu' or 'cuda:1'.") from error
     name = default_tracker(device) if name == "auto" else name
     tracker = TRACKERS.get(name)
     known = signature(tracker).parameters
-    for option in options:
+    for option, value in options.items():
         if option not in known:
             raise ValueError(f"Tracker '{name}' has no option '{option}'. Known: {', '.join(known) or 'none'}.")
+        default = known[option].default
+        kind, meant = _TAKES.get(type(default), (object, ""))
+        if not isinstance(value, kind) or (isinstance(value, bool) and type(default) in (int, float)):
+            raise ValueError(f"Option {option} of tracker '{name}' is {value!r}; it takes {meant}, by default "
+                             f"{default!r}.")
     if device is not None and "device" in known:
         options["device"] = device
     return tracker(**options)
