@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import csv
 import logging
+import math
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -87,11 +89,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rerun", action="store_true", help="extract again what is there already")
     args = parser.parse_args(argv)
     for flag, least in {"num_frames_clustering": 1, "n_clusters": 1, "num_points_per_entity": 1,
-                        "cotracker_grid_size": 1, "workers": 0}.items():
+                        "cotracker_grid_size": 1, "num_iters": 0, "workers": 0}.items():
         if getattr(args, flag) < least:
             parser.error(f"--{flag} is {getattr(args, flag)}; it must be at least {least}.")
-    if args.fps is not None and args.fps < 0:
-        parser.error(f"--fps is {args.fps}; it must not be negative.")
+    if not 0 <= args.merge_ratio <= 50:
+        parser.error(f"--merge_ratio is {args.merge_ratio}; a round can merge 0 to 50 percent of the tokens.")
+    if args.fps is not None and not 0 <= args.fps < math.inf:
+        parser.error(f"--fps is {args.fps}; it must be a number from 0 on.")
     return args
 
 

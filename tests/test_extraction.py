@@ -41,6 +41,9 @@ class Colors(torch.nn.Module):
     def forward(self, frames):
         return torch.nn.functional.avg_pool2d(frames, 16).permute(0, 2, 3, 1)
 
+    def grid(self, size):
+        return size // 16
+
 
 @pytest.fixture
 def colors(monkeypatch):
@@ -234,6 +237,21 @@ def test_a_glob_names_clips_from_its_fixed_part(clips, tmp_path):
 def test_problems_are_named_before_any_work(clips, tmp_path, capsys, flags, message):
     assert run(*(flag.format(clips=clips) for flag in flags), "--base_feat_path", tmp_path) == 2
     assert message in capsys.readouterr().err and not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(("flag", "value"), [
+    ("--merge_ratio", 90), ("--merge_ratio", -1), ("--num_iters", -1), ("--n_clusters", 0), ("--fps", "nan"),
+    ("--fps", "inf"), ("--fps", -1)])
+def test_numbers_no_video_could_be_extracted_with_are_refused(capsys, flag, value):
+    with pytest.raises(SystemExit, match="2"):
+        run("--videos", "x", "--base_feat_path", "y", flag, value)
+    assert f"{flag} is {value}" in capsys.readouterr().err
+
+
+def test_a_frame_has_a_patch_for_each_cluster(colors):
+    Extractor(Options(clustering="kmeans", num_clusters=196))
+    with pytest.raises(ValueError, match="197 clusters are asked for; the 196 patches of a frame allow 1 to 196"):
+        Extractor(Options(clustering="kmeans", num_clusters=197))
 
 
 @pytest.mark.parametrize(("text", "value"), [("a=1", 1), ("a=0.5", 0.5), ("a=b=c", "b=c"), ("a=true", True)])

@@ -96,8 +96,8 @@ class Extractor:
         backbone: Used instead of the one that the options name; what it has to be like says `build_backbone`.
 
     Raises:
-        ValueError, FileNotFoundError: An unknown tracker, clustering or backbone, or no weights; or this process of
-            several on a node has no GPU of its own.
+        ValueError, FileNotFoundError: An unknown tracker, clustering or backbone, or no weights; more clusters than
+            a frame has patches; or this process of several on a node has no GPU of its own.
     """
 
     def __init__(self, options: Options, backbone: nn.Module | None = None):
@@ -107,6 +107,11 @@ class Extractor:
         self.device = pick_device(num_gpus=1)
         self.tracker = build_tracker(options.tracker, **({"device": self.device} | options.tracker_options))
         self.backbone = None if options.use_grid else (backbone or _build_backbone(options)).to(self.device)
+        if options.clustering == "kmeans" and not options.use_grid:  # so that a video of one frame can be clustered, too
+            patches = self.backbone.grid(IMAGE_SIZE) ** 2
+            if not 0 < options.num_clusters <= patches:
+                raise ValueError(f"{options.num_clusters} clusters are asked for; the {patches} patches of a frame "
+                                 f"allow 1 to {patches}.")
 
     def query_points(self, frames: Tensor) -> Queries:
         """Choose points in frames (L, H, W, 3) uint8."""
