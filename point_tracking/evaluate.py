@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -65,6 +66,8 @@ def measure(tracker, clip: KnownClip, mode: str, use_clusters: bool) -> dict[str
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; the exit code is 1 when a clip failed, 2 for a problem before any work."""
     args = parse_args(argv)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("trokens").setLevel(logging.INFO)
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
     try:

@@ -165,6 +165,7 @@ def launch(args: argparse.Namespace) -> int:
     from trokens.distributed import is_main, process_group, sum_over_processes
 
     logging.basicConfig(format="%(message)s")
+    logging.getLogger("trokens").setLevel(logging.INFO)
     options = build_options(args)
     out = args.base_feat_path / (args.name or options.name)
     # Some processes have longer videos than others. None leaves before all are through: a launcher would take an

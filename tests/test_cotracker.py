@@ -204,12 +204,17 @@ def checkout(tmp_path, monkeypatch):
 @BOTH
 def test_a_local_checkout_is_loaded_with_the_hash_of_its_weights(name, checkout, caplog):
     state = torch.get_rng_state()
-    with caplog.at_level("INFO"):
-        made, _ = (build_tracker(name, "cpu", source=str(checkout), weights=str(checkout / "weights.pth"))
-                   for _ in range(2))
+    made, _ = (build_tracker(name, "cpu", source=str(checkout), weights=str(checkout / "weights.pth"))
+               for _ in range(2))
     assert made.metadata["weights"] == hashlib.sha256((checkout / "weights.pth").read_bytes()).hexdigest()[:16]
     assert made.model.model.fnet.scale == 60 and torch.equal(torch.get_rng_state(), state)
     assert caplog.text.count("CC-BY-NC 4.0") == 1
+
+
+def test_worker_processes_do_not_repeat_the_license(checkout, monkeypatch, caplog):
+    monkeypatch.setattr(cotracker_hub, "parent_process", lambda: "the main one")
+    build_tracker("cotracker3_offline", "cpu", source=str(checkout), weights=str(checkout / "weights.pth"))
+    assert "CC-BY-NC" not in caplog.text
 
 
 def test_weights_come_through_torch_hub(checkout, monkeypatch):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,14 @@ def test_the_table_and_the_json_tell_each_clip_and_the_mean(tiny_data, tmp_path,
     assert head.split()[-4:] == ["AJ", "delta_avg", "OA", "CPU-s"] and head.startswith(pattern)
     assert [row.split()[0] for row in rows] == [*figures, "mean"]
     assert rows[-1].split() == ["mean", "of", "3", "clips", *(f"{value:.3f}" for value in mean.values())]
+
+
+def test_the_command_tells_what_modules_have_to_say(capfd, monkeypatch):
+    monkeypatch.setattr(evaluate, "build_tracker", lambda name: logging.getLogger("trokens.test").info("license"))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    logging.getLogger("trokens").setLevel(logging.NOTSET)
+    run("--moving_shapes", "easy", "--num_clips", 1)
+    assert capfd.readouterr().err.startswith("license\n")
 
 
 def test_clusters_are_told_on_demand_and_sets_may_be_mixed(toy, tiny_data, tmp_path):

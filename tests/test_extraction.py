@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import logging
 import os
 import pickle
 from pathlib import Path
@@ -264,6 +265,15 @@ def test_other_tracker_options_are_refused(capsys, text):
     with pytest.raises(SystemExit, match="2"):
         run("--videos", "x", "--base_feat_path", "y", "--tracker_options", text)
     assert f"'{text}' is not of the form KEY=VALUE" in capsys.readouterr().err
+
+
+def test_the_command_tells_what_modules_have_to_say(capfd, monkeypatch):
+    logger = logging.getLogger("trokens.test")
+    monkeypatch.setattr(extract_points, "extract", lambda *_: logger.info("license") or (0, 0))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    logging.getLogger("trokens").setLevel(logging.NOTSET)
+    assert run("--videos", "x", "--base_feat_path", "y") == 0
+    assert capfd.readouterr().err == "license\n"
 
 
 def test_the_tracker_computes_where_its_options_say(clips, tmp_path):

@@ -107,7 +107,7 @@ class Extractor:
         self.device = pick_device(num_gpus=1)
         self.tracker = build_tracker(options.tracker, **({"device": self.device} | options.tracker_options))
         self.backbone = None if options.use_grid else (backbone or _build_backbone(options)).to(self.device)
-        if options.clustering == "kmeans" and not options.use_grid:  # so that a video of one frame can be clustered, too
+        if options.clustering == "kmeans" and not options.use_grid:  # a video may have one frame alone
             patches = self.backbone.grid(IMAGE_SIZE) ** 2
             if not 0 < options.num_clusters <= patches:
                 raise ValueError(f"{options.num_clusters} clusters are asked for; the {patches} patches of a frame "

@@ -6,6 +6,7 @@ import hashlib
 import logging
 from contextlib import nullcontext
 from functools import cache
+from multiprocessing import parent_process
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -66,4 +67,5 @@ def load_predictor(name: str, source: str = "", weights: str = "") -> tuple[nn.M
 
 @cache
 def _say_license() -> None:
-    logger.info("CoTracker's code and weights are licensed under CC-BY-NC 4.0: not for commercial use.")
+    if parent_process() is None:  # else the process that started this one has said it
+        logger.warning("CoTracker's code and weights are licensed under CC-BY-NC 4.0: not for commercial use.")
