@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs 
 from trokens.data.ground_truth import KnownClip, find_clips, rendered_clips
 from trokens.data.synthetic import LEVELS
 from trokens.points.tapvid import QUERIES, query_points, score
+from trokens.points.tracker_options import add_tracker_options
 from trokens.points.trackers import build_tracker
 
 COLUMNS = {"jaccard": "AJ", "delta": "delta_avg", "occlusion": "OA", "cpu_seconds": "CPU-s"}
@@ -32,6 +33,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tracker", default="flow", help="who follows the points (%(default)s)")
+    add_tracker_options(parser)
     parser.add_argument("--truth", nargs="+", default=[], metavar="SET", help="sets of clips, each a folder of videos "
                         "at any depth, a pattern of them in quotes, or a pickle of TAP-Vid; the true tracks of a video "
                         "are in an .npz file beside it, or where tools/make_moving_shapes.py writes them")
@@ -70,15 +72,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("trokens").setLevel(logging.INFO)
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
+    options = dict(args.tracker_options)
     try:
-        tracker = build_tracker(args.tracker)
+        tracker = build_tracker(args.tracker, **options)
         sets = {source: find_clips(source, args.query_mode) for source in args.truth}
     except (ValueError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     sets |= {f"Moving Shapes, {level}": rendered_clips(level, args.num_clips) for level in args.moving_shapes}
 
-    report = {"tracker": args.tracker, "query_mode": args.query_mode, "use_clusters": args.use_clusters, "sets": {}}
+    report = {"tracker": args.tracker, "tracker_options": options, "query_mode": args.query_mode,
+              "use_clusters": args.use_clusters, "sets": {}}
     width = 2 + max(len(title) for title in (*sets, "mean of 1000 clips", *(c.name for s in sets.values() for c in s)))
     for name, clips in sets.items():
         print(f"{name:{width}}" + "".join(f"{column:>11}" for column in COLUMNS.values()))

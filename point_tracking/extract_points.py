@@ -19,24 +19,13 @@ from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
-import yaml
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
+from trokens.points.tracker_options import add_tracker_options
+
 QUIET_SECONDS = 15  # between two lines of progress where the output is no terminal
-
-
-def option(text: str) -> tuple[str, str | int | float | bool]:
-    """``key=value``, the value as YAML reads it."""
-    key, equals, written = text.partition("=")
-    try:
-        value = yaml.safe_load(written)
-    except (yaml.YAMLError, ValueError):  # the latter for a date such as 2000-13-01
-        value = None
-    if not equals or not isinstance(value, str | int | float):  # a truth value is an int
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form KEY=VALUE with a number, a word, true or false")
-    return key, value
 
 
 def part(text: str) -> tuple[int, int]:
@@ -64,8 +53,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
                         "%(default)s, or pickles as the published code reads them")
     parser.add_argument("--tracker", default="auto", help="who follows the points; by default cotracker3_offline with "
                         "a GPU, flow without")
-    parser.add_argument("--tracker_options", nargs="+", type=option, default=[], metavar="KEY=VALUE",
-                        help="options of the tracker, such as visibility_rule=paper weights=scaled_offline.pth")
+    add_tracker_options(parser)
     parser.add_argument("--backbone", default="dinov2_vitb14", help="features to cluster: a DINOv2 (default "
                         "%(default)s), or timm:NAME[:STAGE]")
     parser.add_argument("--backbone_weights", default="", help="local file, or package:NAME; downloaded by default")

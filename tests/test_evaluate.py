@@ -62,11 +62,18 @@ def test_the_table_and_the_json_tell_each_clip_and_the_mean(tiny_data, tmp_path,
 
 
 def test_the_command_tells_what_modules_have_to_say(capfd, monkeypatch):
-    monkeypatch.setattr(evaluate, "build_tracker", lambda name: logging.getLogger("trokens.test").info("license"))
+    monkeypatch.setattr(evaluate, "build_tracker", lambda name, **_: logging.getLogger("trokens.test").info("license"))
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     logging.getLogger("trokens").setLevel(logging.NOTSET)
     run("--moving_shapes", "easy", "--num_clips", 1)
     assert capfd.readouterr().err.startswith("license\n")
+
+
+def test_the_tracker_has_the_options_asked_for(monkeypatch, tmp_path):
+    sides = []
+    monkeypatch.setattr(FlowTracker, "track", lambda self, *_: sides.append(self.max_side))
+    run("--moving_shapes", "easy", "--num_clips", 1, "--tracker_options", "max_side=64", "--json", tmp_path / "a.json")
+    assert sides == [64] and json.loads((tmp_path / "a.json").read_text())["tracker_options"] == {"max_side": 64}
 
 
 def test_clusters_are_told_on_demand_and_sets_may_be_mixed(toy, tiny_data, tmp_path):
@@ -103,6 +110,7 @@ def test_clips_that_fail_are_named_and_left_out_of_the_mean(toy, tiny_data, tmp_
 
 @pytest.mark.parametrize(("flags", "message"), [
     (["--truth", "nowhere"], "There are no videos in 'nowhere'"), (["--truth", "nowhere.pkl"], "nowhere.pkl"),
+    (["--moving_shapes", "easy", "--tracker_options", "max_side=abc"], "Option max_side of tracker 'flow' is 'abc'"),
     (["--moving_shapes", "easy", "--tracker", "flaw"], "Unknown tracker 'flaw'. Did you mean 'flow'?")])
 def test_problems_are_named_before_any_work(capsys, flags, message):
     assert run(*flags) == 2

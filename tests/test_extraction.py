@@ -23,6 +23,7 @@ from trokens.extraction.jobs import Job, VideoList
 from trokens.extraction.run import extract_list
 from trokens.models.backbone import IMAGENET_MEAN
 from trokens.points.io import read_tracks
+from trokens.points.tracker_options import tracker_option
 from trokens.points.trackers import TRACKERS, TrackResult
 
 SCRIPT = Path(__file__).resolve().parents[1] / "point_tracking" / "extract_points.py"
@@ -257,7 +258,7 @@ def test_a_frame_has_a_patch_for_each_cluster(colors):
 
 @pytest.mark.parametrize(("text", "value"), [("a=1", 1), ("a=0.5", 0.5), ("a=b=c", "b=c"), ("a=true", True)])
 def test_tracker_options_are_read_as_yaml(text, value):
-    assert extract_points.option(text) == ("a", value)
+    assert tracker_option(text) == ("a", value)
 
 
 @pytest.mark.parametrize("text", ["a", "a=", "a=[1", "a=[1]", "a=2000-13-01", "a={"])
