@@ -99,10 +99,12 @@ def test_point_files_are_named_by_clip_and_dataset():
     assert {job.fps for job in VideoList(videos, root).jobs(Path("out"), fps=5)} == {5}
 
 
-def test_two_videos_of_one_id_are_refused():
+def test_an_unsound_list_is_refused():
     videos = [(Path("a/v1.mp4"), "ucf101"), (Path("b/v1.avi"), "ucf101"), (Path("b/v2.avi"), "ucf101")]
     with pytest.raises(ValueError, match=r"1 clip ids belong to more than one video \(first: v1 of a/v1\.mp4"):
         VideoList(videos, Path()).jobs(Path("out"))
+    with pytest.raises(ValueError, match=r"Unknown dataset 'HMDB'\. Did you mean 'hmdb51'"):
+        VideoList([*videos[1:], (Path("c.avi"), "HMDB")], Path()).jobs(Path("out"))
     with pytest.raises(ValueError, match="no videos"):
         VideoList([], Path()).jobs(Path("out"))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from trokens.data.datasets import clip_id
+from trokens.data.datasets import READERS, clip_id
 from trokens.files import LONGEST_NAME, remove_unfinished
 
 FPS = {"ssv2": 12.0}  # frames a second at which points are extracted, where it is not DEFAULT_FPS
@@ -64,10 +64,12 @@ class VideoList:
             clusters: Whether to draw the clusters too.
 
         Raises:
-            ValueError: There are no videos, or two videos would share a point file.
+            ValueError: There are no videos, a dataset is unknown, or two videos would share a point file.
         """
         if not self.videos:
             raise ValueError("There are no videos to extract points from; check --csv_path or --videos.")
+        for dataset in {dataset for _, dataset in self.videos}:
+            READERS.get(dataset)  # training would not find the points of another
         jobs = []
         for video, dataset in dict.fromkeys(self.videos):
             dataset = dataset.lower()
