@@ -289,3 +289,13 @@ def test_every_trouble_of_real_files_is_found(real_clips, tmp_path):
         "lerobot_lfs_pointer.mp4": "video unreadable", "derived_audio_only.mp4": "no video stream",
         "derived_truncated.avi": "video short", "derived_truncated.webm": "video short"}
     assert found["--workers=0"] == found["--quick"] | {"decord_corrupted.mp4": "clip unreadable"}
+
+
+def test_an_interruption_ends_in_one_line(data, monkeypatch, capsys):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ClipReader, "read", interrupted)
+    assert main(["--cfg", str(tiny.CONFIG), "--workers=0", *tiny.arguments(
+        data.root, data.root / "out", OPTIONS, DATA__SPLIT_CSV=data.root / "splits.csv")]) == 130
+    assert capsys.readouterr().err == "Interrupted before all clips were checked.\n"

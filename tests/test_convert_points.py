@@ -95,3 +95,12 @@ def test_what_cannot_be_written_ends_the_run(published, tmp_path, capsys):
     (tmp_path / "out").write_text("a file in the folder's place")
     assert run(published, tmp_path / "out") == 2
     assert "out" in capsys.readouterr().err
+
+
+def test_an_interruption_ends_in_one_line(published, tmp_path, monkeypatch, capsys):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tools.convert_points.read_point_file", interrupted)
+    assert run(published, tmp_path / "out") == 130
+    assert capsys.readouterr().err == "Interrupted. Finished files are kept: the same command goes on from here.\n"

@@ -123,3 +123,12 @@ def test_an_unsound_command_line_is_refused(capsys, flags):
     with pytest.raises(SystemExit):
         run(*flags)
     assert "error" in capsys.readouterr().err
+
+
+def test_an_interruption_ends_in_one_line(toy, monkeypatch, capsys):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TRACKERS.get("toy"), "track", interrupted)
+    assert run("--tracker", "toy", "--moving_shapes", "easy", "--num_clips", 1) == 130
+    assert capsys.readouterr().err == "Interrupted before all clips were measured.\n"

@@ -213,3 +213,12 @@ def test_what_is_not_there_at_all_is_an_error(repository, tmp_path, capsys):
     assert f"Nothing of {NAME} for ssv2, hmdb51" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run("--from_dir", repository, "--out", tmp_path, "--delete_zips")
+
+
+def test_an_interruption_ends_in_one_line(repository, tmp_path, monkeypatch, capsys):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tools.get_points.unpack", interrupted)
+    assert run("--from_dir", repository, "--out", tmp_path / "points") == 130
+    assert capsys.readouterr().err == "Interrupted. Finished files are kept: the same command goes on from here.\n"

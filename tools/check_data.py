@@ -4,7 +4,7 @@
       DATA.PATH_TO_TROKEN_PT_DATA $TROKENS_PT_DATA --workers 8 --csv findings.csv
 
 The exit code is 0 when nothing was found, 1 for warnings alone (the run copes), 2 for errors (the run would stop, or
-read something wrong) and where nothing could be checked.
+read something wrong) and where nothing could be checked, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def show(findings: Sequence) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Check; the exit code is 0 without findings, 1 with warnings alone, 2 with errors or when nothing was checked."""
+    """Check; the exit code is 0 without findings, 1 with warnings alone, 2 with errors or when nothing was checked, 130
+    when interrupted."""
     args = parse_args(argv)
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     from trokens.config import load_cfg
@@ -100,6 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Interrupted before all clips were checked.", file=sys.stderr)
+        return 130
     errors = sum(finding.severity == "error" for finding in findings)
     if findings:
         show(findings)

@@ -4,7 +4,7 @@
     python tools/convert_points.py points/flow_bip_fr_32 published/flow_bip_fr_32 --to pkl
 
 A folder's layout is kept. Started again it goes on where it stopped. Nothing in a pickle is executed. The exit code is
-1 when a file is broken, 2 when nothing could be done.
+1 when a file is broken, 2 when nothing could be done, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def convert(pair: tuple[Path, Path], obj_id_key: str) -> str | None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Convert; the exit code is 1 for broken files, 2 for a problem that ends the run."""
+    """Convert; the exit code is 1 for broken files, 2 for a problem that ends the run, 130 when interrupted."""
     args = parse_args(argv)
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     broken = 0
@@ -97,6 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Interrupted. Finished files are kept: the same command goes on from here.", file=sys.stderr)
+        return 130
     print(f"{len(pairs) - broken} of {len(pairs)} files are converted." + (f" {broken} are broken." if broken else ""))
     return int(broken > 0)
 

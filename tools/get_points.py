@@ -4,7 +4,7 @@
     python tools/get_points.py --out $TROKENS_PT_DATA --from_dir already_downloaded
 
 Writes ``OUT/few_shot_info`` and ``OUT/<name>/<dataset>/feat_dump``. Started again it goes on where it stopped. The exit
-code is 1 when something is missing or an archive is broken, 2 when nothing could be done.
+code is 1 when something is missing or an archive is broken, 2 when nothing could be done, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -183,7 +183,8 @@ def check(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Get and check; the exit code is 1 when something is missing or broken, 2 when nothing could be done."""
+    """Get and check; the exit code is 1 when something is missing or broken, 2 when nothing could be done, 130 when
+    interrupted."""
     args = parse_args(argv)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("trokens").setLevel(logging.INFO)
@@ -194,6 +195,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Interrupted. Finished files are kept: the same command goes on from here.", file=sys.stderr)
+        return 130
     print("Something is missing: see above." if broken or lacking else "All is there.")
     return int(broken + lacking > 0)
 
