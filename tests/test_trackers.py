@@ -82,6 +82,15 @@ def test_the_device_reaches_trackers_that_have_one():
     assert build_tracker("cotracker3_offline", "meta", model=Predictor()).device == torch.device("meta")
 
 
+def test_a_tracker_is_given_the_gpu_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(TRACKERS, "_entries", dict(TRACKERS._entries))
+    TRACKERS.register("toy")(lambda device: device)
+    assert build_tracker("toy") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert build_tracker("toy").type == "cuda" and build_tracker("toy", "cpu") == torch.device("cpu")
+
+
 @pytest.mark.parametrize("name", list(TRACKERS))
 def test_metadata_names_the_tracker_and_its_visibility_rule(name):
     metadata = build_tracker(name, **({"model": Predictor()} if name.startswith("cotracker") else {})).metadata

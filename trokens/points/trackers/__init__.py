@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trokens.distributed import pick_device
 from trokens.registry import Registry
 
 TRACKERS = Registry("tracker")
@@ -89,8 +90,8 @@ def build_tracker(name: str, /, device: torch.device | str | None = None, **opti
         if not isinstance(value, kind) or (isinstance(value, bool) and type(default) in (int, float)):
             raise ValueError(f"Option {option} of tracker '{name}' is {value!r}; it takes {meant}, by default "
                              f"{default!r}.")
-    if device is not None and "device" in known:
-        options["device"] = device
+    if "device" in known:
+        options["device"] = device or pick_device(num_gpus=1)
     return tracker(**options)
 
 
