@@ -105,7 +105,7 @@ def test_weights_of_another_model_are_an_error(tmp_path):
         build_backbone("dinov2_vits14", weights=tmp_path / "other.pth")
     with pytest.raises(ValueError, match="Did you mean 'dinov2_vitb14'"):
         build_backbone("dinov2_vitb1")
-    with pytest.raises(ValueError, match=r"Unknown MODEL.DINO_CONFIG 'dinov2_vits16'"):
+    with pytest.raises(ValueError, match=r"Unknown DINOv2 model 'dinov2_vits16'"):
         backbone_shape("dinov2_vits16", -1, 224)
 
 
@@ -135,7 +135,7 @@ def test_without_weights_every_remedy_is_named(nowhere):
                           ("dinov2_vits14_reg", ["dinov2_vits14_reg4_pretrain.pth", "patch14_reg4_dinov2"])]:
         with pytest.raises(FileNotFoundError) as error:
             build_backbone(name)
-        for needle in [*needles, "TORCH_HOME", "MODEL.BACKBONE_WEIGHTS", str(nowhere / "torch")]:
+        for needle in [*needles, "TORCH_HOME", "MODEL.BACKBONE_WEIGHTS", "--backbone_weights", str(nowhere / "torch")]:
             assert needle in str(error.value)
     with pytest.raises(FileNotFoundError, match=r"MODEL\.BACKBONE_WEIGHTS"):
         build_timm_backbone("test_vit")
@@ -200,7 +200,7 @@ def test_timm_models_load_from_a_file_without_warnings(tmp_path, caplog, name, s
 def test_timm_mistakes_are_named(tmp_path):
     with pytest.raises(ValueError, match="Did you mean 'resnet18'"):
         build_timm_backbone("resnet_18")
-    with pytest.raises(ValueError, match="TIMM_STAGE is 2, but test_vit is a transformer"):
+    with pytest.raises(ValueError, match=r"Stage 2 of test_vit is asked for .*TIMM_STAGE.*, but it is a transformer"):
         build_timm_backbone("test_vit", stage=2)
     for stage in (5, -6):
         with pytest.raises(ValueError, match=f"Stage {stage} of test_resnet is asked for .*0 to 4"):

@@ -66,7 +66,7 @@ def test_a_process_without_a_gpu_of_its_own_is_an_error(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert pick_device(1) == torch.device("cuda", 1) and pick_device(0) == torch.device("cpu")
     monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(ValueError, match="Process 2 of this node has no GPU of its own: it has 2"):
+    with pytest.raises(ValueError, match=r"Process 2 .* has no GPU of its own: it has 2\. .*in point extraction"):
         pick_device(1)
 
 

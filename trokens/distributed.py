@@ -77,7 +77,8 @@ def pick_device(num_gpus: int) -> torch.device:
         return torch.device("cpu")
     if local_rank() >= torch.cuda.device_count():
         raise ValueError(f"Process {local_rank()} of this node has no GPU of its own: it has "
-                         f"{torch.cuda.device_count()}. Lower --nproc_per_node, or set NUM_GPUS 0 for the CPU.")
+                         f"{torch.cuda.device_count()}. Lower --nproc_per_node, or use the CPU (NUM_GPUS 0 in "
+                         "training, an empty CUDA_VISIBLE_DEVICES in point extraction).")
     return torch.device("cuda", local_rank())
 
 

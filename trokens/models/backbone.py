@@ -23,6 +23,7 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 DINO_PATCH = 14
+_STAGE_OPTIONS = "MODEL.TIMM_STAGE, or the last part of timm:NAME:STAGE"
 _SWIGLU = {"mlp_layer": SwiGLUPacked, "act_layer": nn.SiLU, "mlp_ratio": 2.66667 * 2}
 _SIZES = {
     "dinov2_vits14": {"embed_dim": 384, "depth": 12, "num_heads": 6},
@@ -207,7 +208,7 @@ def backbone_shape(name: str, stage: int, image_size: int) -> tuple[int, int]:
 def _dino_arguments(name: str) -> dict:
     if name not in DINO_MODELS:
         near = difflib.get_close_matches(name, DINO_MODELS, n=1)
-        raise ValueError(f"Unknown MODEL.DINO_CONFIG '{name}'.{f' Did you mean {near[0]!r}?' if near else ''} "
+        raise ValueError(f"Unknown DINOv2 model '{name}'.{f' Did you mean {near[0]!r}?' if near else ''} "
                          f"Known: {', '.join(DINO_MODELS)}.")
     return DINO_MODELS[name]
 
@@ -227,19 +228,18 @@ def freeze_unused(backbone: nn.Module, image_size: int) -> None:
 def _timm_arguments(name: str, stage: int, image_size: int) -> dict:
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=1)
-        raise ValueError(f"timm has no model '{name}' (MODEL.TIMM_NAME)."
-                         f"{f' Did you mean {near[0]!r}?' if near else ''}")
+        raise ValueError(f"timm has no model '{name}'.{f' Did you mean {near[0]!r}?' if near else ''}")
     with torch.device("meta"):
         model = timm.create_model(name)
     if not hasattr(model, "num_prefix_tokens"):
         stages = len(getattr(model, "feature_info", ()))  # without any, timm says that it has no features
         if stages and not -stages <= stage < stages:
-            raise ValueError(f"Stage {stage} of {name} is asked for (MODEL.TIMM_STAGE, or the last part of "
-                             f"timm:NAME:STAGE); its stages are 0 to {stages - 1}, and -1 is the last.")
+            raise ValueError(f"Stage {stage} of {name} is asked for ({_STAGE_OPTIONS}); its stages "
+                             f"are 0 to {stages - 1}, and -1 is the last.")
         return {"features_only": True, "out_indices": (stage,)}
     if stage != -1:
-        raise ValueError(f"MODEL.TIMM_STAGE is {stage}, but {name} is a transformer, which gives its last layer; "
-                         "set it to -1.")
+        raise ValueError(f"Stage {stage} of {name} is asked for ({_STAGE_OPTIONS}), but it is a transformer, which "
+                         "gives its last layer: -1.")
     return {"num_classes": 0, "img_size": image_size}
 
 

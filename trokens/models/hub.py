@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 _HUB_NAMES = {"s": "small", "b": "base", "l": "large", "g": "giant"}
 _PROBE_SECONDS = 3.0
+_LOCAL_FILE = "give a local file (MODEL.BACKBONE_WEIGHTS, or --backbone_weights of extract_points.py)"
 
 
 def dino_weights(name: str) -> Path:
@@ -41,7 +42,7 @@ def timm_weights(name: str, repo: str | None) -> Path:
         FileNotFoundError: Neither; the message lists the ways to get them.
     """
     if not repo:
-        raise FileNotFoundError(f"timm has no pretrained weights for {name}; set MODEL.BACKBONE_WEIGHTS to a file.")
+        raise FileNotFoundError(f"timm has no pretrained weights for {name}; {_LOCAL_FILE}.")
     return _find(name, repo)
 
 
@@ -52,7 +53,7 @@ def _find(name: str, repo: str, other_remedy: str = "", local: Path | None = Non
     if path is None:
         raise FileNotFoundError(
             f"No weights for {name} here, and the Hugging Face hub cannot be reached: {other_remedy}"
-            f"set MODEL.BACKBONE_WEIGHTS to a local file, or run once with network (or `hf download {repo}`).")
+            f"{_LOCAL_FILE}, or run once with network (or `hf download {repo}`).")
     return path
 
 
