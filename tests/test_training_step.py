@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-from functools import partial
 
 import pytest
 import torch
@@ -11,15 +10,12 @@ from processes import in_processes
 from test_task import MATCHING, episode, model
 from tiny import MOTION, assert_same_run, tiny_cfg
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from trokens import build_model
-from trokens.benchmarks.modules import plain_cross_motion
 from trokens.checkpoint import load_checkpoint, saved_epochs
 from trokens.engine.experiment import Experiment
 from trokens.engine.trainer import Interrupted, Trainer
 from trokens.fewshot.task import FewShotTask
-from trokens.models.motion import CrossMotionModule
 
 PLAIN = MOTION | {"TEST.ENABLE": False, "FEW_SHOT.TRAIN_OG_EPISODES": True}
 
@@ -114,36 +110,6 @@ def test_computing_again_gives_the_same_gradients_and_keeps_less():
     for name, gradient in grads.items():
         torch.testing.assert_close(same[name], gradient, msg=name)
     assert kept[True] < kept[False] / 3
-
-
-class Largest(TorchDispatchMode):
-    """Remembers the most numbers that a tensor held."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        out = function(*args, **(kwargs or {}))
-        self.numbers = max([self.numbers, *(x.numel() for x in tree_leaves(out) if isinstance(x, torch.Tensor))])
-        return out
-
-
-def test_cross_motion_equals_its_plain_form_without_a_tensor_of_all_pairs():
-    torch.manual_seed(0)
-    clips, frames, points, dim = 2, 3, 64, 4
-    module = CrossMotionModule(points, dim)
-    tracks, visibility = torch.rand(clips, frames, points, 2) * 2 - 1, torch.rand(clips, frames, points) > 0.2
-    results, largest = [], []
-    for way in (partial(plain_cross_motion, module), module):
-        module.zero_grad()
-        with Largest() as seen:
-            out = way(tracks, visibility)
-            out.square().sum().backward()
-        largest.append(seen.numbers)
-        results.append([out, *(parameter.grad.clone() for parameter in module.parameters())])
-    pairs = clips * frames * points**2
-    assert largest[0] >= pairs > largest[1], "the plain form has all pairs, ours has not"
-    for plain, ours in zip(*results, strict=True):
-        torch.testing.assert_close(ours, plain, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable
 from multiprocessing import get_context
-from pathlib import Path
 
 import torch
 
@@ -54,9 +53,6 @@ def peak_bytes(setting: Setting, options: dict, threads: int) -> int:
         step(True)
     if setting.device.type == "cuda":
         return torch.cuda.max_memory_allocated(setting.device)
-    status = Path("/proc/self/status")
-    if status.is_file():  # getrusage counts what the process had been before it became another program
-        return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
