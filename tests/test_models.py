@@ -1,11 +1,15 @@
 import itertools
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from trokens.benchmarks import modules as benchmark
 from trokens.config.values import CHOICES
 from trokens.models.blocks import Attention, DividedBlock
 from trokens.models.motion import CrossMotionModule, HodModule
@@ -98,6 +102,34 @@ def test_cross_motion_equals_its_nested_loop(inputs):
     module = CrossMotionModule(N, D)
     assert torch.allclose(module(tracks, visibility), module.embed(plain_cross_motion(tracks, visibility)), atol=1e-5)
     assert torch.equal(tracks.isnan(), before[0].isnan()) and torch.equal(visibility, before[1])
+
+
+class LargestTensor(TorchDispatchMode):
+    """Keeps the size of the largest tensor that any operation gives, forward or backward."""
+
+    def __init__(self):
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        self.numel = max([self.numel, *(x.numel() for x in tree_leaves(out) if isinstance(x, torch.Tensor))])
+        return out
+
+
+def test_cross_motion_forms_no_tensor_of_all_pairs_and_has_the_plain_forms_gradients():
+    points, frames, dim = 64, 3, 4  # all pairs of a frame are more numbers than its hidden layer
+    tracks, visibility = torch.rand(1, frames, points, 2) * 2 - 1, torch.rand(1, frames, points) > 0.3
+    module, largest, gradients = CrossMotionModule(points, dim), {}, {}
+    for name, form in {"plain": partial(benchmark.plain_cross_motion, module), "ours": module}.items():
+        with LargestTensor() as seen:
+            out = form(tracks, visibility)
+            (out * torch.linspace(-1, 1, out.numel()).view_as(out)).mean().backward()
+        largest[name], gradients[name] = seen.numel, [p.grad.clone() for p in module.parameters()]
+        module.zero_grad()
+    assert largest["ours"] <= frames * points * 4 * dim < frames * points**2 * 2 <= largest["plain"]
+    for ours, plain in zip(gradients["ours"], gradients["plain"], strict=True):
+        torch.testing.assert_close(ours, plain, atol=1e-4, rtol=1e-4)
 
 
 def test_cross_motion_is_translation_invariant_even_far_away_and_under_autocast(inputs):
@@ -339,6 +371,15 @@ def test_chunks_and_cached_features_do_not_change_outputs(inputs, batch):
     assert features.shape == (B, T, S, S, 3)  # unprojected: fit for a cache
     for logits, tokens in (model(clips), model(SimpleNamespace(**{**vars(clips), "video": None}), features)):
         assert torch.equal(logits, want[0]) and torch.equal(tokens, want[1])
+
+
+def test_clips_pass_a_frozen_backbone_one_by_one_on_a_cpu(inputs):
+    for options, passes in [({}, B), ({"backbone_batch": B}, 1), ({"train_backbone": True}, 1)]:
+        model, seen = build(backbone=Pixels(), **options), []
+        model.dino.register_forward_hook(lambda module, args, output, seen=seen: seen.append(len(args[0])))
+        model.patch_features(clips_of(inputs).video)
+        assert seen == [B * T // passes] * passes
+        assert model.clips_a_pass(5, torch.device("cuda")) == (B if "backbone_batch" in options else 5)
 
 
 def test_a_frozen_backbone_stays_in_eval_mode_without_gradients(inputs):

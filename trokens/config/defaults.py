@@ -100,7 +100,8 @@ _C.MODEL.TIMM_STAGE = -1
 # Local file of backbone weights, or package:NAME (an installed Python package that carries them); "" = look in
 # TORCH_HOME, then in the Hugging Face cache and hub.
 _C.MODEL.BACKBONE_WEIGHTS = ""
-# Clips a pass of the backbone; 0 = all of an episode in training, 8 in evaluation (1 on a CPU).
+# Clips a pass of the backbone; 0 = all of an episode in training, 8 in evaluation, and 1 where a frozen backbone runs
+# on a CPU.
 _C.MODEL.BACKBONE_BATCH = 0
 # Memory for the backbone features of training clips, kept when training runs without augmentation, in GB; 0 = never.
 _C.MODEL.CACHE_GB = 4.0

@@ -33,7 +33,7 @@ def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], devi
         + (f"; {cfg.SOLVER.MAX_EPOCH} epochs of {steps_per_epoch(cfg)} steps" if cfg.TRAIN.ENABLE else "")
         + (f"; {few_shot.TEST_EPISODES} test episodes" if cfg.TEST.ENABLE else ""),
         f"Parameters  {trained / 1e6:.2f} M trained, {frozen / 1e6:.2f} M frozen",
-        f"Memory      about {estimated_bytes(cfg, model, trained, frozen) / 2**30:.1f} GB a process "
+        f"Memory      about {estimated_bytes(cfg, model, trained, frozen, device) / 2**30:.1f} GB a process "
         + ("in training" if cfg.TRAIN.ENABLE else "in testing"),
     ]
     evaluated = max((len(clips) for name, clips in splits.items() if name != "train"), default=0)
@@ -57,16 +57,15 @@ def steps_per_epoch(cfg) -> int:
     return total if cfg.FEW_SHOT.TRAIN_OG_EPISODES else max(1, total // world_size())
 
 
-def estimated_bytes(cfg, model: Trokens, trained: int, frozen: int) -> float:
+def estimated_bytes(cfg, model: Trokens, trained: int, frozen: int, device: torch.device) -> float:
     """Rough peak memory of one process's model and step, in bytes (without the loader's processes)."""
     few_shot, frames = cfg.FEW_SHOT, cfg.DATA.NUM_FRAMES
     clips = few_shot.N_WAY * (few_shot.K_SHOT + few_shot.TRAIN_QUERY_PER_CLASS) if cfg.TRAIN.ENABLE else 8
-    chunk = min(clips, cfg.MODEL.BACKBONE_BATCH or clips)
     floats = frozen + trained * (4 if cfg.TRAIN.ENABLE else 1)  # weight, gradient, two moments
     size = cfg.DATA.TRAIN_CROP_SIZE
     patches = model.dino.grid(size) ** 2 * model.dino.embed_dim if model.dino is not None else 0
     floats += clips * frames * (size**2 * 3 / 4 + patches)
     tokens = clips * frames * cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE * model.embed_dim
     floats += tokens * (_BLOCK_FLOATS * cfg.MF.DEPTH if cfg.TRAIN.ENABLE else _BACKBONE_FLOATS)
-    floats += chunk * frames * patches * _BACKBONE_FLOATS
+    floats += model.clips_a_pass(clips, device) * frames * patches * _BACKBONE_FLOATS
     return 4 * floats

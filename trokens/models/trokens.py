@@ -41,7 +41,8 @@ class Trokens(nn.Module):
             projection without bias follows the backbone.
         backbone: Frames to patch features (see :mod:`trokens.models.backbone`), or None when the caller has features.
         train_backbone: Train the backbone too; otherwise it is frozen and stays in eval mode.
-        backbone_batch: Clips that pass the backbone at once, 0 for all.
+        backbone_batch: Clips that pass the backbone at once; 0 for all, or for one where a frozen backbone runs on a
+            CPU, whose cache then holds what a layer computes.
         feature_dim: Width of the patch features, needed only where ``backbone`` is None and it is not ``embed_dim``.
         grid: Side of the patch grid, S; taken from position embeddings only.
         num_frames: Frames of a clip, T.
@@ -138,6 +139,11 @@ class Trokens(nn.Module):
             self.dino.eval()
         return self
 
+    def clips_a_pass(self, num_clips: int, device: torch.device) -> int:
+        """How many of some clips pass the backbone at once."""
+        one = device.type == "cpu" and not self.train_backbone
+        return min(self.backbone_batch or (1 if one else num_clips), num_clips)
+
     def patch_features(self, video: Tensor) -> Tensor:
         """The backbone's features of raw frames, without the projection: what a cache may hold.
 
@@ -152,7 +158,7 @@ class Trokens(nn.Module):
         mean, std = self.dino.mean[:, None, None], self.dino.std[:, None, None]
         with torch.set_grad_enabled(self.train_backbone and torch.is_grad_enabled()):
             parts = [self.dino(((clips.flatten(0, 1).float() / 255) - mean) / std).unflatten(0, clips.shape[:2])
-                     for clips in video.split(self.backbone_batch or len(video))]
+                     for clips in video.split(self.clips_a_pass(len(video), video.device))]
             return torch.cat(parts)
 
     def encode(self, patch_features: Tensor | None, tracks: Tensor, visibility: Tensor,
