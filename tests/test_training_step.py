@@ -3,15 +3,15 @@
 import os
 import shutil
 import signal
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
 from processes import in_processes
 from test_task import MATCHING, episode, model
 from tiny import MOTION, assert_same_run, tiny_cfg
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from trokens import build_model
 from trokens.checkpoint import load_checkpoint, saved_epochs
 from trokens.engine.experiment import Experiment
 from trokens.engine.trainer import Interrupted, Trainer
@@ -122,29 +122,36 @@ def test_compiled_blocks_keep_their_names_and_numbers():
         torch.testing.assert_close(compiled(one.clips, features), plain(one.clips, features), atol=1e-5, rtol=1e-5)
 
 
-class NoWaiting(TorchDispatchMode):
-    """Fails where the host would have to wait for the device: numbers read, sizes that depend on values."""
-
-    WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "bincount", "is_nonzero", "equal")
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        name = function.name().split("::")[1].split(".")[0]
-        assert name not in self.WAITS, f"{name} waits for the device"
-        assert name != "index" or not any(i is not None and i.dtype == torch.bool for i in args[1]), "a mask waits"
-        return function(*args, **(kwargs or {}))
+def trainer_of(task: FewShotTask, device: str = "cpu", **options) -> Trainer:
+    """A trainer for single steps: it has neither a loader nor a log."""
+    optimizer = torch.optim.AdamW(task.parameters(), lr=1e-3, **options)
+    return Trainer(task, optimizer, None, SimpleNamespace(rank=0, world_size=1, num_episodes=9), output_dir="",
+                   device=torch.device(device), seed=1, lr_at=None, max_epoch=1, validate=None, eval_period=1,
+                   checkpoint_period=1, log_period=1, log=None, cfg_text="",
+                   clip_gradients=lambda task: torch.nn.utils.clip_grad_norm_(task.parameters(), 1.0))
 
 
-def test_a_step_never_waits_for_the_device(tiny_data, tmp_path, monkeypatch):
-    """Watched on the CPU, whose own two checks read lists; the optimizer is left out, its kernel there is another."""
-    step, seen = Trainer.train_step, []
-    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, *_: seen.append("optimizer"))
+def test_a_step_never_waits_for_the_device(monkeypatch):
+    """On the meta device, which has shapes and no numbers: whoever asks for a number there gets an error."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it knows no such device
+    one, features = episode()
+    task = FewShotTask(model(mask="visibility", depth=2, drop_path=0.3, drop=0.2, act_checkpoint=True),
+                       matching=MATCHING).to("meta").train()
+    trainer = trainer_of(task, "meta")
+    trainer.features = {one.clips.index: features}
+    figures = trainer.train_step(one)
+    assert task.model.head.weight.grad.is_meta and trainer.optimizer.state
+    with pytest.raises(RuntimeError, match="cannot be called on meta tensors"):
+        figures["loss"].item()
 
-    def watched(self, one):
-        with NoWaiting():
-            return step(self, one)
 
-    monkeypatch.setattr(Trainer, "train_step", watched)
-    run(tiny_data, tmp_path, SOLVER__CLIP_GRAD_L2NORM=1.0, MF__USE_PT_VISIBILITY=True)
-    assert seen
-    with pytest.raises(AssertionError, match="waits"), NoWaiting():
-        build_model(tiny_cfg(tiny_data, tmp_path, PLAIN, MODEL__NUM_CLASSES=6)).cls_token.sum().item()
+def test_a_checkpoint_goes_on_with_the_optimizers_own_kernel():
+    one, features = episode()
+    first, second = (trainer_of(FewShotTask(model(), matching=MATCHING), fused=fused) for fused in (None, True))
+    for trainer in (first, second):
+        trainer.features = {one.clips.index: features}
+    first.train_step(one)
+    second.resume(first.state())
+    assert [group["fused"] for group in second.optimizer.param_groups] == [True]
+    second.train_step(one)
+    assert {state["step"].item() for state in second.optimizer.state.values()} == {2}

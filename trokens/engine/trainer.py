@@ -84,7 +84,10 @@ class Trainer:
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint of this run (the model's weights are loaded by the caller)."""
-        self.optimizer.load_state_dict(state["optimizer_state"])
+        saved = state["optimizer_state"]
+        for group, own in zip(saved["param_groups"], self.optimizer.param_groups, strict=True):
+            group["fused"] = own.get("fused")  # which kernel steps is this machine's choice, not the checkpoint's
+        self.optimizer.load_state_dict(saved)
         if state["scaler_state"]:
             self.scaler.load_state_dict(state["scaler_state"])
         self.epoch, self.step, self.best = state["epoch"] + 1, state["step"], state["best"]
