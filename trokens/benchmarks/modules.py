@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.machine import flops_per_second
 from trokens.benchmarks.model import vit_s, vit_s_model
-from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
+from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, peak_memory, speedup
 from trokens.fewshot.matchers import match
 from trokens.models.motion import CrossMotionModule
 
@@ -25,6 +25,14 @@ def plain_cross_motion(module: CrossMotionModule, tracks: Tensor, visibility: Te
     relations = (xy[:, :, :, None] - xy[:, :, None]) * (v[:, :, :, None] * v[:, :, None])[..., None]
     hidden = module.fc2["c_fc"](relations.flatten(3))
     return module.ln2(module.fc2["c_proj"](hidden * torch.sigmoid(1.702 * hidden)))
+
+
+def cross_motion_alone(setting: Setting, plain: bool) -> None:
+    """Cross-motion of 35 clips, forward and backward."""
+    module = CrossMotionModule(256, 384).to(setting.device)
+    tracks = torch.zeros(35, 8, 256, 2, device=setting.device)
+    inputs = tracks, torch.ones(tracks.shape[:3], dtype=torch.bool, device=setting.device)
+    (plain_cross_motion(module, *inputs) if plain else module(*inputs)).sum().backward()
 
 
 @BENCHMARKS.register("modules")
@@ -69,5 +77,8 @@ def modules(setting: Setting) -> list[Figure]:
         share = counter.get_total_flops() / figure("", values).value / machine
         note = f"{clips} clips; {100 * share:.0f} % of the machine's speed"
         figures.append(figure(f"modules/{name}", values, "s", note))
+    if not setting.small:
+        figures += [peak_memory("modules/peak memory of cross-motion", cross_motion_alone, setting, False),
+                    peak_memory("modules/peak memory of cross-motion plain", cross_motion_alone, setting, True)]
     return [*figures,
             speedup("modules/cross-motion over plain", seconds["cross-motion plain"], seconds["cross-motion"])]

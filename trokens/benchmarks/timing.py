@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -70,6 +74,24 @@ def _now(device: torch.device) -> float:
         return time.process_time()
     torch.cuda.synchronize(device)
     return time.perf_counter()
+
+
+def peak_memory(name: str, run: Callable[..., Any], setting: Setting, *arguments, note: str = "") -> Figure:
+    """Most memory that a new process takes to call ``run(setting, *arguments)``: of the device, or of the process."""
+    with get_context("spawn").Pool(1) as pool:
+        peak = pool.apply(_peak_bytes, (run, setting, arguments, torch.get_num_threads())) / 1e9
+    return Figure(name, peak, "GB", peak, peak, note or "a process of its own, with torch")
+
+
+def _peak_bytes(run: Callable[..., Any], setting: Setting, arguments: tuple, threads: int) -> int:
+    torch.set_num_threads(threads)
+    run(setting, *arguments)
+    if setting.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(setting.device)
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage would tell the peak of the process that started this one, where that was higher
+        return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def figure(name: str, values: list[float], unit: str = "s", note: str = "") -> Figure:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable
-from multiprocessing import get_context
 
 import torch
 
 from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.model import vit_s, vit_s_model
-from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
+from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, peak_memory, speedup
 from trokens.fewshot.task import FewShotTask
 from trokens.structures import Clips, Episode
 
 MATCHING = {"aggregation": "spatial", "norm": "none", "prototype": "published", "matcher": "bi_mhm"}
-BACKBONE_BATCH = 1  # clips at once: what a layer computes then stays in a CPU's cache
 
 
 def build_step(setting: Setting, **options) -> Callable[[bool], float]:
     """A function that takes a training step, from frames in memory or from features, and returns its loss."""
     clips, frames, points, size, depth = (10, 4, 64, 112, 6) if setting.small else (35, 8, 256, 224, 12)
     backbone = vit_s(depth)
-    model = vit_s_model(backbone=backbone, backbone_batch=BACKBONE_BATCH, num_frames=frames, num_points=points,
-                        grid=backbone.grid(size), **options).to(setting.device)
+    model = vit_s_model(backbone=backbone, num_frames=frames, num_points=points, grid=backbone.grid(size),
+                        **options).to(setting.device)
     task = FewShotTask(model, matching=MATCHING).train()
     optimizer = torch.optim.AdamW([p for p in task.parameters() if p.requires_grad], lr=1e-4)
     make = torch.Generator().manual_seed(0)
@@ -45,21 +42,11 @@ def build_step(setting: Setting, **options) -> Callable[[bool], float]:
     return step
 
 
-def peak_bytes(setting: Setting, options: dict, threads: int) -> int:
-    """Most memory that a new process takes for two steps from features: of the device, or of the process itself."""
-    torch.set_num_threads(threads)
+def two_steps(setting: Setting, options: dict, from_cache: bool) -> None:
+    """Build a model and train it for two steps."""
     step = build_step(setting, **options)
     for _ in range(2):
-        step(True)
-    if setting.device.type == "cuda":
-        return torch.cuda.max_memory_allocated(setting.device)
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def _peak(name: str, setting: Setting, **options) -> Figure:
-    with get_context("spawn").Pool(1) as pool:
-        peak = pool.apply(peak_bytes, (setting, options, torch.get_num_threads())) / 1e9
-    return Figure(f"training/{name}", peak, "GB", peak, peak, "a process of its own, with torch and the backbone")
+        step(from_cache)
 
 
 @BENCHMARKS.register("training")
@@ -74,6 +61,7 @@ def training(setting: Setting) -> list[Figure]:
                figure("training/step from features, activations computed again", checkpointed),
                speedup("training/features over cold", seconds["cold"], seconds["cached"])]
     if not setting.small:  # there, torch itself is most of it
-        figures += [_peak("peak memory", setting),
-                    _peak("peak memory, activations computed again", setting, act_checkpoint=True)]
+        figures += [peak_memory(f"training/peak memory {source}{how}", two_steps, setting, options, source != "cold")
+                    for source in ("cold", "from features")
+                    for how, options in {"": {}, ", activations computed again": {"act_checkpoint": True}}.items()]
     return figures
