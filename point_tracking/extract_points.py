@@ -98,7 +98,7 @@ def find_videos(args: argparse.Namespace) -> tuple[list[tuple[Path, str]], Path]
 
     if args.csv_path:
         root = args.root or args.csv_path.parent
-        with open(args.csv_path, encoding="utf-8-sig", newline="") as file:
+        with open(args.csv_path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             rows = list(csv.DictReader(file))
         for number, row in enumerate(rows, 2):
             if not row.get("video_path") or not row.get("dataset"):

@@ -1,4 +1,5 @@
 import csv
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -289,6 +290,14 @@ def test_every_trouble_of_real_files_is_found(real_clips, tmp_path):
         "lerobot_lfs_pointer.mp4": "video unreadable", "derived_audio_only.mp4": "no video stream",
         "derived_truncated.avi": "video short", "derived_truncated.webm": "video short"}
     assert found["--workers=0"] == found["--quick"] | {"decord_corrupted.mp4": "clip unreadable"}
+
+
+def test_findings_of_names_that_are_no_utf8_are_written(data):
+    name = os.fsdecode(b"b\xe9.mp4")
+    data.video("test", 0, 0).rename(data.video("test", 0, 0).with_name(name))
+    main(["--cfg", str(tiny.CONFIG), "--csv", str(data.root / "findings.csv"), "--workers=0", "--quick",
+          *tiny.arguments(data.root, data.root / "out", OPTIONS)])
+    assert os.fsencode(name).removesuffix(b".mp4") in (data.root / "findings.csv").read_bytes()
 
 
 def test_an_interruption_ends_in_one_line(data, monkeypatch, capsys):

@@ -25,6 +25,7 @@ from trokens.extraction.extractor import Options
 from trokens.extraction.jobs import Job, VideoList, shard, unfinished_jobs
 from trokens.extraction.run import DIED, extract_list, write_failures
 from trokens.extraction.settings import compare_settings, keep_settings
+from trokens.files import write_csv
 from trokens.points.io import read_tracks
 from trokens.points.trackers import TRACKERS, TrackResult
 
@@ -218,6 +219,14 @@ def test_names_that_are_long_or_no_utf8_fail_like_others(tmp_path):
     assert all(name in text for name in names)
     (tmp_path / "clips" / ("y" * 245 + ".mp4")).write_bytes(b"no video")
     assert run("--videos", tmp_path / "clips", "--base_feat_path", tmp_path / "out", "--name", "n", *GRID) == 2
+
+
+def test_a_list_may_name_videos_that_are_no_utf8(tmp_path):
+    video = tmp_path / os.fsdecode(b"b\xe9.mp4")
+    video.write_bytes(b"no video")
+    write_csv(tmp_path / "list.csv", [("video_path", "dataset"), (video.name, "folder")])
+    assert run("--csv_path", tmp_path / "list.csv", "--base_feat_path", tmp_path / "out", "--name", "n", *GRID) == 1
+    assert os.fsencode(video.name) in (tmp_path / "out" / "n" / "failures.csv").read_bytes()
 
 
 def test_failures_of_other_lists_are_kept(clips, tmp_path):

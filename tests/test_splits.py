@@ -1,4 +1,5 @@
 import csv
+import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -165,3 +166,14 @@ def test_a_list_of_an_earlier_val_split_does_not_stay(tmp_path):
     WRITERS.get("ssv2")(tmp_path / "ssv2_small", rows)
     WRITERS.get("ssv2")(tmp_path / "ssv2_small", [rows[0], rows[2]])
     assert [row.split for row in read("ssv2", tmp_path, "ssv2_small")] == ["train", "test"]
+
+
+@pytest.mark.parametrize(("format", "dataset", "place"), [("folder", "folder", "splits.csv"), *PUBLISHED])
+def test_names_that_are_no_utf8_come_back(tmp_path, format, dataset, place):
+    root, video = tmp_path / "videos", os.fsdecode(b"b/b\xe9.webm" if format == "ssv2" else b"b/b\xe9.mp4")
+    for path in (root / "a" / "a.mp4", root / video):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    run(root, "--out", tmp_path / place, "--format", format, "--train-classes", "a", "--test-classes", "b")
+    rows = READERS.get(dataset)(Source(root, tmp_path, place, str(tmp_path / place)))
+    assert [Path(row.video).stem for row in rows] == ["a", Path(video).stem]

@@ -10,7 +10,6 @@ read something wrong) and where nothing could be checked, 130 after Ctrl-C.
 from __future__ import annotations
 
 import argparse
-import csv
 import logging
 import sys
 from collections.abc import Sequence
@@ -89,15 +88,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     from trokens.config import load_cfg
+    from trokens.files import write_csv
 
     try:
         cfg = load_cfg(args.cfg, args.overrides)
         findings, num_clips = find(cfg, args.quick, args.workers)
         if args.csv:
-            from trokens.files import whole_file
-
-            with whole_file(args.csv) as unfinished, open(unfinished, "w", encoding="utf-8", newline="") as file:
-                csv.writer(file).writerows([("severity", "split", "finding", "clip", "detail", "file"), *findings])
+            write_csv(args.csv, [("severity", "split", "finding", "clip", "detail", "file"), *findings])
     except (ValueError, OSError, RuntimeError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2

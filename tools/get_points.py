@@ -10,7 +10,6 @@ code is 1 when something is missing or an archive is broken, 2 when nothing coul
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import logging
 import os
@@ -24,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs 
 
 from trokens.data.published import DATASETS, REPOSITORY, coverage, may_hold, published_path
 from trokens.engine.loggers import progress
-from trokens.files import whole_file
+from trokens.files import whole_file, write_csv
 from trokens.points.archives import unpack
 from trokens.points.io import POINT_SUFFIXES
 
@@ -176,9 +175,8 @@ def check(args: argparse.Namespace) -> int:
     for row in rows:
         print(f"{row.list:<12}{row.split:<7}{row.num_clips:>8}{len(row.missing):>9}  {', '.join(row.missing[:3])}")
     if args.csv:
-        with whole_file(args.csv) as unfinished, open(unfinished, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([("list", "split", "id"),
-                                        *((row.list, row.split, id) for row in rows for id in row.missing)])
+        missing = ((row.list, row.split, id) for row in rows for id in row.missing)
+        write_csv(args.csv, [("list", "split", "id"), *missing])
     return lacking + sum(len(row.missing) for row in rows)
 
 

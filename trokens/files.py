@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +31,13 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def write_csv(path: str | os.PathLike, rows: Iterable[Iterable]) -> None:
+    """Write a whole CSV, a header being the first of its rows. Names of files may be no UTF-8; their bytes are kept."""
+    with whole_file(path) as unfinished, open(unfinished, "w", encoding="utf-8", errors="surrogateescape",
+                                              newline="") as file:
+        csv.writer(file).writerows(rows)
 
 
 def remove_unfinished(folder: str | os.PathLike, names: Collection[str]) -> None:

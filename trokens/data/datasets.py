@@ -317,7 +317,7 @@ def _rows(path: Path, columns: Sequence[str], make: Callable[[dict[str, Any]], R
     if not path.is_file():
         raise FileNotFoundError(f"No split list {path}; DATA.PATH_TO_TROKEN_PT_DATA (DATA.SPLIT_CSV for a folder) has "
                                 "to lead to it.")
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         try:
             records = json.load(file) if path.suffix == ".json" else list(csv.DictReader(file))
         except (ValueError, csv.Error) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import random
@@ -10,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trokens.data.datasets import SPLITS, Row, check_ids, class_videos, clip_id
-from trokens.files import whole_file
+from trokens.files import whole_file, write_csv
 from trokens.registry import Registry
 
 WRITERS = Registry("format of split lists")  # each writes rows to a path
@@ -84,15 +83,15 @@ def split_rows(root: Path, split_of: Mapping[str, str]) -> list[Row]:
 def write_folder(path: Path, rows: Sequence[Row]) -> None:
     """``path,label,split``, for DATA.SPLIT_CSV."""
     check_ids(rows)
-    _write_csv(path, ("path", "label", "split"), [(row.video, row.class_name, row.split) for row in rows])
+    write_csv(path, [("path", "label", "split"), *((row.video, row.class_name, row.split) for row in rows)])
 
 
 @WRITERS.register("hmdb", "ucf")
 def write_published_csv(path: Path, rows: Sequence[Row]) -> None:
     """The list of HMDB51 and UCF101."""
     _check_ids(rows, "hmdb51")
-    _write_csv(path, ("vid_id", "vid_base_path", "label_id", "split"),
-               [(_stem(row), row.video, row.class_id, row.split) for row in rows])
+    write_csv(path, [("vid_id", "vid_base_path", "label_id", "split"),
+                     *((_stem(row), row.video, row.class_id, row.split) for row in rows)])
 
 
 @WRITERS.register("k100")
@@ -131,11 +130,6 @@ def _check_ids(rows: Sequence[Row], dataset: str) -> None:
 
 def _stem(row: Row) -> str:
     return os.path.splitext(os.path.basename(row.video))[0]
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[tuple]) -> None:
-    with whole_file(path) as unfinished, open(unfinished, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([columns, *rows])
 
 
 def _write_json(path: Path, records: Sequence[dict]) -> None:

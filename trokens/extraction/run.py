@@ -17,7 +17,7 @@ from trokens.data.video import VideoError
 from trokens.distributed import num_cores
 from trokens.extraction.extractor import Extractor, Options, extract_video
 from trokens.extraction.jobs import Job
-from trokens.files import whole_file
+from trokens.files import write_csv
 from trokens.parallel import parallel_map
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def _noted(outcome: Outcome) -> Outcome:
     if outcome.failure is None:
         note.unlink(missing_ok=True)
     else:
-        _write_rows(note, [(str(outcome.job.video), outcome.failure)])
+        write_csv(note, [(str(outcome.job.video), outcome.failure)])
     return outcome
 
 
@@ -107,19 +107,11 @@ def write_failures(out: Path) -> int:
     while True:
         rows = _failures(out)
         if rows:
-            _write_rows(out / "failures.csv", [("video_path", "cause"), *rows])
+            write_csv(out / "failures.csv", [("video_path", "cause"), *rows])
         else:
             (out / "failures.csv").unlink(missing_ok=True)
         if _failures(out) == rows:  # nobody noted anything while this was being written
             return len(rows)
-
-
-# Names of files may be no valid UTF-8: surrogateescape keeps their bytes.
-
-def _write_rows(path: Path, rows: Sequence[tuple[str, str]]) -> None:
-    with whole_file(path) as unfinished, open(unfinished, "w", encoding="utf-8", errors="surrogateescape",
-                                              newline="") as file:
-        csv.writer(file).writerows(rows)
 
 
 def _failures(out: Path) -> list[tuple[str, ...]]:
