@@ -20,6 +20,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
+from trokens.commands import exit_code
 from trokens.data.ground_truth import KnownClip, find_clips, rendered_clips
 from trokens.data.synthetic import LEVELS
 from trokens.points.tapvid import QUERIES, query_points, score
@@ -66,31 +67,20 @@ def measure(tracker, clip: KnownClip, mode: str, use_clusters: bool) -> dict[str
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure; the exit code is 1 when a clip failed, 2 for a problem before any work, 130 when interrupted."""
+    """Measure; the exit code is 1 when a clip failed, 2 for a problem that ends the run, 130 when interrupted."""
     args = parse_args(argv)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("trokens").setLevel(logging.INFO)
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
-    try:
-        tracker = build_tracker(args.tracker, **dict(args.tracker_options))
-        sets = {source: find_clips(source, args.query_mode) for source in args.truth}
-    except (ValueError, OSError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: measure_sets(args), "Interrupted before all clips were measured.")
+
+
+def measure_sets(args: argparse.Namespace) -> int:
+    """Print the figures of every set, and write them where asked for."""
+    tracker = build_tracker(args.tracker, **dict(args.tracker_options))
+    sets = {source: find_clips(source, args.query_mode) for source in args.truth}
     sets |= {f"Moving Shapes, {level}": rendered_clips(level, args.num_clips) for level in args.moving_shapes}
-    try:
-        failed = measure_sets(tracker, sets, args)
-    except KeyboardInterrupt:
-        print("Interrupted before all clips were measured.", file=sys.stderr)
-        return 130
-    if failed:
-        print(f"{failed} of {sum(map(len, sets.values()))} clips failed; the means leave them out.", file=sys.stderr)
-    return int(failed > 0)
-
-
-def measure_sets(tracker, sets: dict[str, list[KnownClip]], args: argparse.Namespace) -> int:
-    """Print the figures of every set, and write them where asked for; returns the number of clips that failed."""
     report = {"tracker": args.tracker, "tracker_options": dict(args.tracker_options), "query_mode": args.query_mode,
               "use_clusters": args.use_clusters, "sets": {}}
     width = 2 + max(len(title) for title in (*sets, "mean of 1000 clips", *(c.name for s in sets.values() for c in s)))
@@ -113,7 +103,10 @@ def measure_sets(tracker, sets: dict[str, list[KnownClip]], args: argparse.Names
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(report, indent=1) + "\n")
-    return sum(len(part["failures"]) for part in report["sets"].values())
+    failed = sum(len(part["failures"]) for part in report["sets"].values())
+    if failed:
+        print(f"{failed} of {sum(map(len, sets.values()))} clips failed; the means leave them out.", file=sys.stderr)
+    return int(failed > 0)
 
 
 def print_row(title: str, figures: dict[str, float]) -> None:

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
+from trokens.commands import exit_code
 from trokens.points.tracker_options import add_tracker_options
 
 QUIET_SECONDS = 15  # between two lines of progress where the output is no terminal
@@ -135,15 +136,8 @@ class Progress:
 def main(argv: Sequence[str] | None = None) -> int:
     """Extract; the exit code is 1 when a video failed, 2 for a problem before any work, 130 when interrupted."""
     args = parse_args(argv)
-    try:
-        return launch(args)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted. Finished files are kept: the same command" + " without --rerun" * args.rerun
-              + " goes on from here.", file=sys.stderr)
-        return 130
+    return exit_code(lambda: launch(args), "Interrupted. Finished files are kept: the same command"
+                     + " without --rerun" * args.rerun + " goes on from here.")
 
 
 def launch(args: argparse.Namespace) -> int:

@@ -1,7 +1,9 @@
 import csv
+import io
 import os
 import pickle
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -292,11 +294,14 @@ def test_every_trouble_of_real_files_is_found(real_clips, tmp_path):
     assert found["--workers=0"] == found["--quick"] | {"decord_corrupted.mp4": "clip unreadable"}
 
 
-def test_findings_of_names_that_are_no_utf8_are_written(data):
+def test_findings_of_names_that_are_no_utf8_are_shown_and_written(data, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "utf-8"))
     name = os.fsdecode(b"b\xe9.mp4")
     data.video("test", 0, 0).rename(data.video("test", 0, 0).with_name(name))
     main(["--cfg", str(tiny.CONFIG), "--csv", str(data.root / "findings.csv"), "--workers=0", "--quick",
           *tiny.arguments(data.root, data.root / "out", OPTIONS)])
+    sys.stdout.flush()
+    assert b"__b\\udce9: there is no such file" in sys.stdout.buffer.getvalue()
     assert os.fsencode(name).removesuffix(b".mp4") in (data.root / "findings.csv").read_bytes()
 
 

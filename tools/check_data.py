@@ -17,6 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
+from trokens.commands import exit_code
+from trokens.files import write_csv
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
@@ -87,20 +90,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     when interrupted."""
     args = parse_args(argv)
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    from trokens.config import load_cfg
-    from trokens.files import write_csv
+    return exit_code(lambda: check(args), "Interrupted before all clips were checked.")
 
-    try:
-        cfg = load_cfg(args.cfg, args.overrides)
-        findings, num_clips = find(cfg, args.quick, args.workers)
-        if args.csv:
-            write_csv(args.csv, [("severity", "split", "finding", "clip", "detail", "file"), *findings])
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted before all clips were checked.", file=sys.stderr)
-        return 130
+
+def check(args: argparse.Namespace) -> int:
+    """Check, and tell what was found."""
+    from trokens.config import load_cfg
+
+    findings, num_clips = find(load_cfg(args.cfg, args.overrides), args.quick, args.workers)
+    if args.csv:
+        write_csv(args.csv, [("severity", "split", "finding", "clip", "detail", "file"), *findings])
     errors = sum(finding.severity == "error" for finding in findings)
     if findings:
         show(findings)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
+from trokens.commands import exit_code
 from trokens.engine.loggers import progress
 from trokens.files import remove_unfinished
 from trokens.parallel import parallel_map
@@ -80,26 +81,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Convert; the exit code is 1 for broken files, 2 for a problem that ends the run, 130 when interrupted."""
     args = parse_args(argv)
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    broken = 0
-    try:
-        pairs = find_pairs(args.source, args.out, args.to)
-        todo = [pair for pair in pairs if args.rerun or not pair[1].exists()]
-        before = len(pairs) - len(todo)
-        names = {target.name for _, target in todo}
-        for folder in {target.parent for _, target in todo}:
-            remove_unfinished(folder, names)
-        print(f"{len(pairs)} files, {before} of them converted before; writing to {args.out}", flush=True)
-        outcomes = parallel_map(partial(convert, obj_id_key=args.obj_id_key), todo, args.workers, died=DIED)
-        for (path, _), cause in progress(outcomes, len(todo), "Converted"):
-            if cause:
-                broken += 1
-                print(f"{path} is broken: {cause.replace(f'{path} ', 'it ')}", file=sys.stderr)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted. Finished files are kept: the same command goes on from here.", file=sys.stderr)
-        return 130
+    return exit_code(lambda: convert_all(args),
+                     "Interrupted. Finished files are kept: the same command goes on from here.")
+
+
+def convert_all(args: argparse.Namespace) -> int:
+    """Convert what is asked for and not there yet."""
+    pairs = find_pairs(args.source, args.out, args.to)
+    todo = [pair for pair in pairs if args.rerun or not pair[1].exists()]
+    before = len(pairs) - len(todo)
+    names = {target.name for _, target in todo}
+    for folder in {target.parent for _, target in todo}:
+        remove_unfinished(folder, names)
+    print(f"{len(pairs)} files, {before} of them converted before; writing to {args.out}", flush=True)
+    outcomes, broken = parallel_map(partial(convert, obj_id_key=args.obj_id_key), todo, args.workers, died=DIED), 0
+    for (path, _), cause in progress(outcomes, len(todo), "Converted"):
+        if cause:
+            broken += 1
+            print(f"{path} is broken: {cause.replace(f'{path} ', 'it ')}", file=sys.stderr)
     print(f"{len(pairs) - broken} of {len(pairs)} files are converted." + (f" {broken} are broken." if broken else ""))
     return int(broken > 0)
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
+from trokens.commands import exit_code
 from trokens.data.published import DATASETS, REPOSITORY, coverage, may_hold, published_path
 from trokens.engine.loggers import progress
 from trokens.files import whole_file, write_csv
@@ -180,6 +181,14 @@ def check(args: argparse.Namespace) -> int:
     return lacking + sum(len(row.missing) for row in rows)
 
 
+def get_and_check(args: argparse.Namespace) -> int:
+    """Get and check, and tell whether all is there."""
+    broken = get(Folder(args.from_dir) if args.from_dir else Hub(args.repo, args.out), args)
+    lacking = check(args)
+    print("Something is missing: see above." if broken or lacking else "All is there.")
+    return int(broken + lacking > 0)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Get and check; the exit code is 1 when something is missing or broken, 2 when nothing could be done, 130 when
     interrupted."""
@@ -187,17 +196,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("trokens").setLevel(logging.INFO)
     logging.getLogger("huggingface_hub").propagate = False  # it speaks for itself
-    try:
-        broken = get(Folder(args.from_dir) if args.from_dir else Hub(args.repo, args.out), args)
-        lacking = check(args)
-    except OSError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted. Finished files are kept: the same command goes on from here.", file=sys.stderr)
-        return 130
-    print("Something is missing: see above." if broken or lacking else "All is there.")
-    return int(broken + lacking > 0)
+    return exit_code(lambda: get_and_check(args),
+                     "Interrupted. Finished files are kept: the same command goes on from here.")
 
 
 if __name__ == "__main__":
