@@ -16,9 +16,8 @@ from safetensors import safe_open
 
 import trokens.extraction.extractor
 from trokens.data.synthetic import render_clip
-from trokens.data.video import VideoError, probe
 from trokens.data.write import write_video
-from trokens.extraction.extractor import Extractor, Options, check_whole, resample
+from trokens.extraction.extractor import Extractor, Options, resample
 from trokens.extraction.jobs import Job, VideoList
 from trokens.extraction.run import extract_list
 from trokens.models.backbone import IMAGENET_MEAN
@@ -296,12 +295,3 @@ def test_a_failing_video_does_not_end_the_run(clips, tmp_path, monkeypatch):
     monkeypatch.undo()
     assert [outcome.failure for outcome in extract_list([job], Options(**GRID))] == [None]
     assert job.points.exists() and not job.failure.exists()
-
-
-def test_cut_videos_are_refused_and_short_ones_are_not(real_clips):
-    for name, cause in (("derived_truncated.avi", "43 of 240"), ("derived_truncated.webm", "2.25 s of 3.92 s")):
-        path = real_clips / "robust" / name
-        with pytest.raises(VideoError, match=cause):
-            check_whole(path, probe(path))
-    path = real_clips / "robust" / "decord_rot_90.mov"  # three frames, whole
-    check_whole(path, probe(path))

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from trokens.data import video as video_module
-from trokens.data.video import VideoError, probe, read_video
+from trokens.data.video import VideoError, check_whole, probe, read_video
 
 NUM_FRAMES, FPS, GROUP = 60, 25, 12
 X264 = f"keyint={GROUP}:min-keyint={GROUP}:scenecut=0:bframes=3"
@@ -399,3 +399,12 @@ def test_real_rotated_files_stand_upright(real_clips):
     shapes = [tuple(read_video(real_clips / "robust" / f"decord_rot_{turn}.mov", [0]).shape)
               for turn in (0, 90, 180, 270)]
     assert shapes == [(1, 320, 568, 3), (1, 568, 320, 3), (1, 320, 568, 3), (1, 568, 320, 3)]
+
+
+def test_cut_videos_are_refused_and_short_ones_are_not(real_clips):
+    for name, cause in (("derived_truncated.avi", "43 of 240"), ("derived_truncated.webm", "2.25 s of 3.92 s")):
+        path = real_clips / "robust" / name
+        with pytest.raises(VideoError, match=cause):
+            check_whole(path, probe(path))
+    path = real_clips / "robust" / "decord_rot_90.mov"  # three frames, whole
+    check_whole(path, probe(path))

@@ -12,8 +12,7 @@ import torch
 
 from trokens.data.datasets import Clip
 from trokens.data.loader import ClipReader
-from trokens.data.video import VideoError, VideoInfo, probe
-from trokens.extraction.extractor import check_whole
+from trokens.data.video import VideoError, VideoInfo, check_whole, probe
 from trokens.extraction.jobs import DEFAULT_FPS, FPS
 from trokens.points.io import PointFile, read_point_file
 from trokens.structures import Tracks

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import decord
 
 BACKENDS = ("pyav", "decord")
+WHOLE_DURATION, WHOLE_FRAMES = 0.90, 0.95  # a video with less of what its header promises was cut
 _ONE_FRAME_A_PACKET = {"h264", "hevc", "vp9", "av1", "libdav1d", "mpeg4"}
 _SKIPS = {"h264", "mpeg4"}  # in HEVC, frames of higher layers may refer to those that a decoder would leave out
 _SMALLEST_FRAME = 32  # bytes; smaller MPEG-4 packets are placeholders that may give no frame
@@ -88,6 +89,19 @@ def probe(path: str | os.PathLike, backend: str = "pyav") -> VideoInfo:
     if not stat.S_ISREG(status.st_mode):
         raise _error(path, "it is not a regular file")
     return _BACKENDS[_known(backend)][0](os.path.abspath(path), status.st_mtime_ns, status.st_size)
+
+
+def check_whole(path: str | os.PathLike, info: VideoInfo) -> None:
+    """Refuse a video that decodes to less than its header promises.
+
+    Raises:
+        VideoError: It is short; the message gives both figures.
+    """
+    end = info.times[-1] + 1 / info.fps
+    if info.header_frames and info.num_frames < WHOLE_FRAMES * info.header_frames:
+        raise VideoError(f"'{path}' is cut: {info.num_frames} of {info.header_frames} frames are there.")
+    if info.duration and end < WHOLE_DURATION * info.duration:
+        raise VideoError(f"'{path}' is cut: its frames end at {end:.2f} s of {info.duration:.2f} s.")
 
 
 def read_video(path: str | os.PathLike, indices: Iterable[int] | None = None, backend: str = "pyav", *,

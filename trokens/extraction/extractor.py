@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from trokens.data.transforms import resize
-from trokens.data.video import VideoError, VideoInfo, probe, read_video
+from trokens.data.video import check_whole, probe, read_video
 from trokens.data.write import write_animation
 from trokens.distributed import pick_device
 from trokens.extraction.jobs import Job
@@ -27,7 +27,6 @@ from trokens.structures import Tracks
 from trokens.visualize import draw_clusters, draw_trails
 
 IMAGE_SIZE = 224  # side to which frames are resized for the backbone
-WHOLE_DURATION, WHOLE_FRAMES = 0.90, 0.95  # a video with less of what its header promises was cut
 
 
 @dataclass(frozen=True)
@@ -176,19 +175,6 @@ def resample(times: np.ndarray, fps: float) -> Tensor:
         return torch.arange(len(times))
     wanted = np.arange(int(times[-1] * fps + 0.5) + 1) / fps
     return torch.from_numpy(np.searchsorted((times[1:] + times[:-1]) / 2, wanted, side="left"))
-
-
-def check_whole(video: Path, info: VideoInfo) -> None:
-    """Refuse a video that decodes to less than its header promises.
-
-    Raises:
-        VideoError: It is short; the message gives both figures.
-    """
-    end = info.times[-1] + 1 / info.fps
-    if info.header_frames and info.num_frames < WHOLE_FRAMES * info.header_frames:
-        raise VideoError(f"'{video}' is cut: {info.num_frames} of {info.header_frames} frames are there.")
-    if info.duration and end < WHOLE_DURATION * info.duration:
-        raise VideoError(f"'{video}' is cut: its frames end at {end:.2f} s of {info.duration:.2f} s.")
 
 
 def extract_video(job: Job, extractor: Extractor, threads: int = 1) -> None:
