@@ -23,9 +23,10 @@ from trokens.data.video import probe
 from trokens.data.write import write_video
 from trokens.extraction.extractor import Options
 from trokens.extraction.jobs import Job, VideoList, shard, unfinished_jobs
-from trokens.extraction.run import DIED, extract_list, write_failures
+from trokens.extraction.run import extract_list, write_failures
 from trokens.extraction.settings import compare_settings, keep_settings
 from trokens.files import write_csv
+from trokens.parallel import DIED
 from trokens.points.io import read_tracks
 from trokens.points.trackers import TRACKERS, TrackResult
 

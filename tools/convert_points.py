@@ -22,10 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs 
 from trokens.commands import exit_code
 from trokens.engine.loggers import progress
 from trokens.files import remove_unfinished
-from trokens.parallel import parallel_map
+from trokens.parallel import DIED, parallel_map
 from trokens.points.io import POINT_SUFFIXES, read_point_file, write_tracks
-
-DIED = "the process that read it died (out of memory?)"
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

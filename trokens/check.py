@@ -14,6 +14,7 @@ from trokens.data.datasets import Clip
 from trokens.data.loader import ClipReader
 from trokens.data.video import VideoError, VideoInfo, check_whole, probe
 from trokens.extraction.jobs import DEFAULT_FPS, FPS
+from trokens.parallel import DIED
 from trokens.points.io import PointFile, read_point_file
 from trokens.structures import Tracks
 
@@ -185,8 +186,7 @@ def check_job(job: tuple[ClipCheck, Clip]) -> list[Finding]:
 def died(job: tuple[ClipCheck, Clip]) -> list[Finding]:
     """What to say of a clip whose process died."""
     check, clip = job
-    return [Finding(ERROR, check.split, "clip crashes", clip.id, "the process that read it died (out of memory, or the "
-                    "decoder crashed)", str(clip.video))]
+    return [Finding(ERROR, check.split, "clip crashes", clip.id, DIED, str(clip.video))]
 
 
 def _noted_size(metadata: dict[str, str]) -> tuple[int, int] | None:

@@ -17,6 +17,8 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
+DIED = "the process that read it died (out of memory, or the decoder crashed)"  # to say of a file that was an item
+
 
 def parallel_map(function: Callable[[Any], Any], items: Sequence, num_workers: int,
                  died: Any = None, set_up: Callable[[], None] | None = None) -> Iterator[tuple[Any, Any]]:

@@ -18,11 +18,9 @@ from trokens.distributed import num_cores
 from trokens.extraction.extractor import Extractor, Options, extract_video
 from trokens.extraction.jobs import Job
 from trokens.files import write_csv
-from trokens.parallel import parallel_map
+from trokens.parallel import DIED, parallel_map
 
 logger = logging.getLogger(__name__)
-
-DIED = "the process that read it died (out of memory, or the decoder crashed)"
 
 
 class Outcome(NamedTuple):
