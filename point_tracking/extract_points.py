@@ -163,20 +163,19 @@ def launch(args: argparse.Namespace) -> int:
 def extract(args: argparse.Namespace, options, out: Path) -> tuple[int, int]:
     """Do this process's part; return how many videos that is, and how many of them failed."""
     from trokens.distributed import local_world_size, rank, world_size
-    from trokens.extraction.jobs import VideoList, shard, unfinished_jobs
+    from trokens.extraction.jobs import list_jobs, unfinished_jobs
     from trokens.extraction.run import extract_list, write_failures
     from trokens.extraction.settings import compare_settings, keep_settings
 
     videos, root = find_videos(args)
     own = os.path.abspath(out) + os.sep  # pictures of an earlier run are no videos
     videos = [(path, dataset) for path, dataset in videos if not os.path.abspath(path).startswith(own)]
-    jobs = VideoList(videos, root).jobs(
-        out, fps=args.fps, suffix=f".{args.format}", clusters=args.debug_mode,
-        pictures=f".{args.vis_format}" if args.make_vis or args.debug_mode else "")
+    jobs = list_jobs(videos, root, out, fps=args.fps, suffix=f".{args.format}", clusters=args.debug_mode,
+                     pictures=f".{args.vis_format}" if args.make_vis or args.debug_mode else "")
     settings = {"fps": args.fps, "format": args.format, **asdict(options)}
     compare_settings(out, settings, jobs, rerun=args.rerun)
     number, count = args.shard[0] * world_size() + rank(), args.shard[1] * world_size()
-    mine = shard(jobs, number, count)
+    mine = jobs[number::count]  # every count-th video: the list alone decides who does what
     todo = unfinished_jobs(mine, rerun=args.rerun)
     outcomes = extract_list(todo, options, min(args.workers, len(todo)), processes_here=local_world_size())
     keep_settings(out, settings)

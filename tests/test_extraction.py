@@ -18,7 +18,7 @@ import trokens.extraction.extractor
 from trokens.data.synthetic import render_clip
 from trokens.data.write import write_video
 from trokens.extraction.extractor import Extractor, Options, resample
-from trokens.extraction.jobs import Job, VideoList
+from trokens.extraction.jobs import Job, list_jobs
 from trokens.extraction.run import extract_list
 from trokens.models.backbone import IMAGENET_MEAN
 from trokens.points.io import read_tracks
@@ -90,22 +90,22 @@ def test_point_files_are_named_by_clip_and_dataset():
     root = Path("/data")
     videos = [(root / "20bn/7.webm", "Ssv2"), (root / "x/abcdefghijk_000010_000020.mp4", "k400"),
               (root / "y/a.b.avi", "HMDB51"), (root / "train/wave/a.b.mp4", "folder")]
-    jobs = VideoList(videos, root).jobs(Path("out"))
+    jobs = list_jobs(videos, root, Path("out"))
     assert [str(job.points) for job in jobs] == [
         "out/ssv2/feat_dump/7.safetensors", "out/k400/feat_dump/abcdefghijk.safetensors",
         "out/hmdb51/feat_dump/a.safetensors", "out/folder/feat_dump/train__wave__a.b.safetensors"]
     assert [job.fps for job in jobs] == [12, 10, 10, 10]
-    assert {job.fps for job in VideoList(videos, root).jobs(Path("out"), fps=5)} == {5}
+    assert {job.fps for job in list_jobs(videos, root, Path("out"), fps=5)} == {5}
 
 
 def test_an_unsound_list_is_refused():
     videos = [(Path("a/v1.mp4"), "ucf101"), (Path("b/v1.avi"), "ucf101"), (Path("b/v2.avi"), "ucf101")]
     with pytest.raises(ValueError, match=r"1 clip ids belong to more than one video \(first: v1 of a/v1\.mp4"):
-        VideoList(videos, Path()).jobs(Path("out"))
+        list_jobs(videos, Path(), Path("out"))
     with pytest.raises(ValueError, match=r"Unknown dataset 'HMDB'\. Did you mean 'hmdb51'"):
-        VideoList([*videos[1:], (Path("c.avi"), "HMDB")], Path()).jobs(Path("out"))
+        list_jobs([*videos[1:], (Path("c.avi"), "HMDB")], Path(), Path("out"))
     with pytest.raises(ValueError, match="no videos"):
-        VideoList([], Path()).jobs(Path("out"))
+        list_jobs([], Path(), Path("out"))
 
 
 @pytest.mark.parametrize("clustering", ["bipartite", "kmeans"])

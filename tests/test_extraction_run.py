@@ -22,7 +22,7 @@ from trokens.data.synthetic import render_clip
 from trokens.data.video import probe
 from trokens.data.write import write_video
 from trokens.extraction.extractor import Options
-from trokens.extraction.jobs import Job, VideoList, shard, unfinished_jobs
+from trokens.extraction.jobs import Job, list_jobs, unfinished_jobs
 from trokens.extraction.run import extract_list, write_failures
 from trokens.extraction.settings import compare_settings, keep_settings
 from trokens.files import write_csv
@@ -83,11 +83,12 @@ def undisturbed(clips, tmp_path_factory):
     return found
 
 
-def test_two_shards_write_the_files_of_one_run(clips, undisturbed, tmp_path, capsys):
+def test_shards_write_the_files_of_one_run(clips, undisturbed, tmp_path, capsys):
     flags = ("--videos", clips, "--base_feat_path", tmp_path, *GRID)
     codes = [run(*flags, "--shard", f"{i}/3") for i in (2, 0, 1)]
     assert sorted(codes) == [0, 0, 1]  # one of the parts holds the broken file
-    assert "Part 2 of 3: 3 videos" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert all(f"Part {i} of 3: {n} videos, 0 of them done before" in said for i, n in enumerate((4, 3, 3)))
     assert files(tmp_path) == undisturbed
 
 
@@ -131,14 +132,6 @@ def test_a_second_ctrl_c_is_answered_too(clips, tmp_path):
     assert run.returncode in (130, -signal.SIGINT), (out, err)
 
 
-def test_parts_are_decided_by_the_list_alone():
-    jobs = VideoList([(Path(f"/v/{i}.mp4"), "folder") for i in range(7)], Path("/v")).jobs(Path("out"))
-    parts = [shard(jobs, i, 3) for i in range(3)]
-    assert sorted(job for part in parts for job in part) == jobs and [len(part) for part in parts] == [3, 2, 2]
-    with pytest.raises(ValueError, match=r"no part 3 of 3; the parts are numbered 0 to 2"):
-        shard(jobs, 3, 3)
-
-
 @pytest.mark.parametrize("text", ["3/3", "1", "a/2", "-1/2", "1/2/3"])
 def test_a_wrong_shard_is_named(text, capsys):
     with pytest.raises(SystemExit):
@@ -180,7 +173,7 @@ def test_what_a_killed_process_left_is_removed_with_its_own_jobs_alone(tmp_path)
 
 def test_a_video_that_kills_its_process_fails_alone(tmp_path):
     videos = write_clips(tmp_path / "clips", [6, 7, 6])
-    jobs = VideoList([(path, "folder") for path in videos], tmp_path / "clips").jobs(tmp_path / "out", fps=0)
+    jobs = list_jobs([(path, "folder") for path in videos], tmp_path / "clips", tmp_path / "out", fps=0)
     outcomes = dict(extract_list(jobs, DeadlyOptions(tracker="deadly_test", use_grid=True, grid_size=2), 2))
     assert [outcomes[job] for job in jobs] == [None, DIED, None]
     assert [job.points.exists() for job in jobs] == [True, False, True]
@@ -189,7 +182,7 @@ def test_a_video_that_kills_its_process_fails_alone(tmp_path):
 
 def test_points_of_two_kinds_are_never_mixed(tmp_path):
     def jobs(*names):
-        return VideoList([(Path(f"/v/{name}.mp4"), "folder") for name in names], Path("/v")).jobs(tmp_path)
+        return list_jobs([(Path(f"/v/{name}.mp4"), "folder") for name in names], Path("/v"), tmp_path)
 
     old, new = {"tracker": "flow", "num_frames": 32}, {"tracker": "flow", "num_frames": 8}
     for job in jobs("a", "b"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,65 +38,44 @@ class Job(NamedTuple):
         return self.points.parent.parent / "failed" / f"{self.points.stem}.txt"
 
 
-@dataclass(frozen=True)
-class VideoList:
-    """Videos to extract, each with its dataset.
+def list_jobs(videos: Sequence[tuple[Path, str]], root: Path, out: Path, *, fps: float | None = None,
+              suffix: str = ".safetensors", pictures: str = "", clusters: bool = False) -> list[Job]:
+    """Name the files of each video: ``<out>/<dataset>/feat_dump/<clip id><suffix>`` and, with pictures,
+    ``<out>/<dataset>/vis/<clip id><pictures>``.
 
-    Attributes:
+    Args:
         videos: (path, dataset) pairs.
         root: Folder below which the paths of one's own clips are their ids; training's ``DATA.PATH_TO_DATA_DIR``.
-    """
-
-    videos: Sequence[tuple[Path, str]]
-    root: Path
-
-    def jobs(self, out: Path, *, fps: float | None = None, suffix: str = ".safetensors", pictures: str = "",
-             clusters: bool = False) -> list[Job]:
-        """Name the files of each video: ``<out>/<dataset>/feat_dump/<clip id><suffix>`` and, with pictures,
-        ``<out>/<dataset>/vis/<clip id><pictures>``.
-
-        Args:
-            out: Folder of the point files.
-            fps: Frame rate; None takes the dataset's.
-            suffix: ``.safetensors`` or ``.pkl``.
-            pictures: ``.gif`` or ``.mp4`` to draw trails, or "".
-            clusters: Whether to draw the clusters too.
-
-        Raises:
-            ValueError: There are no videos, a dataset is unknown, or two videos would share a point file.
-        """
-        if not self.videos:
-            raise ValueError("There are no videos to extract points from; check --csv_path or --videos.")
-        for dataset in {dataset for _, dataset in self.videos}:
-            READERS.get(dataset)  # training would not find the points of another
-        jobs = []
-        for video, dataset in dict.fromkeys(self.videos):
-            dataset = dataset.lower()
-            name, folder = clip_id(video, self.root, dataset), out / dataset
-            jobs.append(Job(video, folder / "feat_dump" / (name + suffix),
-                            FPS.get(dataset, DEFAULT_FPS) if fps is None else fps,
-                            folder / "vis" / (name + pictures) if pictures else None, clusters))
-        length, longest = max((len(os.fsencode(job.points.name)), job.video) for job in jobs)
-        if length > LONGEST_NAME:
-            raise ValueError(f"The name of {longest} gives its point file a name of {length} bytes, above the "
-                             f"{LONGEST_NAME} that a file's name may have; shorten it.")
-        twice = [path for path, count in Counter(job.points for job in jobs).items() if count > 1]
-        if twice:
-            videos = [str(job.video) for job in jobs if job.points == twice[0]]
-            raise ValueError(f"{len(twice)} clip ids belong to more than one video (first: {twice[0].stem} of "
-                             f"{' and '.join(videos[:2])}); rename or drop all but one.")
-        return jobs
-
-
-def shard(jobs: Sequence[Job], index: int, count: int) -> list[Job]:
-    """Part ``index`` of ``count`` of a list: every ``count``-th video, so the list alone decides who does what.
+        out: Folder of the point files.
+        fps: Frame rate; None takes the dataset's.
+        suffix: ``.safetensors`` or ``.pkl``.
+        pictures: ``.gif`` or ``.mp4`` to draw trails, or "".
+        clusters: Whether to draw the clusters too.
 
     Raises:
-        ValueError: There is no such part.
+        ValueError: There are no videos, a dataset is unknown, or two videos would share a point file.
     """
-    if not 0 <= index < count:
-        raise ValueError(f"There is no part {index} of {count}; the parts are numbered 0 to {count - 1}.")
-    return list(jobs[index::count])
+    if not videos:
+        raise ValueError("There are no videos to extract points from; check --csv_path or --videos.")
+    for dataset in {dataset for _, dataset in videos}:
+        READERS.get(dataset)  # training would not find the points of another
+    jobs = []
+    for video, dataset in dict.fromkeys(videos):
+        dataset = dataset.lower()
+        name, folder = clip_id(video, root, dataset), out / dataset
+        jobs.append(Job(video, folder / "feat_dump" / (name + suffix),
+                        FPS.get(dataset, DEFAULT_FPS) if fps is None else fps,
+                        folder / "vis" / (name + pictures) if pictures else None, clusters))
+    length, longest = max((len(os.fsencode(job.points.name)), job.video) for job in jobs)
+    if length > LONGEST_NAME:
+        raise ValueError(f"The name of {longest} gives its point file a name of {length} bytes, above the "
+                         f"{LONGEST_NAME} that a file's name may have; shorten it.")
+    twice = [path for path, count in Counter(job.points for job in jobs).items() if count > 1]
+    if twice:
+        same = [str(job.video) for job in jobs if job.points == twice[0]]
+        raise ValueError(f"{len(twice)} clip ids belong to more than one video (first: {twice[0].stem} of "
+                         f"{' and '.join(same[:2])}); rename or drop all but one.")
+    return jobs
 
 
 def unfinished_jobs(jobs: Sequence[Job], *, rerun: bool = False) -> list[Job]:
