@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -109,28 +109,19 @@ def find_videos(args: argparse.Namespace) -> tuple[list[tuple[Path, str]], Path]
     return [(path, "folder") for path in found], args.root or root
 
 
-class Progress:
-    """A bar on a terminal, else a line now and then."""
-
-    def __init__(self, total: int, name: str = ""):
-        self.total, self.name, self.done, self.start = total, name, 0, time.monotonic()
-        self.last = self.start
-        self.bar = tqdm(total=total, unit="video") if sys.stderr.isatty() and not name else None
-
-    def step(self) -> None:
-        self.done += 1
+def progress(outcomes: Iterator, total: int, name: str = "") -> Iterator:
+    """Iterate with a bar on a terminal, else with a line now and then."""
+    if sys.stderr.isatty() and not name:
+        yield from tqdm(outcomes, total=total, unit="video")
+        return
+    start = last = time.monotonic()
+    for done, outcome in enumerate(outcomes, 1):
+        yield outcome
         now = time.monotonic()
-        if self.bar:
-            self.bar.update()
-        elif now - self.last > QUIET_SECONDS or self.done == self.total:
-            self.last = now
-            pace = self.done / (now - self.start)
-            print(f"{self.name}{self.done} of {self.total} videos, {60 * pace:.0f} a minute, "
-                  f"{(self.total - self.done) / pace / 60:.1f} min left", flush=True)
-
-    def close(self) -> None:
-        if self.bar:
-            self.bar.close()
+        if now - last > QUIET_SECONDS or done == total:
+            last, pace = now, done / (now - start)
+            print(f"{name}{done} of {total} videos, {60 * pace:.0f} a minute, "
+                  f"{(total - done) / pace / 60:.1f} min left", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -181,13 +172,9 @@ def extract(args: argparse.Namespace, options, out: Path) -> tuple[int, int]:
     keep_settings(out, settings)
     name = f"Part {number} of {count}: " if count > 1 else ""
     print(f"{name}{len(mine)} videos, {len(mine) - len(todo)} of them done before; writing to {out}", flush=True)
-    failed, progress = 0, Progress(len(todo), name)
     try:
-        for outcome in outcomes:
-            failed += outcome.failure is not None
-            progress.step()
+        failed = sum(outcome.failure is not None for outcome in progress(outcomes, len(todo), name))
     finally:
-        progress.close()
         write_failures(out)
     return len(mine), failed
 
