@@ -208,6 +208,20 @@ def test_trails_and_clusters_are_drawn(colors, clips, tmp_path):
     assert (tmp_path / "x" / "folder" / "vis" / "0.mp4").exists()
 
 
+def test_pictures_that_failed_are_drawn_by_the_next_run(colors, clips, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no more memory")
+
+    flags = ("--videos", clips / "left" / "0.mp4", "--base_feat_path", tmp_path, "--name", "x", "--fps", 5,
+             "--num_frames_clustering", 2, "--num_points_per_entity", 3)
+    assert run(*flags) == 0
+    with monkeypatch.context() as broken:
+        broken.setattr(trokens.extraction.extractor, "draw_clusters", fail)
+        assert run(*flags, "--debug_mode") == 1
+    assert run(*flags, "--debug_mode") == 0
+    assert {path.suffix for path in (tmp_path / "x" / "folder" / "vis").iterdir()} == {".gif", ".png"}
+
+
 def test_two_processes_write_the_files_of_one(clips, tmp_path):
     with open(tmp_path / "list.csv", "w") as file:
         file.write("video_path,dataset\nleft/0.mp4,folder\nleft/1.mp4,UCF101\nright/0.mp4,folder\n")
@@ -220,8 +234,6 @@ def test_two_processes_write_the_files_of_one(clips, tmp_path):
         "two/other/ucf101/feat_dump/1.safetensors"]
     assert [contents(path) for path in one] == [contents(path) for path in two]
     assert not list(tmp_path.rglob("failures.csv"))
-
-
 
 
 def test_a_glob_names_clips_from_its_fixed_part(clips, tmp_path):

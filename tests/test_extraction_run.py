@@ -160,15 +160,14 @@ def test_a_run_killed_ten_times_ends_with_the_files_of_an_undisturbed_one(clips,
 
 
 def test_what_a_killed_process_left_is_removed_with_its_own_jobs_alone(tmp_path):
-    jobs = [Job(tmp_path / f"{name}.mp4", tmp_path / "folder" / "feat_dump" / f"{name}.safetensors", 10.)
-            for name in ("mine", "other")]
-    folder = jobs[0].points.parent
-    folder.mkdir(parents=True)
-    left = [folder / f".{name}.safetensors.0a0b.tmp" for name in ("mine", "other")]
+    jobs = [Job(tmp_path / f"{name}.mp4", tmp_path / "feat_dump" / f"{name}.safetensors", 10.,
+                tmp_path / "vis" / f"{name}.gif") for name in ("mine", "other")]
+    left = [path.with_name(f".{path.name}.0a0b.tmp") for job in jobs for path in (job.points, job.trails)]
     for path in left:
+        path.parent.mkdir(exist_ok=True)
         path.touch()
     assert unfinished_jobs(jobs[:1]) == jobs[:1]
-    assert [path.exists() for path in left] == [False, True]
+    assert [path.exists() for path in left] == [False, False, True, True]
 
 
 def test_a_video_that_kills_its_process_fails_alone(tmp_path):

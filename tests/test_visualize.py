@@ -1,5 +1,6 @@
 """Pictures of points and clusters, and the files they are written to."""
 
+import os
 from dataclasses import replace
 from fractions import Fraction
 
@@ -157,6 +158,17 @@ def test_the_same_frames_give_the_same_bytes(tmp_path):
         for name in "ab":
             write_animation(tmp_path / (name + suffix), drawn(), 10)
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".mp4"])
+def test_a_picture_is_whole_or_absent(tmp_path, monkeypatch, suffix):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_animation(tmp_path / f"a{suffix}", drawn(), 10)
+    assert not list(tmp_path.iterdir())
 
 
 def test_frames_that_cannot_be_written_are_named(tmp_path):

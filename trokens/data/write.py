@@ -1,4 +1,4 @@
-"""Frames to files: H.264 in mp4, and pictures that move in mp4 or GIF."""
+"""Frames to files, whole or not at all: H.264 in mp4, and pictures that move in mp4 or GIF."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from trokens.files import whole_file
 from trokens.visualize import COLORS
 
 SEEN = 8  # gray values; a smaller change of a pixel is left out of a GIF
@@ -50,9 +51,8 @@ def write_video(path: Path, frames: np.ndarray, fps: float = 10, crf: int = 14, 
     A last row and column are repeated where a side is odd, as color is stored for 2 x 2 pixels. There is a key frame at
     least every ``group`` frames.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), "edge")
-    with av.open(str(path), "w") as container:
+    with whole_file(path) as unfinished, av.open(str(unfinished), "w", format="mp4") as container:
         # More threads, and x264's mbtree on frames of few blocks, would make the file differ from run to run.
         options = {"crf": str(crf), "preset": "fast", "threads": "1", "x264-params": "mbtree=0"}
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
@@ -64,14 +64,14 @@ def write_video(path: Path, frames: np.ndarray, fps: float = 10, crf: int = 14, 
 
 
 def _write_gif(path: Path, frames: np.ndarray, fps: float) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     shown = _still(frames)
     palette = _palette(shown)
     pictures = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in shown]
     ends = np.round(np.arange(len(frames) + 1) * 100 / fps)  # hundredths; rounding them keeps the rate on average
     delays = np.maximum(np.diff(ends), SHORTEST_DELAY) * 10
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=delays.astype(int).tolist(), loop=0,
-                     palette=palette.palette, transparency=255, optimize=True)
+    with whole_file(path) as unfinished:
+        pictures[0].save(unfinished, "GIF", save_all=True, append_images=pictures[1:], loop=0,
+                         duration=delays.astype(int).tolist(), palette=palette.palette, transparency=255, optimize=True)
 
 
 def _still(frames: np.ndarray) -> np.ndarray:

@@ -189,10 +189,10 @@ def extract_video(job: Job, extractor: Extractor, threads: int = 1) -> None:
     frames = read_video(job.video, numbers.tolist(), threads=threads)
     queries = extractor.query_points(frames)
     tracks = replace(extractor.follow(frames, queries), frame=numbers)
-    if job.trails:  # before the points: where they are there, the pictures are whole
-        write_animation(job.trails, draw_trails(frames, tracks), job.fps or info.fps)
     if job.clusters and queries.labels is not None:
         _draw_query_frames(job.trails, frames, queries)
+    if job.trails:  # after those and before the points: a later run looks for these two
+        write_animation(job.trails, draw_trails(frames, tracks), job.fps or info.fps)
     metadata = {"source": job.video.name, "fps": f"{job.fps or info.fps:g}", **extractor.tracker.metadata,
                 "options": json.dumps(asdict(extractor.options))}
     write_tracks(job.points, tracks, metadata, times=torch.from_numpy(info.times[numbers.numpy()]))
@@ -205,5 +205,6 @@ def _draw_query_frames(trails: Path, frames: Tensor, queries: Queries) -> None:
     numbers = queries.frames[rows].tolist()
     pictures = draw_clusters(frames[numbers], queries.labels[rows],
                              [queries.points[number == n, 1:] for n in numbers])
+    trails.parent.mkdir(parents=True, exist_ok=True)
     for n, picture in zip(numbers, pictures, strict=True):
         Image.fromarray(picture.numpy()).save(trails.with_name(f"{trails.stem}_query_{n:04}.png"))

@@ -88,7 +88,7 @@ def unfinished_jobs(jobs: Sequence[Job], *, rerun: bool = False) -> list[Job]:
     there = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in folders}
     todo = [job for job, paths in files_of if rerun or any(path.name not in there[path.parent] for path in paths)]
     files: dict[Path, set[str]] = defaultdict(set)
-    for path in (path for job in todo for path in (job.points, job.failure)):
+    for path in (path for job in todo for path in (job.points, job.failure, job.trails) if path):
         files[path.parent].add(path.name)
     for folder, names in files.items():
         remove_unfinished(folder, names)
