@@ -81,10 +81,10 @@ def _shrink(frames: Tensor, max_side: int) -> tuple[list[np.ndarray], np.ndarray
     height, width = frames.shape[1:3]
     ratio = min(1, max_side / max(height, width))
     size = max(1, round(width * ratio)), max(1, round(height * ratio))
-    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames.numpy()]
+    gray = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames.numpy())  # one large one at a time
     if ratio < 1:
-        gray = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in gray]
-    return gray, np.array(size) / (width, height)
+        gray = (cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in gray)
+    return list(gray), np.array(size) / (width, height)
 
 
 def _follow(gray: list[np.ndarray], steps: Steps, start: np.ndarray, first: np.ndarray,
