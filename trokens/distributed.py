@@ -54,9 +54,12 @@ def available_memory(root: str = "/") -> int:
     except (OSError, IndexError):
         return available
     for folder in [Path(group), *Path(group).parents]:
-        files = [Path(root, "sys/fs/cgroup", folder, f"memory.{name}") for name in ("max", "current")]
-        if all(file.is_file() for file in files) and "max" not in (limit := files[0].read_text()):
-            available = min(available, int(limit) - int(files[1].read_text()))
+        here = Path(root, "sys/fs/cgroup", folder)
+        most, current, stat = (here / f"memory.{name}" for name in ("max", "current", "stat"))
+        if most.is_file() and current.is_file() and "max" not in (limit := most.read_text()):
+            counts = dict(line.split() for line in stat.read_text().splitlines()) if stat.is_file() else {}
+            cache = sum(int(counts.get(name, 0)) for name in ("active_file", "inactive_file"))  # of files; it gives way
+            available = min(available, int(limit) - int(current.read_text()) + cache)
     return available
 
 
