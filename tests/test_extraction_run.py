@@ -179,6 +179,21 @@ def test_a_video_that_kills_its_process_fails_alone(tmp_path):
     assert write_failures(tmp_path / "out") == 1
 
 
+@pytest.mark.parametrize(("tracker", "what"), [
+    ("lucas_kanade", "The 6 frames of '{}' at 64 x 64 take 0.0 GB of memory, and 0.0 GB are free; cut the video"),
+    ("flow", "Optical flow between 6 frames takes 0.0 GB of memory, and 0.0 GB are free; track fewer")])
+def test_a_video_that_memory_does_not_hold_is_named_at_once(tmp_path, monkeypatch, tracker, what):
+    video, = write_clips(tmp_path / "clips", [6])
+    of_frames = 6 * 64 * 64 * 3
+    monkeypatch.setattr("trokens.distributed.available_memory", lambda: of_frames - (tracker == "lucas_kanade"))
+    flags = ("--videos", video, "--base_feat_path", tmp_path, "--name", "n", "--tracker", tracker, *GRID)
+    assert run(*flags, "--fps", 0) == 1
+    with open(tmp_path / "n" / "failures.csv", newline="") as file:
+        failure, = csv.DictReader(file)
+    assert failure["video_path"] == str(video) and failure["cause"].startswith(what.format(video))
+    assert run(*flags, "--fps", 1, "--name", "slower") == 0
+
+
 def test_points_of_two_kinds_are_never_mixed(tmp_path):
     def jobs(*names):
         return list_jobs([(Path(f"/v/{name}.mp4"), "folder") for name in names], Path("/v"), tmp_path)

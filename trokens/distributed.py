@@ -63,6 +63,16 @@ def available_memory(root: str = "/") -> int:
     return available
 
 
+def check_memory(num_bytes: int, what: str, remedy: str) -> None:
+    """Refuse what would have the system kill this process for the memory it takes.
+
+    Raises:
+        MemoryError: So many bytes are not free; the message begins with ``what`` (and its verb), ends with ``remedy``.
+    """
+    if num_bytes > (free := available_memory()):
+        raise MemoryError(f"{what} {num_bytes / 2**30:.1f} GB of memory, and {free / 2**30:.1f} GB are free; {remedy}.")
+
+
 def is_main() -> bool:
     """True in the one process that writes files and logs."""
     return rank() == 0

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from trokens.data.transforms import resize
 from trokens.data.video import check_whole, probe, read_video
 from trokens.data.write import write_animation
-from trokens.distributed import pick_device
+from trokens.distributed import check_memory, pick_device
 from trokens.extraction.jobs import Job
 from trokens.models.backbone import IMAGENET_MEAN, IMAGENET_STD, build_backbone, build_timm_backbone
 from trokens.points.clustering import cluster_patches, kmeans_patches
@@ -182,10 +182,13 @@ def extract_video(job: Job, extractor: Extractor, threads: int = 1) -> None:
 
     Raises:
         VideoError: The video cannot be read, or it is cut.
+        MemoryError: Memory does not hold its frames, or what the tracker makes of them.
     """
     info = probe(job.video)
     check_whole(job.video, info)
-    numbers = resample(info.times, job.fps)
+    (height, width), numbers = info.size, resample(info.times, job.fps)
+    check_memory(len(numbers) * height * width * 3, f"The {len(numbers)} frames of '{job.video}' at {width} x {height} "
+                 "take", "cut the video into shorter ones, or lower --fps")
     frames = read_video(job.video, numbers.tolist(), threads=threads)
     queries = extractor.query_points(frames)
     tracks = replace(extractor.follow(frames, queries), frame=numbers)

@@ -77,8 +77,8 @@ def _attempt(job: Job, extractor: Extractor, threads: int) -> str | None:
     """Extract one video; return the cause where that fails."""
     try:
         extract_video(job, extractor, threads)
-    except (VideoError, OSError) as error:
-        return str(error)
+    except (VideoError, OSError, MemoryError) as error:
+        return str(error) or type(error).__name__
     except Exception as error:  # one video must not end a run of thousands
         logger.exception("Extraction of %s failed.", job.video)
         return f"{type(error).__name__}: {error}"

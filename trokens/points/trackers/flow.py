@@ -7,6 +7,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from trokens.distributed import check_memory
 from trokens.points.trackers import TRACKERS
 from trokens.points.trackers.chained import ChainedTracker, Steps
 
@@ -15,7 +16,11 @@ SMALLEST_SIDE = 64     # pixels; DIS flow reads outside smaller frames, and outs
 
 @TRACKERS.register("flow")
 class FlowTracker(ChainedTracker):
-    """DIS optical flow (Kroeger et al., ECCV 2016; medium preset), chained; see `ChainedTracker`."""
+    """DIS optical flow (Kroeger et al., ECCV 2016; medium preset), chained; see `ChainedTracker`.
+
+    Raises:
+        MemoryError: In tracking, where memory does not hold the flow between all frames: 8 bytes a pixel.
+    """
 
     name = "flow"
 
@@ -37,6 +42,8 @@ def _reader(there: list[np.ndarray], back: list[np.ndarray]) -> Steps:
 def _flow_fields(gray: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Flow between neighboring frames, forward and backward: T-1 fields (H, W, 2) float16 each."""
     height, width = gray[0].shape
+    check_memory(2 * (len(gray) - 1) * height * width * 4, f"Optical flow between {len(gray)} frames takes",
+                 "track fewer frames at once, or smaller ones (max_side)")
     short = max(SMALLEST_SIDE, (max(height, width) + 1) // 2)
     padded = [cv2.copyMakeBorder(frame, 0, max(0, short - height), 0, max(0, short - width), cv2.BORDER_REPLICATE)
               for frame in gray]
