@@ -15,7 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -180,17 +180,20 @@ def extract(args: argparse.Namespace, options, out: Path) -> tuple[int, int]:
 
 
 def build_options(args: argparse.Namespace):
-    """The extraction's options, as the command line says."""
+    """The extraction's options, as the command line says; those that nothing would read keep their defaults."""
     from trokens.extraction.extractor import Options
     from trokens.points.trackers import default_tracker
 
-    return Options(
-        tracker=default_tracker() if args.tracker == "auto" else args.tracker,
-        tracker_options=dict(args.tracker_options), backbone=args.backbone, backbone_weights=args.backbone_weights,
-        clustering=args.clustering_method, num_clusters=args.n_clusters,
-        num_frames=args.num_frames_clustering, merge_ratio=args.merge_ratio, num_iters=args.num_iters,
-        points_per_entity=args.num_points_per_entity, connected_components=args.use_connected_components,
-        use_grid=args.use_grid, grid_size=args.cotracker_grid_size)
+    tracker = Options(default_tracker() if args.tracker == "auto" else args.tracker, dict(args.tracker_options))
+    if args.use_grid:
+        return replace(tracker, use_grid=True, grid_size=args.cotracker_grid_size)
+    options = replace(
+        tracker, backbone=args.backbone, backbone_weights=args.backbone_weights, clustering=args.clustering_method,
+        num_frames=args.num_frames_clustering, points_per_entity=args.num_points_per_entity,
+        connected_components=args.use_connected_components)
+    if args.clustering_method == "kmeans":
+        return replace(options, num_clusters=args.n_clusters)
+    return replace(options, merge_ratio=args.merge_ratio, num_iters=args.num_iters)
 
 
 if __name__ == "__main__":

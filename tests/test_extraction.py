@@ -263,6 +263,18 @@ def test_numbers_no_video_could_be_extracted_with_are_refused(capsys, flag, valu
     assert f"{flag} is {value}" in capsys.readouterr().err
 
 
+def test_options_that_nothing_reads_make_no_other_extraction():
+    def options(*flags):
+        args = extract_points.parse_args(["--videos", "x", "--base_feat_path", "y", *flags])
+        return extract_points.build_options(args)
+
+    clustering, grid = ("--num_iters=3", "--merge_ratio=9"), ("--use_grid", "--cotracker_grid_size=3")
+    kmeans = ("--clustering_method=kmeans", "--n_clusters=3")
+    assert options(*clustering) == options(*clustering, "--n_clusters=3", "--cotracker_grid_size=3") != options()
+    assert options(*kmeans) == options(*kmeans, *clustering) != options(kmeans[0])
+    assert options(*grid) == options(*grid, *kmeans, "--backbone=x", "--num_points_per_entity=3") != options(grid[0])
+
+
 def test_a_frame_has_a_patch_for_each_cluster(colors):
     Extractor(Options(clustering="kmeans", num_clusters=196))
     with pytest.raises(ValueError, match="197 clusters are asked for; the 196 patches of a frame allow 1 to 196"):
