@@ -101,6 +101,6 @@ def test_an_interruption_ends_in_one_line(published, tmp_path, monkeypatch, caps
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tools.convert_points.read_point_file", interrupted)
+    monkeypatch.setattr("trokens.points.io.read_point_file", interrupted)
     assert run(published, tmp_path / "out") == 130
     assert capsys.readouterr().err == "Interrupted. Finished files are kept: the same command goes on from here.\n"

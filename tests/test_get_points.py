@@ -219,6 +219,6 @@ def test_an_interruption_ends_in_one_line(repository, tmp_path, monkeypatch, cap
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tools.get_points.unpack", interrupted)
+    monkeypatch.setattr("trokens.points.archives.unpack", interrupted)
     assert run("--from_dir", repository, "--out", tmp_path / "points") == 130
     assert capsys.readouterr().err == "Interrupted. Finished files are kept: the same command goes on from here.\n"

@@ -1,5 +1,6 @@
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,12 @@ def test_scripts_are_valid_bash_and_hold_no_paper_values(path):
     subprocess.run(["bash", "-n", path], check=True)
     if path.stem in (*DATASETS, "trokens"):
         assert not any(key in path.read_text() for key in ("FEW_SHOT.", "SOLVER.", "MF.", "POINT_INFO.", "MODEL."))
+
+
+@pytest.mark.parametrize("command", ["tools/run_net.py", "tools/check_data.py", "tools/convert_points.py",
+                                     "tools/get_points.py", "tools/make_splits.py", "point_tracking/extract_points.py"])
+def test_help_comes_before_anything_heavy_is_imported(command):
+    done = subprocess.run([sys.executable, "-X", "importtime", ROOT / command, "--help"], capture_output=True,
+                          text=True, timeout=60, check=True)
+    modules = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert done.stdout.startswith("usage") and "argparse" in modules and not modules & {"torch", "av", "cv2", "timm"}

@@ -20,10 +20,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
 from trokens.commands import exit_code
-from trokens.engine.loggers import progress
 from trokens.files import remove_unfinished
 from trokens.parallel import DIED, parallel_map
-from trokens.points.io import POINT_SUFFIXES, read_point_file, write_tracks
+from trokens.points import POINT_SUFFIXES
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -66,6 +65,8 @@ def find_pairs(source: Path, out: Path, to: str) -> list[tuple[Path, Path]]:
 
 def convert(pair: tuple[Path, Path], obj_id_key: str) -> str | None:
     """Convert one file; returns the cause where it cannot be read."""
+    from trokens.points.io import read_point_file, write_tracks  # heavy to import, and not for --help
+
     path, target = pair
     try:
         file = read_point_file(path, obj_id_key)
@@ -85,6 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def convert_all(args: argparse.Namespace) -> int:
     """Convert what is asked for and not there yet."""
+    from trokens.engine.loggers import progress
+
     pairs = find_pairs(args.source, args.out, args.to)
     todo = [pair for pair in pairs if args.rerun or not pair[1].exists()]
     before = len(pairs) - len(todo)

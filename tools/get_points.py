@@ -23,10 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs 
 
 from trokens.commands import exit_code
 from trokens.data.published import DATASETS, REPOSITORY, coverage, may_hold, published_path
-from trokens.engine.loggers import progress
 from trokens.files import whole_file, write_csv
-from trokens.points.archives import unpack
-from trokens.points.io import POINT_SUFFIXES
+from trokens.points import POINT_SUFFIXES
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -125,6 +123,9 @@ def get(source: Hub | Folder, args: argparse.Namespace) -> int:
     Raises:
         FileNotFoundError: There is nothing of what is wanted.
     """
+    from trokens.engine.loggers import progress  # heavy to import, and not for --help
+    from trokens.points.archives import unpack
+
     place = partial(published_path, name=args.name, datasets=args.dataset)
     names = source.names()
     plain = {name: target for name in names if (target := place(name))}

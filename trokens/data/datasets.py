@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trokens.points.io import POINT_SUFFIXES
+from trokens.points import POINT_SUFFIXES
 from trokens.registry import Registry
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from trokens.data.datasets import READERS, SPLITS, Source
-from trokens.points.io import POINT_SUFFIXES
+from trokens.points import POINT_SUFFIXES
 
 REPOSITORY = "pulkitkumar95/trokens_pt_data"  # of data sets on the Hugging Face hub
 DATASETS = {"ssv2": "ssv2|something", "hmdb51": "hmdb", "ucf101": "ucf", "k400": "k400|kinetics",

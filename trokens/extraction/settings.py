@@ -9,7 +9,7 @@ from typing import Any
 
 from trokens.extraction.jobs import Job
 from trokens.files import whole_file
-from trokens.points.io import POINT_SUFFIXES
+from trokens.points import POINT_SUFFIXES
 
 SETTINGS = "extraction.json"
 

@@ -25,10 +25,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from trokens.files import whole_file
+from trokens.points import POINT_SUFFIXES
 from trokens.points.pickles import dump_pickle, load_pickle
 from trokens.structures import Tracks, check_shape
 
-POINT_SUFFIXES = (".safetensors", ".pkl")  # where both exist, the first is read
 SCHEMA = 1
 _QUERY_KEYS = ("point_queries", "per_point_queries")
 _PICKLE_KEYS = {"xy": "pred_tracks", "visibility": "pred_visibility", "cluster": "obj_ids",
