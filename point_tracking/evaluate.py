@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
-from trokens.commands import exit_code
+from trokens.commands import check_at_least, run_command
 from trokens.data.ground_truth import KnownClip, find_clips, rendered_clips
 from trokens.data.synthetic import LEVELS
 from trokens.points.tapvid import QUERIES, query_points, score
@@ -51,9 +50,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if not args.truth and not args.moving_shapes:
         parser.error("There is nothing to measure on; give --truth or --moving_shapes.")
-    for flag in ("num_clips", "threads"):
-        if getattr(args, flag) < 1:
-            parser.error(f"--{flag} is {getattr(args, flag)}; it must be at least 1.")
+    check_at_least(parser, args, num_clips=1, threads=1)
     return args
 
 
@@ -69,11 +66,9 @@ def measure(tracker, clip: KnownClip, mode: str, use_clusters: bool) -> dict[str
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; the exit code is 1 when a clip failed, 2 for a problem that ends the run, 130 when interrupted."""
     args = parse_args(argv)
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("trokens").setLevel(logging.INFO)
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
-    return exit_code(lambda: measure_sets(args), "Interrupted before all clips were measured.")
+    return run_command(lambda: measure_sets(args), "Interrupted before all clips were measured.")
 
 
 def measure_sets(args: argparse.Namespace) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import logging
 import math
 import os
 import sys
@@ -23,7 +22,8 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
-from trokens.commands import exit_code
+from trokens.commands import check_at_least, run_command
+from trokens.points import POINT_SUFFIXES
 from trokens.points.tracker_options import add_tracker_options
 
 QUIET_SECONDS = 15  # between two lines of progress where the output is no terminal
@@ -50,8 +50,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
                         "it tells tracker and clustering: flow_bip_fr_32")
     parser.add_argument("--fps", type=float, help="frames a second, by time stamps; 0: every frame of a video; by "
                         "default 10, for Something-Something its own 12")
-    parser.add_argument("--format", choices=("safetensors", "pkl"), default="safetensors", help="of the point files: "
-                        "%(default)s, or pickles as the published code reads them")
+    parser.add_argument("--format", choices=[suffix[1:] for suffix in POINT_SUFFIXES], default="safetensors",
+                        help="of the point files: %(default)s, or pickles as the published code reads them")
     parser.add_argument("--tracker", default="auto", help="who follows the points; by default cotracker3_offline with "
                         "a GPU, flow without")
     add_tracker_options(parser)
@@ -77,10 +77,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
                         "machines gets another I")
     parser.add_argument("--rerun", action="store_true", help="extract again what is there already")
     args = parser.parse_args(argv)
-    for flag, least in {"num_frames_clustering": 1, "n_clusters": 1, "num_points_per_entity": 1,
-                        "cotracker_grid_size": 1, "num_iters": 0, "workers": 0}.items():
-        if getattr(args, flag) < least:
-            parser.error(f"--{flag} is {getattr(args, flag)}; it must be at least {least}.")
+    check_at_least(parser, args, num_frames_clustering=1, n_clusters=1, num_points_per_entity=1, cotracker_grid_size=1,
+                   num_iters=0, workers=0)
     if not 0 <= args.merge_ratio <= 50:
         parser.error(f"--merge_ratio is {args.merge_ratio}; a round can merge 0 to 50 percent of the tokens.")
     if args.fps is not None and not 0 <= args.fps < math.inf:
@@ -127,8 +125,8 @@ def progress(outcomes: Iterator, total: int, name: str = "") -> Iterator:
 def main(argv: Sequence[str] | None = None) -> int:
     """Extract; the exit code is 1 when a video failed, 2 for a problem before any work, 130 when interrupted."""
     args = parse_args(argv)
-    return exit_code(lambda: launch(args), "Interrupted. Finished files are kept: the same command"
-                     + " without --rerun" * args.rerun + " goes on from here.")
+    return run_command(lambda: launch(args), "Interrupted. Finished files are kept: the same command"
+                       + " without --rerun" * args.rerun + " goes on from here.")
 
 
 def launch(args: argparse.Namespace) -> int:
@@ -137,8 +135,6 @@ def launch(args: argparse.Namespace) -> int:
 
     from trokens.distributed import is_main, process_group, sum_over_processes
 
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("trokens").setLevel(logging.INFO)
     options = build_options(args)
     out = args.base_feat_path / (args.name or options.name)
     # Some processes have longer videos than others. None leaves before all are through: a launcher would take an

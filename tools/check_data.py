@@ -10,14 +10,13 @@ read something wrong) and where nothing could be checked, 130 after Ctrl-C.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
-from trokens.commands import exit_code
+from trokens.commands import check_at_least, run_command
 from trokens.files import write_csv
 
 
@@ -32,8 +31,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--csv", type=Path, help="CSV to write all findings to")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="options, see docs/CONFIG.md")
     args = parser.parse_intermixed_args(argv)
-    if args.workers < 0:
-        parser.error(f"--workers is {args.workers}; it must not be negative.")
+    check_at_least(parser, args, workers=0)
     return args
 
 
@@ -89,8 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Check; the exit code is 0 without findings, 1 with warnings alone, 2 with errors or when nothing was checked, 130
     when interrupted."""
     args = parse_args(argv)
-    logging.basicConfig(format="%(message)s", level=logging.INFO)
-    return exit_code(lambda: check(args), "Interrupted before all clips were checked.")
+    return run_command(lambda: check(args), "Interrupted before all clips were checked.")
 
 
 def check(args: argparse.Namespace) -> int:

@@ -10,7 +10,6 @@ A folder's layout is kept. Started again it goes on where it stopped. Nothing in
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
-from trokens.commands import exit_code
+from trokens.commands import check_at_least, run_command
 from trokens.files import remove_unfinished
 from trokens.parallel import DIED, parallel_map
 from trokens.points import POINT_SUFFIXES
@@ -36,8 +35,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="worker processes (%(default)s); 0 works in this one")
     parser.add_argument("--rerun", action="store_true", help="convert again what is there already")
     args = parser.parse_args(argv)
-    if args.workers < 0:
-        parser.error(f"--workers is {args.workers}; it must not be negative.")
+    check_at_least(parser, args, workers=0)
     if args.out.suffix in POINT_SUFFIXES:
         parser.error(f"OUT is {args.out}, which is the name of a point file; give the folder to write it into.")
     return args
@@ -79,9 +77,8 @@ def convert(pair: tuple[Path, Path], obj_id_key: str) -> str | None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert; the exit code is 1 for broken files, 2 for a problem that ends the run, 130 when interrupted."""
     args = parse_args(argv)
-    logging.basicConfig(format="%(message)s", level=logging.INFO)
-    return exit_code(lambda: convert_all(args),
-                     "Interrupted. Finished files are kept: the same command goes on from here.")
+    return run_command(lambda: convert_all(args),
+                       "Interrupted. Finished files are kept: the same command goes on from here.")
 
 
 def convert_all(args: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
-from trokens.commands import exit_code
+from trokens.commands import run_command
 from trokens.data.published import DATASETS, REPOSITORY, coverage, may_hold, published_path
 from trokens.files import whole_file, write_csv
 from trokens.points import POINT_SUFFIXES
@@ -194,11 +194,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Get and check; the exit code is 1 when something is missing or broken, 2 when nothing could be done, 130 when
     interrupted."""
     args = parse_args(argv)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("trokens").setLevel(logging.INFO)
     logging.getLogger("huggingface_hub").propagate = False  # it speaks for itself
-    return exit_code(lambda: get_and_check(args),
-                     "Interrupted. Finished files are kept: the same command goes on from here.")
+    return run_command(lambda: get_and_check(args),
+                       "Interrupted. Finished files are kept: the same command goes on from here.")
 
 
 if __name__ == "__main__":

@@ -1,22 +1,33 @@
-"""How a command ends: in one line for what its user can mend, and with an exit code that tells what happened."""
+"""What commands share: numbers that are too low, what is said while they work, and how they end."""
 
 from __future__ import annotations
 
+import argparse
 import io
+import logging
 import sys
 from collections.abc import Callable
 
 
-def exit_code(work: Callable[[], int], interrupted: str) -> int:
-    """Do what a command is for.
+def check_at_least(parser: argparse.ArgumentParser, args: argparse.Namespace, **least: int) -> None:
+    """End a command that was given a number below the least one of its flag."""
+    for flag, number in least.items():
+        if getattr(args, flag) < number:
+            parser.error(f"--{flag} is {getattr(args, flag)}; it must be at least {number}.")
+
+
+def run_command(work: Callable[[], int], interrupted: str) -> int:
+    """Do what a command is for; what the project's modules have to say meanwhile goes to stderr.
 
     Args:
         work: Returns the exit code of a run that came to its end.
         interrupted: What to say after Ctrl-C.
 
     Returns:
-        That code; 2 where the user's files or options do not allow the work; 130 after Ctrl-C.
+        That code; 2 where the user's files or options do not allow the work, said in one line; 130 after Ctrl-C.
     """
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("trokens").setLevel(logging.INFO)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: names of files may be no text
     try:
