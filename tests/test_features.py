@@ -2,8 +2,10 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
+import timm
 import torch
 from tiny import APPEARANCE, figures, tiny_cfg
 
@@ -64,6 +66,29 @@ def test_other_weights_options_and_files_are_computed_anew(tiny_data, tmp_path, 
     assert train(data, tmp_path / "3", reads, DATA__NUM_FRAMES=3, **cache)[1] == count
     assert train(data, tmp_path / "4", reads, MODEL__TIMM_STAGE=1, **cache)[1] == count
     assert train(data, tmp_path / "5", reads, **cache)[1] == 0  # the others took nobody's place
+
+
+def test_data_sets_of_one_size_never_write_into_each_others_features(tiny_data, tmp_path):
+    cfg = tiny_cfg(tiny_data, tmp_path, APPEARANCE, MODEL__NUM_CLASSES=6, MODEL__FEATURE_CACHE=tmp_path / "cache")
+    store, model = FeatureStore.from_config(cfg), build_model(cfg)
+    reader = ClipReader.from_config(cfg, build_split(cfg, "train"), augment=False)
+    one, other = (replace(reader, clips=reader.clips[i:i + 3]) for i in (0, 3))
+
+    def compute(own: ClipReader) -> torch.Tensor:
+        return store.compute(model, own, range(3), name="train", device=CPU).values
+
+    used = compute(one)  # by a run that goes on while another one starts
+    before = used.clone()
+    assert not compute(other).equal(before) and used.equal(before)
+
+
+def test_backbones_that_share_their_weights_are_told_apart(tiny_data, tmp_path, reads):
+    """They pad their frames differently."""
+    torch.save(timm.create_model("efficientnet_b0").state_dict(), tmp_path / "weights.pth")
+    options = {"MODEL__FEATURE_CACHE": tmp_path / "cache", "MODEL__BACKBONE_WEIGHTS": tmp_path / "weights.pth",
+               "SOLVER__MAX_EPOCH": 1, "SOLVER__WARMUP_EPOCHS": 0, "TRAIN__EVAL_PERIOD": 5}
+    for name in ("efficientnet_b0", "tf_efficientnet_b0"):
+        assert train(tiny_data, tmp_path / name, reads, MODEL__TIMM_NAME=name, **options)[1] == 24 + 9
 
 
 def test_memory_holds_what_fits_and_nothing_of_augmented_frames(tiny_data, tmp_path):

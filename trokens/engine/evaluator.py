@@ -19,7 +19,7 @@ from trokens.distributed import available_memory, local_world_size, merge_rows, 
 from trokens.engine.features import Features, FeatureStore, feature_bytes
 from trokens.engine.loggers import progress
 from trokens.fewshot.bank import TokenBank
-from trokens.fewshot.bank_file import BankFile, bank_key, clip_stamp
+from trokens.fewshot.bank_file import BankFile, bank_key
 from trokens.fewshot.embed import embed_clips, embed_into
 from trokens.fewshot.matchers import clip_features
 from trokens.fewshot.task import matching_options
@@ -155,12 +155,12 @@ class Evaluator:
         embed = self._embedding(model, aggregation if aggregated and not on_disk else None)
         loading = self.loading | {"with_video": model.appearance and self._features is None}
         if on_disk:
-            stamps, dtype = [clip_stamp(clip) for clip in self.reader.clips], self.bank.dtype
-            key = bank_key(model, self.bank.options, (len(stamps), *shape), dtype)
-            file = BankFile(self.bank.folder, self.split, key, stamps, shape, dtype, only=True, remedy=_DISK_FULL)
+            clips, dtype = self.reader.clips, self.bank.dtype
+            key = bank_key(model, self.bank.options, clips, shape, dtype)
+            file = BankFile(self.bank.folder, self.split, key, clips, shape, dtype, only=True, remedy=_DISK_FULL)
             new = embed_into(file, embed, self.reader, indices, progress=self._progress("Clips"), **loading)
             logger.info("Token bank %s: %d clips embedded, %d were there.", file.data, new, len(indices) - new)
-            stored, indices, aggregated = file.values(), range(len(self.reader.clips)), False
+            stored, indices, aggregated = file.values(), range(len(clips)), False
         else:
             stored = embed_clips(embed, self.reader, indices, progress=self._progress("Clips"), **loading)
         if self.device.type == "cuda" and 2 * stored.nbytes < torch.cuda.mem_get_info(self.device)[0]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trokens.data.datasets import Clip
 from trokens.data.loader import ClipReader
-from trokens.fewshot.bank_file import BankFile, bank_key, clip_stamp
+from trokens.fewshot.bank_file import BankFile, bank_key
 from trokens.fewshot.embed import embed_clips, embed_into
 from trokens.models.trokens import Trokens
 from trokens.structures import Clips
@@ -90,11 +90,13 @@ class FeatureStore:
 
     @classmethod
     def from_config(cls, cfg) -> FeatureStore:
-        data = cfg.DATA
+        data, model = cfg.DATA, cfg.MODEL
         frames = (data.NUM_FRAMES, data.TRAIN_CROP_SIZE, data.DECODING_BACKEND,
                   data.CLIP_CACHE_FORMAT if data.CLIP_CACHE else "raw")
-        return cls(Path(cfg.MODEL.FEATURE_CACHE) if cfg.MODEL.FEATURE_CACHE else None, cfg.MODEL.CACHE_GB * 2**30,
-                   options=repr(frames), batch_size=cfg.MODEL.BACKBONE_BATCH or 8,
+        # Backbones with the same weights may yet differ, in padding or activation.
+        backbone = (model.FEAT_EXTRACTOR, model.DINO_CONFIG, model.TIMM_NAME, model.TIMM_STAGE)
+        return cls(Path(model.FEATURE_CACHE) if model.FEATURE_CACHE else None, model.CACHE_GB * 2**30,
+                   options=repr((*frames, *backbone)), batch_size=model.BACKBONE_BATCH or 8,
                    num_workers=cfg.DATA_LOADER.NUM_WORKERS, pin_memory=cfg.DATA_LOADER.PIN_MEMORY)
 
     def takes(self, num_bytes: int) -> bool:
@@ -124,11 +126,11 @@ class FeatureStore:
 
         if self.folder is None:
             return Features(embed_clips(embed, reader, indices, **loading), indices)
-        stamps, normalization = [clip_stamp(clip) for clip in reader.clips], (model.dino.mean, model.dino.std)
+        clips, normalization = reader.clips, (model.dino.mean, model.dino.std)
         shape = (model.num_frames, model.grid, model.grid, model.dino.embed_dim)
         options = f"{self.options} {options} {[x.tolist() for x in normalization]}"
-        key = bank_key(model.dino, options, (len(stamps), *shape), torch.float32)
-        file = BankFile(self.folder, name, key, stamps, shape, torch.float32, only=False,
+        key = bank_key(model.dino, options, clips, shape, torch.float32)
+        file = BankFile(self.folder, name, key, clips, shape, torch.float32, only=False,
                         remedy="set MODEL.FEATURE_CACHE to another folder")
         new = embed_into(file, embed, reader, indices, **loading)
         logger.info("Feature cache %s: %d computed, %d were there.", file.data, new, len(indices) - new)

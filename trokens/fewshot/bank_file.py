@@ -30,19 +30,19 @@ class BankFile:
     Args:
         folder: Where the two files lie.
         name: What the rows are, such as the name of the split.
-        key: Of all that the tokens depend on but the clips, see :func:`bank_key`.
-        stamps: What each row is to be made from, see :func:`clip_stamp`.
+        key: Of all that the rows depend on but the files' contents, see :func:`bank_key`.
+        clips: What each row is made from.
         shape: Of a row.
         dtype: torch.float32 or torch.float16.
         only: Whether files of this name and another key make room for this one.
         remedy: What to do where the disk is full.
     """
 
-    def __init__(self, folder: Path, name: str, key: str, stamps: Sequence[str], shape: Sequence[int],
+    def __init__(self, folder: Path, name: str, key: str, clips: Sequence[Clip], shape: Sequence[int],
                  dtype: torch.dtype, *, only: bool, remedy: str):
-        self.name, self.stamps, self.only, self.remedy = name, list(stamps), only, remedy
+        self.name, self.stamps, self.only, self.remedy = name, [clip_stamp(clip) for clip in clips], only, remedy
         self.data, self.index = folder / f"{name}-{key}.bank", folder / f"{name}-{key}.json"
-        self.shape, self.dtype = (len(stamps), *shape), _DTYPES[dtype]
+        self.shape, self.dtype = (len(clips), *shape), _DTYPES[dtype]
         self.row_bytes = int(np.prod(shape)) * self.dtype().itemsize
 
     def _made(self) -> list[str | None]:
@@ -102,16 +102,18 @@ class BankFile:
         return torch.from_numpy(np.memmap(self.data, self.dtype, "r+", shape=self.shape))
 
 
-def bank_key(model: nn.Module, options: str, shape: Sequence[int], dtype: torch.dtype) -> str:
+def bank_key(model: nn.Module, options: str, clips: Sequence[Clip], shape: Sequence[int], dtype: torch.dtype) -> str:
     """16 hex digits that follow from a model's weights, its frozen ones too, and from what else a bank depends on.
 
     Args:
-        model: Makes the tokens.
+        model: Makes the rows.
         options: Text for the options that they depend on.
-        shape: Of all rows together.
+        clips: One for each row: who has other ones may not write over these rows, which a run may be reading.
+        shape: Of a row.
         dtype: Of the numbers in the file.
     """
-    digest = hashlib.sha256(repr((_SCHEMA, options, tuple(shape), dtype)).encode())
+    files = [(clip.id, str(clip.tracks), str(clip.video)) for clip in clips]
+    digest = hashlib.sha256(repr((_SCHEMA, options, files, tuple(shape), dtype)).encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype} ".encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
