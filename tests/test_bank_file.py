@@ -1,5 +1,6 @@
 """Banks on disk: kept for later tests, never used half-written, shared by processes."""
 
+import errno
 import os
 import shutil
 from collections import namedtuple
@@ -136,6 +137,26 @@ def test_a_full_disk_is_told_before_any_clip_is_read(tiny_data, tmp_path, monkey
     monkeypatch.setattr(shutil, "disk_usage", lambda path: namedtuple("usage", "free")(10))
     with pytest.raises(ValueError, match=r"\.bank needs 0\.0 GB of a disk that has 0\.0 GB free; set TEST\.BANK_DIR"):
         evaluate(tiny_data, tmp_path, most=0)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot take room on a disk")
+def test_all_of_a_banks_room_is_taken_before_any_clip_is_read(tiny_data, tmp_path, monkeypatch):
+    take, refusal, taken = os.posix_fallocate, errno.EDQUOT, []
+
+    def allocate(file, *extent):
+        if refusal:
+            raise OSError(refusal, os.strerror(refusal))
+        taken.append(extent)
+        take(file, *extent)
+
+    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    with pytest.raises(ValueError, match=r"needs 0\.0 GB, which its disk refuses \(.*quota.*\); set TEST\.BANK_DIR"):
+        evaluate(tiny_data, tmp_path, most=0)
+    refusal = errno.EOPNOTSUPP  # a disk that cannot do it: then there is no more to do
+    assert evaluate(tiny_data, tmp_path, FEW_SHOT__TEST_EPISODES=1)[1] == 6
+    refusal = 0
+    evaluate(tiny_data, tmp_path)
+    assert taken == [(0, 15 * 4 * 8 * 16 * 4)]
 
 
 def test_a_bank_goes_to_disk_where_memory_is_short(tmp_path, monkeypatch):

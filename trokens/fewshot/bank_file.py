@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -61,7 +62,7 @@ class BankFile:
         """Make room for rows that are to be written.
 
         Raises:
-            ValueError: The disk is too full.
+            ValueError: The disk is too full, or a quota is used up.
         """
         self.data.parent.mkdir(parents=True, exist_ok=True)
         for path in self.data.parent.glob(f"{self.name}-*"):
@@ -76,6 +77,17 @@ class BankFile:
         self._stamp(rows, [None] * len(rows))
         with open(self.data, "ab") as file:
             file.truncate(size)
+            if taken < size and hasattr(os, "posix_fallocate"):  # which macOS lacks
+                self._allocate(file.fileno(), size)
+
+    def _allocate(self, file: int, size: int) -> None:
+        """Take the room now: a disk that others fill would end a run hours later, or kill it where it reads a hole."""
+        try:
+            os.posix_fallocate(file, 0, size)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # else this disk cannot do it
+                raise ValueError(f"{self.data} needs {size / 2**30:.1f} GB, which its disk refuses ({error.strerror}); "
+                                 f"{self.remedy}.") from error
 
     def write(self, rows: Sequence[int], values: Tensor) -> None:
         """Put ``values`` (len(rows), ...) into the file; they count after :meth:`commit`."""
