@@ -11,12 +11,13 @@ import torch
 from tiny import APPEARANCE, CONFIG, MOTION, arguments, assert_same_run, command, figures, points_dir, tiny_cfg
 
 from tools import appearance_baseline, run_net
-from trokens import load_cfg
+from trokens import build_model, load_cfg
 from trokens.checkpoint import checkpoint_dir, epoch_path, load_checkpoint, save_checkpoint, saved_epochs
 from trokens.config import config_hash
+from trokens.data.datasets import build_split
 from trokens.engine import experiment as experiment_module
 from trokens.engine.experiment import Experiment
-from trokens.engine.plan import steps_per_epoch
+from trokens.engine.plan import describe_run, steps_per_epoch
 from trokens.engine.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -106,6 +107,19 @@ def test_the_plan_comes_before_the_first_step(tiny_data, tmp_path, log):
     assert plan[2] == "Episodes    3-way 1-shot; 2 epochs of 3 steps; 30 test episodes"
     assert [line.split()[0] for line in plan[3:]] == ["Parameters", "Memory"]
     assert lines[6].startswith("epoch 1 step 2/3")
+
+
+def test_the_plan_says_how_large_the_feature_cache_will_be(tiny_data, tmp_path):
+    def line(**changes) -> str:
+        cfg = tiny_cfg(tiny_data, tmp_path, APPEARANCE, MODEL__NUM_CLASSES=6, MODEL__FEATURE_CACHE=tmp_path, **changes)
+        splits = {name: build_split(cfg, name) for name in ("train", "val", "test")}
+        return "\n".join(describe_run(cfg, build_model(cfg), splits, CPU, None))
+
+    gb = 4 * 4 * 8 * 8 * 40 / 2**30  # a clip of 4 frames, 8 x 8 x 40 numbers
+    assert f"Features    {33 * gb:.3g} GB on disk (MODEL.FEATURE_CACHE), of 33 clips" in line()
+    assert "of 9 clips" in line(DATA__USE_RAND_AUGMENT=True)
+    assert "of 57 clips" in line(DATA__USE_RAND_AUGMENT=True, AUG__CACHED_VIEWS=2)
+    assert "Features    0 GB" in line(MODEL__TRAIN_BACKBONE=True)
 
 
 @pytest.mark.parametrize(("world", "everyone", "steps"), [(1, True, 3), (1, False, 3), (2, True, 3), (2, False, 1),

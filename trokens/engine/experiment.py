@@ -24,7 +24,7 @@ from trokens.engine.evaluator import Evaluator
 from trokens.engine.features import Features, FeatureStore, ViewReader, feature_bytes
 from trokens.engine.loggers import build_log, progress
 from trokens.engine.optim import build_optimizer, clip_gradients, learning_rate_from_config
-from trokens.engine.plan import describe_run, steps_per_epoch, tested_shots
+from trokens.engine.plan import cached_views, describe_run, steps_per_epoch, tested_shots
 from trokens.engine.trainer import NO_BEST, Trainer
 from trokens.fewshot.task import FewShotTask
 from trokens.models.trokens import Trokens, build_model
@@ -186,7 +186,7 @@ class Experiment:
             ConfigError: Cached views are asked for, and there is no place for them.
         """
         cfg, clips = self.cfg, self.splits["train"]
-        views = cfg.AUG.CACHED_VIEWS if cfg.DATA.USE_RAND_AUGMENT else 1
+        views = cached_views(cfg)
         size = len(clips) * views * feature_bytes(model, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE)
         if not store.takes(size):
             if size and cfg.DATA.USE_RAND_AUGMENT:

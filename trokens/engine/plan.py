@@ -9,6 +9,7 @@ import torch
 from trokens.data.datasets import Clip
 from trokens.distributed import world_size
 from trokens.engine.evaluator import BANK_DTYPES
+from trokens.engine.features import feature_bytes
 from trokens.fewshot.bank import TokenBank
 from trokens.models.trokens import Trokens
 
@@ -36,6 +37,10 @@ def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], devi
         f"Memory      about {estimated_bytes(cfg, model, trained, frozen, device) / 2**30:.1f} GB a process "
         + ("in training" if cfg.TRAIN.ENABLE else "in testing"),
     ]
+    if cfg.MODEL.FEATURE_CACHE and cfg.TRAIN.ENABLE and not cfg.TRAIN.VAL_ONLY:
+        kept = len(splits["train"]) * cached_views(cfg) + len(splits[cfg.TRAIN.VAL_SPLIT])
+        size = kept * feature_bytes(model, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE) / 2**30
+        lines.append(f"Features    {size:.3g} GB on disk (MODEL.FEATURE_CACHE), of {kept} clips and views of clips")
     evaluated = max((len(clips) for name, clips in splits.items() if name != "train"), default=0)
     shots += [few_shot.K_SHOT] * cfg.TRAIN.ENABLE  # of validations
     if evaluated and not all(TokenBank.can_aggregate(k_shot, few_shot.PROTOTYPE) for k_shot in shots):
@@ -49,6 +54,11 @@ def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], devi
 def tested_shots(cfg) -> list[int]:
     """The numbers of shots of the final evaluation."""
     return list(dict.fromkeys(cfg.TEST.K_SHOTS)) or [cfg.FEW_SHOT.K_SHOT]
+
+
+def cached_views(cfg) -> int:
+    """Views of a training clip whose features may be kept; 0 where every look at it is augmented anew."""
+    return cfg.AUG.CACHED_VIEWS if cfg.DATA.USE_RAND_AUGMENT else 1
 
 
 def steps_per_epoch(cfg) -> int:
