@@ -151,6 +151,20 @@ def test_a_folder_that_cannot_be_written_is_told_once_and_stops_nobody(tiny_data
     assert [record.levelname for record in caplog.records] == ["WARNING"] and "takes no more clips" in caplog.text
 
 
+def test_a_write_that_fails_does_not_count_as_used(tiny_data, tmp_path, monkeypatch):
+    read = reader(tiny_data, tmp_path)
+    video(read, 0)
+    used = (tmp_path / "bytes").read_text()
+
+    def refuse(*_args):
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_bytes", refuse)
+        assert video(read, 1).equal(video(replace(read, cache=None), 1))
+    assert (tmp_path / "bytes").read_text() == used and len(entries(tmp_path)) == 1
+
+
 def test_a_video_that_is_gone_is_missed_although_its_frames_are_kept(tiny_data, tmp_path):
     read = reader(tiny_data, tmp_path / "cache")
     clip = replace(read.clips[0], video=tmp_path / "clip.mp4")

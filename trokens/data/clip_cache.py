@@ -123,23 +123,28 @@ class ClipCache:
         about = json.dumps({"source": source, "size": size, "sum": _check_sum(parts)})
         data = save({str(number): np.ascontiguousarray(part) for number, part in enumerate(parts)}, {"clip": about})
         try:
-            if self._take(len(data), path):
-                with whole_file(path) as unfinished:
-                    unfinished.write_bytes(data)
+            more = len(data) - (path.stat().st_size if path.exists() else 0)
+            if self._take(more):
+                try:
+                    with whole_file(path) as unfinished:
+                        unfinished.write_bytes(data)
+                except OSError:
+                    self._take(-more)
+                    raise
             else:
                 self._say(logging.INFO, "is full; raise DATA.CLIP_CACHE_GB to keep the other clips too")
         except OSError as error:
             self._say(logging.WARNING, f"takes no more clips: {error}")
 
-    def _take(self, size: int, path: Path) -> bool:
-        """Count ``size`` bytes for the new content of ``path``, where the bound allows it."""
+    def _take(self, more: int) -> bool:
+        """Count bytes that are about to be added, or given back, where the bound allows it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / "bytes", "a+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
             file.seek(0)
             count = file.read()
             used = int(count) if count.isdigit() else sum(entry.stat().st_size for entry in self.folder.glob("*/*"))
-            used += size - (path.stat().st_size if path.exists() else 0)
+            used += more
             if used <= self.max_bytes:
                 file.truncate(0)
                 file.write(str(used))
