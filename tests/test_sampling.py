@@ -277,6 +277,36 @@ def test_one_tree_cuts_as_clustering_every_group_anew_does():
     assert {tuple(g.tolist()) for g in found} == {tuple(g.tolist()) for g in groups}
 
 
+def cut_plainly(features: torch.Tensor, num_groups: int) -> list[list[int]]:
+    """Walk down scikit-learn's tree of all points, always from the node of largest spread."""
+    from sklearn.cluster import AgglomerativeClustering
+
+    count, distance = len(features), torch.cdist(features, features, p=1)
+    tree = AgglomerativeClustering(metric="precomputed", linkage="average", compute_full_tree=True)
+    children = tree.fit(distance.numpy()).children_.tolist()
+
+    def leaves(node: int) -> list[int]:
+        return [node] if node < count else sorted(x for child in children[node - count] for x in leaves(child))
+
+    def spread(node: int) -> float:
+        members = torch.tensor(leaves(node))
+        return _spread(features[members], distance[members[:, None], members])
+
+    nodes = [2 * count - 2]
+    while len(nodes) < num_groups and max(map(spread, nodes)) > 0:
+        widest = max(nodes, key=spread)
+        nodes.remove(widest)
+        nodes += children[widest - count]
+    return [leaves(node) for node in nodes]
+
+
+@pytest.mark.parametrize(("points", "kinds"), [(2, 2), (60, 60), (60, 7), (150, 150)])
+def test_groups_are_those_of_the_plain_way_and_in_its_order(points, kinds):
+    for seed in range(3):
+        features = torch.randn(kinds, 32, generator=rng(seed)).abs()[torch.randint(kinds, (points,), generator=rng(1))]
+        assert [group.tolist() for group in _split_by_spread(features, 16)] == cut_plainly(features, 16)
+
+
 def test_spread_is_its_definition():
     features = torch.tensor([[0.0, 0], [1, 0], [0, 3]])
     # L1 distances 1, 3, 4; variances 2/9 and 2

@@ -190,39 +190,35 @@ def _split_by_spread(features: Tensor, num_groups: int) -> list[Tensor]:
     Average linkage of a group alone gives the same tree as the group's branch in the tree of all points, so one tree
     serves every cut.
     """
-    from sklearn.cluster import AgglomerativeClustering  # takes a second to import
+    from scipy.cluster.hierarchy import leaves_list, linkage  # take a moment to import
+    from scipy.spatial.distance import squareform
 
     count = len(features)
     distance = torch.cdist(features, features, p=1)  # (M, M)
-    groups, nodes, spreads = [torch.arange(count)], [2 * count - 2], [_spread(features, distance)]
+    groups, spreads = [torch.arange(count)], [_spread(features, distance)]
     if max(spreads) > 0:
-        tree = AgglomerativeClustering(metric="precomputed", linkage="average", compute_full_tree=True)
-        children = tree.fit(distance.numpy()).children_.tolist()  # node M + i joins the two nodes of row i
+        tree = linkage(squareform(distance.numpy(), checks=False), "average")
+        leaves = torch.from_numpy(leaves_list(tree)).long()  # those of every node lie side by side
+        children, sizes = tree[:, :2].astype(int).tolist(), [1] * count + tree[:, 3].astype(int).tolist()
+        nodes = [(2 * count - 2, 0)]  # and where its leaves begin; node M + i joins the two nodes of row i
     while len(groups) < num_groups and max(spreads) > 0:
         widest = spreads.index(max(spreads))
         for table in (groups, spreads):
             table.pop(widest)
-        for node in children[nodes.pop(widest) - count]:
-            members = _leaves(children, node, count)
+        node, start = nodes.pop(widest)
+        for child in children[node - count]:
+            members = leaves[start:start + sizes[child]].sort().values
             groups.append(members)
-            nodes.append(node)
-            spreads.append(_spread(features[members], distance[members[:, None], members]))
+            nodes.append((child, start))
+            spreads.append(_spread(features[members], distance.index_select(0, members).index_select(1, members)))
+            start += sizes[child]
     return groups
-
-
-def _leaves(children: list[list[int]], node: int, count: int) -> Tensor:
-    leaves, waiting = [], [node]
-    while waiting:
-        node = waiting.pop()
-        if node < count:
-            leaves.append(node)
-        else:
-            waiting += children[node - count]
-    return torch.tensor(sorted(leaves))
 
 
 def _spread(features: Tensor, distance: Tensor) -> float:
     """0.4 largest L1 distance + 0.4 summed variance + 0.2 mean L1 distance of (m, D) features, (m, m) apart."""
     count = len(features)
-    mean = distance.sum() / max(1, count * (count - 1))
+    if count == 1:
+        return 0.0
+    mean = distance.sum() / (count * (count - 1))
     return float(0.4 * distance.max() + 0.4 * features.var(0, unbiased=False).sum() + 0.2 * mean)
