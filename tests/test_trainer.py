@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 from processes import in_processes
-from tiny import MOTION, assert_same_run, figures, tiny_cfg
+from tiny import MOTION, assert_same_run, figures, stopped_at_every_step, tiny_cfg
 
 from trokens.checkpoint import INTERRUPTED, checkpoint_dir, load_checkpoint, saved_epochs
 from trokens.engine.experiment import Experiment
@@ -95,22 +95,8 @@ def test_a_run_killed_at_every_moment_ends_like_an_undisturbed_one(tiny_data, tm
 
 
 @pytest.mark.parametrize("changes", [{}, {"TRAIN__CHECKPOINT_PERIOD": 2}], ids=["each epoch saved", "only the last"])
-def test_a_run_stopped_at_every_step_ends_like_an_undisturbed_one(tiny_data, tmp_path, undisturbed, monkeypatch,
-                                                                   changes):
-    step, stops = Trainer.train_step, []
-
-    def stopped_step(self, episode):
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGTERM)  # a launcher and a scheduler both ask
-        return step(self, episode)
-
-    monkeypatch.setattr(Trainer, "train_step", stopped_step)
-    while "done" not in stops and len(stops) < 10:
-        try:
-            run(tiny_data, tmp_path / "out", **changes)
-            stops.append("done")
-        except Interrupted as stopped:
-            stops.append(str(stopped).split(";")[0])
+def test_a_run_stopped_at_every_step_ends_like_an_undisturbed_one(tiny_data, tmp_path, undisturbed, changes):
+    stops = stopped_at_every_step(lambda: run(tiny_data, tmp_path / "out", **changes))
     assert stops == [*(f"Stopped after {e} epochs and {s} steps" for e in (0, 1) for s in (1, 2, 3)), "done"]
     if changes:  # the undisturbed run saved once more
         (checkpoint_dir(tmp_path / "out") / "checkpoint_epoch_00001.pyth").write_bytes(

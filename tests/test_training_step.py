@@ -1,8 +1,6 @@
 """What a training step costs: averaged episodes, memory given up for time, and a device that is never waited for."""
 
-import os
 import shutil
-import signal
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -10,11 +8,11 @@ import pytest
 import torch
 from processes import in_processes
 from test_task import MATCHING, episode, model
-from tiny import MOTION, assert_same_run, tiny_cfg
+from tiny import MOTION, assert_same_run, stopped_at_every_step, tiny_cfg
 
 from trokens.checkpoint import load_checkpoint, saved_epochs
 from trokens.engine.experiment import Experiment
-from trokens.engine.trainer import Interrupted, Trainer
+from trokens.engine.trainer import Trainer
 from trokens.fewshot.task import FewShotTask
 
 PLAIN = MOTION | {"TEST.ENABLE": False, "FEW_SHOT.TRAIN_OG_EPISODES": True}
@@ -60,22 +58,10 @@ def test_the_last_group_of_an_epoch_may_be_smaller(tiny_data, tmp_path, monkeypa
     assert scales == [3, 3, 3, 2, 2] and steps == 2
 
 
-def test_a_run_stopped_within_a_group_goes_on_bit_for_bit(tiny_data, tmp_path, monkeypatch):
+def test_a_run_stopped_within_a_group_goes_on_bit_for_bit(tiny_data, tmp_path):
     options = {"FEW_SHOT__TRAIN_EPISODES": 5, "SOLVER__ACCUMULATE": 2, "MF__DROP": 0.1}
     run(tiny_data, tmp_path / "undisturbed", **options)
-    step, stops = Trainer.train_step, []
-
-    def stopped_step(self, one):
-        os.kill(os.getpid(), signal.SIGTERM)
-        return step(self, one)
-
-    monkeypatch.setattr(Trainer, "train_step", stopped_step)
-    while "done" not in stops and len(stops) < 10:
-        try:
-            run(tiny_data, tmp_path / "stopped", **options)
-            stops.append("done")
-        except Interrupted as stopped:
-            stops.append(str(stopped).split(";")[0])
+    stops = stopped_at_every_step(lambda: run(tiny_data, tmp_path / "stopped", **options))
     assert stops == ["Stopped after 0 epochs and 2 steps", "Stopped after 0 epochs and 4 steps",
                      "Stopped after 1 epochs and 0 steps", "Stopped after 1 epochs and 2 steps",
                      "Stopped after 1 epochs and 4 steps", "Stopped after 2 epochs and 0 steps", "done"]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
+import pytest
 import torch
 
 from trokens import load_cfg
 from trokens.data.datasets import clip_id
 from trokens.data.synthetic import SPLITS, clip_seed, render_clip
 from trokens.data.write import write_video
+from trokens.engine.trainer import Interrupted, Trainer
 from trokens.points.io import write_tracks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,6 +94,26 @@ def assert_same_run(first: Path, second: Path) -> None:
             del state["cfg"]  # names the output folder
         assert flat(one) == flat(two), name
     assert figures(first) == figures(second)
+
+
+def stopped_at_every_step(run: Callable[[], object]) -> list[str]:
+    """Where a run stops that is asked to in every step, and is started again until it is done."""
+    step, stops = Trainer.train_step, []
+
+    def stopped_step(self, episode):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)  # a launcher and a scheduler both ask
+        return step(self, episode)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "train_step", stopped_step)
+        while "done" not in stops and len(stops) < 10:
+            try:
+                run()
+                stops.append("done")
+            except Interrupted as stopped:
+                stops.append(str(stopped).split(";")[0])
+    return stops
 
 
 def flat(value) -> object:
