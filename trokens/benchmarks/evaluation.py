@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trokens.benchmarks import BENCHMARKS
-from trokens.benchmarks.model import vit_s, vit_s_model
+from trokens.benchmarks.model import MATCHING, vit_s, vit_s_model
 from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
 from trokens.data.datasets import Clip
 from trokens.data.episodes import EpisodePlan, EpisodeSampler
@@ -29,7 +29,6 @@ from trokens.points.io import write_tracks
 EPISODES = 10_000  # of the protocol
 SSV2_SMALL = 2_400  # clips of its test split
 CLASSES = 5  # of the clips here: every class is in every episode
-MATCHING = {"aggregation": "spatial", "norm": "none", "prototype": "published", "matcher": "bi_mhm"}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The models that the figures are about: random weights cost what trained ones do."""
+"""The models that the figures are about, and their head: random weights cost what trained ones do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from torch.nn import functional as F
 
 from trokens.models.backbone import DinoV2
 from trokens.models.trokens import Trokens
+
+MATCHING = {"aggregation": "spatial", "norm": "none", "prototype": "published", "matcher": "bi_mhm"}
 
 
 def vit_s(depth: int = 12, **options) -> DinoV2:

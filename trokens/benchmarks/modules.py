@@ -40,6 +40,7 @@ def modules(setting: Setting) -> list[Figure]:
     """ViT-S/14 at 224, 8 frames, 256 points, 35 clips; forward and backward but for the frozen backbone."""
     clips, depth = (6, 2) if setting.small else (35, 12)
     model = vit_s_model(backbone=vit_s(depth)).to(setting.device).train()
+    motionless = vit_s_model(backbone=model.dino, hod=None, cross_motion=False).to(setting.device).train()
     make = torch.Generator(setting.device).manual_seed(0)
 
     def random(*shape: int) -> Tensor:
@@ -50,19 +51,12 @@ def modules(setting: Setting) -> list[Figure]:
     features, tokens = random(clips, frames, 16, 16, dim), random(clips, frames, points, dim)
     cls = random(clips, 1, dim)
     video = torch.zeros(1, frames, 3, 224, 224, dtype=torch.uint8, device=setting.device)
-    way, cross = torch.arange(5, device=setting.device), model.cross_motion_module
+    way = torch.arange(5, device=setting.device)
+    hod, cross = model.hod_motion_module, model.cross_motion_module
 
-    def read() -> Tensor:
-        read, model.hod_motion_module, model.cross_motion_module = model.embed_points, None, None
-        try:
-            return read(features, tracks, visibility)
-        finally:
-            model.hod_motion_module, model.cross_motion_module = hod, cross
-
-    hod = model.hod_motion_module
     ways = {
         "backbone": lambda: [model.patch_features(video) for _ in range(clips)],
-        "tokens": lambda: read().sum().backward(),
+        "tokens": lambda: motionless.embed_points(features, tracks, visibility).sum().backward(),
         "hod": lambda: hod(tracks).sum().backward(),
         "cross-motion": lambda: cross(tracks, visibility).sum().backward(),
         "cross-motion plain": lambda: plain_cross_motion(cross, tracks, visibility).sum().backward(),

@@ -7,12 +7,10 @@ from collections.abc import Callable
 import torch
 
 from trokens.benchmarks import BENCHMARKS
-from trokens.benchmarks.model import vit_s, vit_s_model
+from trokens.benchmarks.model import MATCHING, vit_s, vit_s_model
 from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, peak_memory, speedup
 from trokens.fewshot.task import FewShotTask
 from trokens.structures import Clips, Episode
-
-MATCHING = {"aggregation": "spatial", "norm": "none", "prototype": "published", "matcher": "bi_mhm"}
 
 
 def build_step(setting: Setting, **options) -> Callable[[bool], float]:
