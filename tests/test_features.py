@@ -91,6 +91,12 @@ def test_backbones_that_share_their_weights_are_told_apart(tiny_data, tmp_path, 
         assert train(tiny_data, tmp_path / name, reads, MODEL__TIMM_NAME=name, **options)[1] == 24 + 9
 
 
+def test_one_folder_serves_features_and_token_banks(tiny_data, tmp_path, reads):
+    """A new bank of a split takes the place of the older one, and of nothing else."""
+    options = {"MODEL__FEATURE_CACHE": tmp_path / "cache", "TEST__BANK": "disk", "TEST__BANK_DIR": tmp_path / "cache"}
+    assert [train(tiny_data, tmp_path / run, reads, **options)[1] for run in "ab"] == [24 + 9, 0]
+
+
 def test_memory_holds_what_fits_and_nothing_of_augmented_frames(tiny_data, tmp_path):
     experiment = Experiment(tiny_cfg(tiny_data, tmp_path, TRAIN), CPU)
     model = build_model(experiment.cfg)

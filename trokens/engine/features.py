@@ -130,7 +130,7 @@ class FeatureStore:
         shape = (model.num_frames, model.grid, model.grid, model.dino.embed_dim)
         options = f"{self.options} {options} {[x.tolist() for x in normalization]}"
         key = bank_key(model.dino, options, clips, shape, torch.float32)
-        file = BankFile(self.folder, name, key, clips, shape, torch.float32, only=False,
+        file = BankFile(self.folder, f"features-{name}", key, clips, shape, torch.float32, only=False,
                         remedy="set MODEL.FEATURE_CACHE to another folder")
         new = embed_into(file, embed, reader, indices, **loading)
         logger.info("Feature cache %s: %d computed, %d were there.", file.data, new, len(indices) - new)

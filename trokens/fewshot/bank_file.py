@@ -41,7 +41,7 @@ class BankFile:
 
     def __init__(self, folder: Path, name: str, key: str, clips: Sequence[Clip], shape: Sequence[int],
                  dtype: torch.dtype, *, only: bool, remedy: str):
-        self.name, self.stamps, self.only, self.remedy = name, [clip_stamp(clip) for clip in clips], only, remedy
+        self.name, self.stamps, self.only, self.remedy = name, [_clip_stamp(clip) for clip in clips], only, remedy
         self.data, self.index = folder / f"{name}-{key}.bank", folder / f"{name}-{key}.json"
         self.shape, self.dtype = (len(clips), *shape), _DTYPES[dtype]
         self.row_bytes = int(np.prod(shape)) * self.dtype().itemsize
@@ -132,7 +132,7 @@ def bank_key(model: nn.Module, options: str, clips: Sequence[Clip], shape: Seque
     return digest.hexdigest()[:16]
 
 
-def clip_stamp(clip: Clip) -> str:
+def _clip_stamp(clip: Clip) -> str:
     """A clip's id with the sizes and times of its files: another text where one of them was replaced."""
     def of(path: Path) -> str:
         status = path.stat() if path.is_file() else None
