@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tools import make_moving_shapes
 from tools.make_moving_shapes import main, parse_args, write_clip
 from trokens.data import motions, synthetic
 from trokens.data.synthetic import LEVELS, SPLITS, clip_seed, render_clip
@@ -228,6 +229,21 @@ def test_the_written_video_shows_what_was_rendered(tmp_path):
     gray = np.array([0.299, 0.587, 0.114])
     error = ((shown @ gray - frames @ gray) ** 2).mean()
     assert 10 * np.log10(255**2 / error) > 35  # luma; color is stored at half resolution
+
+
+def test_the_tool_ends_in_one_line_where_it_cannot_write_or_is_interrupted(tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").touch()
+    options = ["--clips-per-class", "1", "--frames", "4", "--size", "64", "--points", "20", "--workers", "0"]
+    assert main(["--out", str(tmp_path / "file"), *options]) == 2
+    error = capsys.readouterr().err
+    assert str(tmp_path / "file") in error and error.count("\n") == 1
+
+    def ctrl_c(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(make_moving_shapes, "write_clip", ctrl_c)
+    assert main(["--out", str(tmp_path / "out"), *options]) == 130
+    assert capsys.readouterr().err == "Interrupted. The same command renders all clips again.\n"
 
 
 def test_the_tool_writes_the_same_files_whatever_the_number_of_processes(tmp_path, capsys):

@@ -24,6 +24,7 @@ import torch
 import trokens.benchmarks
 from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.timing import Figure, Setting
+from trokens.commands import run_command
 
 FALL = 0.7  # of its recorded value, to which a ratio may fall
 
@@ -95,4 +96,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main, "Interrupted: nothing is written."))

@@ -11,17 +11,18 @@ import argparse
 import sys
 import time
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
+from trokens.commands import run_command
 from trokens.data.datasets import clip_id
 from trokens.data.ground_truth import EXACT
 from trokens.data.synthetic import LEVELS, SPLITS, TEXTURES, clip_seed, render_clip
 from trokens.data.write import write_video
+from trokens.parallel import parallel_map
 from trokens.points.io import write_tracks
 
 
@@ -53,17 +54,29 @@ def write_clip(clip: tuple[str, str, int], args: argparse.Namespace) -> None:
     write_tracks(points, tracks, {"tracker": "exact", "level": args.level, "textures": args.textures})
 
 
-def main(argv: list[str] | None = None) -> None:
-    args = parse_args(argv)
+def render_all(args: argparse.Namespace) -> int:
+    """Render and write all clips.
+
+    Raises:
+        RuntimeError: A worker process died.
+    """
     clips = [(split, motion, index) for split, motions in SPLITS.items() for motion in motions
              for index in range(args.clips_per_class)]
     start = time.monotonic()
-    with get_context("spawn").Pool(args.workers) as pool:
-        for _ in pool.imap_unordered(partial(write_clip, args=args), clips, chunksize=4):
-            pass
+    for clip, problem in parallel_map(partial(write_clip, args=args), clips, args.workers, died="died"):
+        if problem:
+            raise RuntimeError(f"The process that rendered clip {clip[2]} of {clip[0]}/{clip[1]} died (out of "
+                               "memory?); give fewer --workers.")
     print(f"Wrote {len(clips)} clips of {sum(map(len, SPLITS.values()))} classes to {args.out} "
           f"in {time.monotonic() - start:.0f} s.")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Render; the exit code is 2 for a problem that ends the run, 130 when interrupted."""
+    args = parse_args(argv)
+    return run_command(lambda: render_all(args), "Interrupted. The same command renders all clips again.")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
