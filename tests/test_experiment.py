@@ -298,6 +298,24 @@ def test_all_problems_with_the_data_are_told_at_once_before_a_model_is_built(dat
     assert not checkpoint_dir(tmp_path / "out").exists()
 
 
+def test_an_output_folder_that_cannot_be_is_named_in_one_line(tiny_data, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for path in ("file", "file/out"):
+        assert main(command(tiny_data, tmp_path / path)) == 2
+        error = capsys.readouterr().err
+        assert str(tmp_path / path) in error and error.count("\n") == 1
+
+
+def test_ctrl_c_outside_of_training_ends_in_one_line(tiny_data, out, capsys, monkeypatch):
+    def ctrl_c(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Experiment, "_evaluate", ctrl_c)
+    assert main(command(tiny_data, out, TRAIN__ENABLE=False)) == 130
+    assert capsys.readouterr().err == ("Interrupted. Checkpoints and caches are kept: the same command goes on from "
+                                       "them.\n")
+
+
 def test_missing_clips_are_left_out_where_that_is_permitted(data, tmp_path, log):
     gone = sorted(points_dir(data).glob("train__*"))[0]
     gone.unlink()

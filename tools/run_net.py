@@ -10,6 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
+# What is wrong with a path that the user named, for reading or writing.
+PATH_ERRORS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
@@ -22,8 +25,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one experiment; the exit code is 2 for a config or data problem, 143 for an interruption, 1 for a failure."""
+    """Run one experiment; the exit code is 2 for a config or data problem, 143 for a training that was stopped and
+    saved, 130 for Ctrl-C at another time, 1 for a failure."""
     args = parse_args(argv)
+    try:
+        return run(args)
+    except KeyboardInterrupt:
+        print("Interrupted. Checkpoints and caches are kept: the same command goes on from them.", file=sys.stderr)
+        return 130
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load what is heavy only for a config that is sound, and run it."""
     from trokens.config import ConfigError, load_cfg
 
     speaks = os.environ.get("RANK", "0") == "0"  # every process of a run reads the config: one speaks about it
@@ -35,20 +48,18 @@ def main(argv: list[str] | None = None) -> int:
             print(f"ConfigError: {error}", file=sys.stderr)
         return 2
 
-    # What is heavy to import comes after the config was found to be sound.
-    from trokens.data.video import VideoError
     from trokens.distributed import pick_device, process_group
     from trokens.engine.experiment import Experiment
     from trokens.engine.loggers import setup_logging
     from trokens.engine.trainer import Interrupted
 
-    setup_logging(cfg.OUTPUT_DIR)
     try:
+        setup_logging(cfg.OUTPUT_DIR)
         device = pick_device(cfg.NUM_GPUS)
         with process_group(device, backend=cfg.DIST_BACKEND, init_method=args.init_method,
                            master_port=cfg.MASTER_PORT):
             Experiment(cfg, device).run()
-    except (ConfigError, VideoError, FileNotFoundError, ValueError) as error:
+    except (ValueError, *PATH_ERRORS) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     except Interrupted as stopped:
