@@ -2,6 +2,7 @@ import ast
 import logging
 import pickle
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,12 @@ def test_yaml_values_keep_or_gain_the_options_type(tmp_path):
 def test_errors_name_the_place_and_the_remedy(tmp_path, text, overrides, message):
     lines = problems(tmp_path, text, *overrides)
     assert len(lines) == 1 and message in lines[0]
+
+
+def test_a_video_reader_that_is_not_installed_is_a_config_error(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "decord", None)
+    assert problems(tmp_path, "", "DATA.DECODING_BACKEND", "decord") == [
+        "DATA.DECODING_BACKEND = 'decord' is not installed; run pip install decord, or set it to pyav."]
 
 
 def test_a_path_that_is_no_file_is_a_config_error(tmp_path):

@@ -1,6 +1,7 @@
 """Values and combinations of values that no run can start from."""
 
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from itertools import pairwise
 
 from yacs.config import CfgNode as CN
@@ -113,6 +114,8 @@ def _data(cfg: CN) -> Iterator[str]:
     if cfg.DATA.SPLIT_CSV and cfg.TRAIN.DATASET.lower() != "folder":
         yield (f"DATA.SPLIT_CSV = {cfg.DATA.SPLIT_CSV!r} is read by the folder dataset only; set TRAIN.DATASET folder "
                "or leave it empty.")
+    if cfg.DATA.DECODING_BACKEND == "decord" and find_spec("decord") is None:
+        yield "DATA.DECODING_BACKEND = 'decord' is not installed; run pip install decord, or set it to pyav."
     if cfg.DATA.CLIP_CACHE_FORMAT != "raw" and not cfg.DATA.CLIP_CACHE:
         yield (f"DATA.CLIP_CACHE_FORMAT = {cfg.DATA.CLIP_CACHE_FORMAT!r} changes frames only in a cache; set "
                "DATA.CLIP_CACHE to its folder, or the format to raw.")
