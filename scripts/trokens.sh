@@ -28,6 +28,10 @@ if [ -n "$unset_names" ]; then
   echo "Not set:$unset_names. Export each before running; the head of scripts/trokens.sh says what it means." >&2
   exit 2
 fi
+if ! command -v torchrun > /dev/null; then
+  echo "No torchrun on PATH, which comes with torch: activate the environment that Trokens was installed into." >&2
+  exit 2
+fi
 export TORCH_HOME
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # as torchrun would choose, and warn
 

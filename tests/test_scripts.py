@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,14 @@ def test_an_unset_variable_is_named(run, name):
     done, arguments = run("scripts/trokens.sh", "hmdb", without=(name,))
     assert done.returncode == 2 and arguments is None
     assert f"Not set: {name}." in done.stderr
+
+
+def test_an_environment_without_torch_is_named(run):
+    system = "/usr/bin:/bin"
+    if shutil.which("torchrun", path=system):
+        pytest.skip("the system's own Python has torch")
+    done, _ = run("scripts/trokens.sh", "hmdb", PATH=system)
+    assert done.returncode == 2 and done.stderr.startswith("No torchrun on PATH") and done.stderr.count("\n") == 1
 
 
 def test_all_unset_variables_are_named_at_once(run):
