@@ -306,6 +306,15 @@ def test_an_output_folder_that_cannot_be_is_named_in_one_line(tiny_data, tmp_pat
         assert str(tmp_path / path) in error and error.count("\n") == 1
 
 
+def test_a_broken_point_file_ends_in_one_line_though_another_process_reads_it(data, tmp_path, capsys):
+    broken = sorted(points_dir(data).glob("test__*"))[0]
+    broken.unlink()
+    broken.write_bytes(b"half a header")
+    code = main(command(data, tmp_path, TRAIN__ENABLE=False, DATA_LOADER__NUM_WORKERS=1))
+    error = capsys.readouterr().err
+    assert code == 2 and error.startswith(f"ValueError: {broken} cannot be read: ") and error.count("\n") == 1
+
+
 def test_ctrl_c_outside_of_training_ends_in_one_line(tiny_data, out, capsys, monkeypatch):
     def ctrl_c(*args, **options):
         raise KeyboardInterrupt

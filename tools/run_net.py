@@ -60,7 +60,10 @@ def run(args: argparse.Namespace) -> int:
                            master_port=cfg.MASTER_PORT):
             Experiment(cfg, device).run()
     except (ValueError, *PATH_ERRORS) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        text = str(error)
+        if text.startswith("Caught "):  # in a loader's process: torch gives its traceback, with the error last
+            text = text.rstrip().rpartition("\n")[2].partition(": ")[2]
+        print(f"{type(error).__name__}: {text}", file=sys.stderr)
         return 2
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
