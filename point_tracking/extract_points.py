@@ -91,7 +91,7 @@ def find_videos(args: argparse.Namespace) -> tuple[list[tuple[Path, str]], Path]
 
     Raises:
         FileNotFoundError: There is no such CSV.
-        ValueError: The CSV lacks a column.
+        ValueError: The CSV lacks a column, or there are no videos in the folder.
     """
     from trokens.data.datasets import find_videos as search
 
@@ -104,6 +104,8 @@ def find_videos(args: argparse.Namespace) -> tuple[list[tuple[Path, str]], Path]
                 raise ValueError(f"Line {number} of {args.csv_path} lacks video_path or dataset.")
         return [(root / row["video_path"], row["dataset"]) for row in rows], root
     found, root = search(args.videos)
+    if not found:
+        raise ValueError(f"There are no videos in '{args.videos}' (--videos); name a folder, or a pattern in quotes.")
     return [(path, "folder") for path in found], args.root or root
 
 

@@ -244,7 +244,8 @@ def test_a_glob_names_clips_from_its_fixed_part(clips, tmp_path):
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    (["--videos", "nowhere"], "There are no videos"), (["--csv_path", "nowhere.csv"], "nowhere.csv"),
+    (["--videos", "nowhere"], "There are no videos in 'nowhere' (--videos)"),
+    (["--csv_path", "nowhere.csv"], "nowhere.csv"),
     (["--videos", "{clips}", "--tracker", "flaw"], "Unknown tracker 'flaw'. Did you mean 'flow'?"),
     (["--videos", "{clips}", "--backbone", "timm:resnet18:x"], "The stage in 'timm:resnet18:x'"),
     (["--videos", "{clips}", "--backbone", "timm:resnet18:30"], "Stage 30 of resnet18 is asked for"),
