@@ -79,8 +79,8 @@ class Evil:
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (b"not a checkpoint", r"cannot be read as a checkpoint \(\w+: .+\); give one that"),
-    (b"", r"cannot be read as a checkpoint \(EOFError.*\); give one that"),
+    (b"not a checkpoint", r"cannot be read as a checkpoint \(\w+: .+\); give another one"),
+    (b"", r"cannot be read as a checkpoint \(EOFError.*\); give another one"),
     ([1, 2], "has no 'model_state'"),
     ({"model_state": {}, "cfg": Evil()}, r"cannot be read as a checkpoint \(.*system"),
 ])

@@ -58,8 +58,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         # torch says before and after the cause how to run what is in the file.
         cause = str(error).partition("\n\nCheck the documentation")[0].strip().rpartition("\n")[2].strip().rstrip(".")
         cause = ": ".join(filter(None, (type(error).__name__, cause)))
-        raise ValueError(f"{path} cannot be read as a checkpoint ({cause}); give one that tools/run_net.py or the "
-                         "published code wrote.") from error
+        raise ValueError(f"{path} cannot be read as a checkpoint ({cause}); give another one, or "
+                         "remove it to go on without it.") from error
     if not isinstance(state, dict) or "model_state" not in state:
         raise ValueError(f"{path} is not a checkpoint: it has no 'model_state'.")
     return state
