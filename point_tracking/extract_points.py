@@ -110,7 +110,10 @@ def find_videos(args: argparse.Namespace) -> tuple[list[tuple[Path, str]], Path]
 
 
 def progress(outcomes: Iterator, total: int, name: str = "") -> Iterator:
-    """Iterate with a bar on a terminal, else with a line now and then."""
+    """Iterate with a bar on a terminal, else with a line now and then.
+
+    The pace is that after the first video, which waits for processes to start and for models to be read.
+    """
     if sys.stderr.isatty() and not name:
         yield from tqdm(outcomes, total=total, unit="video")
         return
@@ -118,8 +121,10 @@ def progress(outcomes: Iterator, total: int, name: str = "") -> Iterator:
     for done, outcome in enumerate(outcomes, 1):
         yield outcome
         now = time.monotonic()
-        if now - last > QUIET_SECONDS or done == total:
-            last, pace = now, done / (now - start)
+        if done == 1 < total:
+            start = now
+        elif now - last > QUIET_SECONDS or done == total:
+            last, pace = now, max(1, done - 1) / (now - start)
             print(f"{name}{done} of {total} videos, {60 * pace:.0f} a minute, "
                   f"{(total - done) / pace / 60:.1f} min left", flush=True)
 

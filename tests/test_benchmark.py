@@ -58,3 +58,11 @@ def test_a_ratio_that_falls_twice_is_an_error(measured, tmp_path, capsys):
 def test_a_ratio_that_was_not_measured_is_an_error(measured, tmp_path, capsys):
     assert benchmark.main(["quick", *recorded(tmp_path, quick=2, noisy=1)]) == 1 and measured == ["quick"]
     assert "noisy/fast over direct is 0.00; recorded was 1.00" in capsys.readouterr().err
+
+
+def test_a_wrong_part_or_file_is_told_before_anything_is_measured(measured, tmp_path):
+    with pytest.raises(ValueError, match="Did you mean 'noisy'"):
+        benchmark.main(["quick", "nosy"])
+    with pytest.raises(FileNotFoundError):
+        benchmark.main(["--check", str(tmp_path / "nowhere.json")])
+    assert not measured

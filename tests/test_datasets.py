@@ -271,7 +271,8 @@ def test_missing_files_are_counted_and_named_in_one_message(ten, tmp_path):
     assert str(caught.value) == (
         f"1 of 10 videos of the train split are not in {tmp_path}/v1 (first: 9). Check DATA.PATH_TO_DATA_DIR. "
         f"No tracks for 1 of 10 videos of the train split in {tmp_path}/points (first: 0). "
-        "Run point_tracking/extract_points.py. 20.0% of the clips lack a file; DATA.ALLOW_MISSING permits 10.0%.")
+        "Run point_tracking/extract_points.py, or check POINT_INFO.NAME. "
+        "20.0% of the clips lack a file; DATA.ALLOW_MISSING permits 10.0%.")
 
 
 def test_every_folder_is_listed_once_however_many_clips_it_holds(ten, monkeypatch):

@@ -16,7 +16,7 @@ import cv2
 import pytest
 import torch
 from processes import PRELOAD, free_port
-from test_extraction import SCRIPT, run
+from test_extraction import SCRIPT, extract_points, run
 
 from trokens.data.synthetic import render_clip
 from trokens.data.video import probe
@@ -130,6 +130,15 @@ def test_a_second_ctrl_c_is_answered_too(clips, tmp_path):
         os.killpg(run.pid, signal.SIGINT)
     out, err = run.communicate(timeout=60)
     assert run.returncode in (130, -signal.SIGINT), (out, err)
+
+
+def test_the_pace_leaves_out_what_was_waited_for_the_first_video(monkeypatch, capsys):
+    clock = iter([0, 100, 101, 102, 120, 123])
+    monkeypatch.setattr(extract_points.time, "monotonic", lambda: next(clock))
+    assert list(extract_points.progress(iter("abcde"), 5, "Part 1 of 2: ")) == list("abcde")
+    assert capsys.readouterr().out.splitlines() == ["Part 1 of 2: 2 of 5 videos, 60 a minute, 0.1 min left",
+                                                    "Part 1 of 2: 4 of 5 videos, 9 a minute, 0.1 min left",
+                                                    "Part 1 of 2: 5 of 5 videos, 10 a minute, 0.0 min left"]
 
 
 @pytest.mark.parametrize("text", ["3/3", "1", "a/2", "-1/2", "1/2/3"])

@@ -155,6 +155,8 @@ def test_a_deleted_archive_is_fetched_again_for_what_is_not_there(hub, repositor
 def test_a_wrong_name_is_told_where_only_the_lists_are_found(repository, tmp_path, capsys):
     assert run("--from_dir", repository, "--out", tmp_path / "points", "--name", "flow", "--dataset", "ssv2") == 2
     assert "Nothing of flow for ssv2 is among" in capsys.readouterr().err and not (tmp_path / "points").exists()
+    assert run("--from_dir", tmp_path / "nowhere", "--out", tmp_path / "points") == 2
+    assert f"There is no folder {tmp_path}/nowhere (--from_dir)" in capsys.readouterr().err
 
 
 def test_plain_files_are_copied_once_unless_told_otherwise(repository, tmp_path):

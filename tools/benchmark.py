@@ -11,7 +11,7 @@ import argparse
 import json
 import platform
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -52,19 +52,27 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def measure(parts: Iterable[str], setting: Setting) -> list[Figure]:
-    """The figures of some parts."""
+    """The figures of some parts.
+
+    Raises:
+        ValueError: There is no such part; before anything is measured.
+    """
     figures: list[Figure] = []
-    for part in parts:
+    for part, benchmark in [(part, BENCHMARKS.get(part)) for part in parts]:
         print(f"{part} ...", file=sys.stderr, flush=True)
-        figures += BENCHMARKS.get(part)(setting)
+        figures += benchmark(setting)
     return figures
 
 
-def fallen(figures: Sequence[Figure], recorded: Path) -> dict[str, str]:
+def ratios(recorded: Path) -> dict[str, float]:
+    """The ratios in a file that ``--json`` wrote."""
+    return {f["name"]: f["value"] for f in json.loads(recorded.read_text())["figures"] if f["unit"] == "ratio"}
+
+
+def fallen(figures: Sequence[Figure], recorded: Mapping[str, float]) -> dict[str, str]:
     """Which ratios fell below FALL times their recorded value, or were not measured, by name, in words."""
     now = {f.name: f.value for f in figures}
-    wanted = {f["name"]: f["value"] for f in json.loads(recorded.read_text())["figures"] if f["unit"] == "ratio"}
-    return {name: f"{name} is {now.get(name, 0):.2f}; recorded was {value:.2f}" for name, value in wanted.items()
+    return {name: f"{name} is {now.get(name, 0):.2f}; recorded was {value:.2f}" for name, value in recorded.items()
             if now.get(name, 0) < FALL * value}
 
 
@@ -80,16 +88,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(args.threads)
     setting = Setting(torch.device(args.device), args.repeats, args.small, tuple(args.videos))
     parts = args.parts or list(BENCHMARKS)
+    recorded = ratios(args.check) if args.check else {}
     figures = measure(parts, setting)
-    if args.check:  # a neighbor on the machine may have disturbed them
-        low = {name.split("/")[0] for name in fallen(figures, args.check)}
-        figures = better(figures, measure((part for part in parts if part in low), setting))
+    low = {name.split("/")[0] for name in fallen(figures, recorded)}  # a neighbor may have disturbed them
+    figures = better(figures, measure((part for part in parts if part in low), setting))
     print(table(figures))
     if args.json:
         machine = {"torch": torch.__version__, "python": platform.python_version(), "threads": args.threads,
                    "device": torch.cuda.get_device_name() if setting.device.type == "cuda" else platform.machine()}
         args.json.write_text(json.dumps({"machine": machine, "figures": [asdict(f) for f in figures]}, indent=1) + "\n")
-    lower = fallen(figures, args.check) if args.check else {}
+    lower = fallen(figures, recorded)
     for line in lower.values():
         print(f"Slower than recorded: {line}.", file=sys.stderr)
     return int(bool(lower))

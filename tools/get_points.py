@@ -80,7 +80,13 @@ class Folder:
         self.folder = folder
 
     def names(self) -> list[str]:
-        """Paths of the files below the folder."""
+        """Paths of the files below the folder.
+
+        Raises:
+            FileNotFoundError: There is no such folder.
+        """
+        if not self.folder.is_dir():
+            raise FileNotFoundError(f"There is no folder {self.folder} (--from_dir).")
         found = (Path(folder, file).relative_to(self.folder)
                  for folder, _, files in os.walk(self.folder, followlinks=True) for file in files)
         return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
+from trokens.commands import run_command
 from trokens.data.datasets import SPLITS, class_videos
 from trokens.data.splits import WRITERS, assign_classes, draw_classes, split_rows
 
@@ -45,25 +46,26 @@ def class_list(text: str | None) -> list[str]:
     return [name.strip() for name in names if name.strip()]
 
 
-def main(argv: list[str] | None = None) -> None:
-    args = parse_args(argv)
+def split(args: argparse.Namespace) -> int:
+    """Assign the classes, write the list, and say how large the splits are.
+
+    Raises:
+        ValueError, OSError: Folder, classes and options do not go together, or the list cannot be written.
+    """
     classes = list(dict.fromkeys(name for name, _ in class_videos(args.root)))
     if not classes:
-        raise SystemExit(f"No videos lie in {args.root}/<class>/; give the folder above the class folders.")
-    lists = {split: class_list(getattr(args, f"{split}_classes")) for split in SPLITS}
+        raise ValueError(f"No videos lie in {args.root}/<class>/; give the folder above the class folders.")
+    lists = {name: class_list(getattr(args, f"{name}_classes")) for name in SPLITS}
     drawn = args.val or args.test
     if bool(drawn) == any(lists.values()):
-        raise SystemExit("Give either numbers of classes (--val, --test) or class lists (--test-classes, ...).")
-    try:
-        split_of = draw_classes(classes, args.val, args.test, args.seed) if drawn else assign_classes(classes, lists)
-        rows = split_rows(args.root, split_of)
-        WRITERS.get(args.format)(args.out, rows)
-    except (ValueError, OSError) as error:
-        raise SystemExit(str(error)) from error
+        raise ValueError("Give either numbers of classes (--val, --test) or class lists (--test-classes, ...).")
+    split_of = draw_classes(classes, args.val, args.test, args.seed) if drawn else assign_classes(classes, lists)
+    rows = split_rows(args.root, split_of)
+    WRITERS.get(args.format)(args.out, rows)
     print(f"{'split':<6}{'classes':>8}{'videos':>8}")
-    for split in SPLITS:
-        class_ids = [row.class_id for row in rows if row.split == split]
-        print(f"{split:<6}{len(set(class_ids)):>8}{len(class_ids):>8}")
+    for name in SPLITS:
+        class_ids = [row.class_id for row in rows if row.split == name]
+        print(f"{name:<6}{len(set(class_ids)):>8}{len(class_ids):>8}")
     if left := len(classes) - len(split_of):
         print(f"{left} classes are in no split.")
     if args.format == "folder":
@@ -72,7 +74,14 @@ def main(argv: list[str] | None = None) -> None:
         place, videos = PLACES[args.format]
         print(f"Written to {args.out}; it is read as {place} below DATA.PATH_TO_TROKEN_PT_DATA, and its videos as "
               f"{videos} below DATA.PATH_TO_DATA_DIR.")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Split; the exit code is 2 for a problem that ends the run, 130 when interrupted."""
+    args = parse_args(argv)
+    return run_command(lambda: split(args), "Interrupted.")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -142,7 +142,7 @@ def keep_present(clips: Sequence[Clip], *, split: str, allow_missing: float = 0.
     if no_tracks:
         parts.append(f"No tracks for {len(no_tracks)} of {len(clips)} videos of the {split} split in "
                      f"{no_tracks[0].tracks.parent} (first: {_first(no_tracks)}). "
-                     "Run point_tracking/extract_points.py.")
+                     "Run point_tracking/extract_points.py, or check POINT_INFO.NAME.")
     fraction = len(lacking) / len(clips)
     if fraction > allow_missing or fraction == 1:
         raise FileNotFoundError(f"{' '.join(parts)} {fraction:.1%} of the clips lack a file; DATA.ALLOW_MISSING "
@@ -316,7 +316,8 @@ def _rows(path: Path, columns: Sequence[str], make: Callable[[dict[str, Any]], R
     """Read a CSV or a JSON list and make a row of every record."""
     if not path.is_file():
         raise FileNotFoundError(f"No split list {path}; DATA.PATH_TO_TROKEN_PT_DATA (DATA.SPLIT_CSV for a folder) has "
-                                "to lead to it.")
+                                "to lead to it; tools/get_points.py gets the benchmarks' lists, tools/make_splits.py "
+                                "writes one for a folder.")
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         try:
             records = json.load(file) if path.suffix == ".json" else list(csv.DictReader(file))

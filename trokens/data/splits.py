@@ -33,7 +33,7 @@ def draw_classes(classes: Sequence[str], num_val: float, num_test: float, seed: 
     counts = {}
     for split, number in (("val", num_val), ("test", num_test)):
         if number < 0 or (number >= 1 and number != int(number)):
-            raise ValueError(f"The {split} split cannot have {number} classes; give a whole number or a fraction "
+            raise ValueError(f"The {split} split cannot have {number:g} classes; give a whole number or a fraction "
                              "below 1.")
         counts[split] = max(1, round(number * len(classes))) if 0 < number < 1 else int(number)
     if sum(counts.values()) >= len(classes):
