@@ -39,7 +39,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (%(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="counted repetitions (%(default)s)")
     parser.add_argument("--small", action="store_true", help="small sizes, for a quick check of the ratios")
-    parser.add_argument("--videos", nargs="+", default=[], help="video files for the loader, instead of rendered ones")
+    parser.add_argument("--videos", nargs="+", default=[],
+                        help="video files: for the loader instead of rendered ones, for extraction beside its own")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--check", type=Path, help="recorded figures; a ratio twice below 70 %% of its own is an error")
     return parser.parse_args(argv)

@@ -1,7 +1,8 @@
-"""Extraction of points with the flow tracker, against the backbone's own time."""
+"""Extraction of points, against the backbone's own time, and stage by stage for one's own videos."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,26 +11,67 @@ import torch
 
 from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.model import vit_s
-from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
+from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, peak_memory, speedup
 from trokens.data.synthetic import render_clip
+from trokens.data.video import probe, read_video
 from trokens.data.write import write_video
-from trokens.extraction.extractor import Extractor, Options, extract_video
-from trokens.extraction.jobs import Job
+from trokens.extraction.extractor import Extractor, Options, extract_video, resample
+from trokens.extraction.jobs import DEFAULT_FPS, Job
 from trokens.models.backbone import IMAGENET_MEAN, IMAGENET_STD
+from trokens.points.geometry import frame_positions
+
+TRACKERS = ("flow", "lucas_kanade")  # that need no GPU
 
 
 @BENCHMARKS.register("extraction")
 def extraction(setting: Setting) -> list[Figure]:
-    """A clip from its video to its point file: 32 frames, all clustered, about 200 points."""
-    cv2.setNumThreads(torch.get_num_threads())
-    backbone = vit_s(2 if setting.small else 12, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    extractor = Extractor(Options(tracker="flow"), backbone)
+    """A clip from its video to its point file: 32 frames, all clustered, about 200 points; then given videos."""
+    extractor = _extractor(setting, "flow")
     frames, _ = render_clip("translate_left", seed=0, level="medium", size=160 if setting.small else 280, num_frames=32)
     with TemporaryDirectory() as folder:
         job = Job(Path(folder) / "clip.mp4", Path(folder) / "clip.safetensors", fps=0)
         write_video(job.video, frames)
         seconds = in_turns({"backbone": lambda: extractor.features(torch.from_numpy(frames)),
                             "whole": lambda: extract_video(job, extractor)}, setting)
-    return [figure("extraction/backbone", seconds["backbone"], "s", "32 frames"),
-            figure("extraction/whole", seconds["whole"], "s", "a clip of 280 x 280, from video to point file"),
-            speedup("extraction/backbone of whole", seconds["backbone"], seconds["whole"])]
+        figures = [figure("extraction/backbone", seconds["backbone"], "s", "32 frames"),
+                   figure("extraction/whole", seconds["whole"], "s", "a clip of 280 x 280, from video to point file"),
+                   speedup("extraction/backbone of whole", seconds["backbone"], seconds["whole"])]
+        for video in map(Path, setting.videos):
+            for tracker in TRACKERS:
+                job = Job(video, Path(folder) / "clip.safetensors", DEFAULT_FPS)
+                figures += _stages(job, tracker, setting)
+    return figures
+
+
+def _extractor(setting: Setting, tracker: str) -> Extractor:
+    cv2.setNumThreads(torch.get_num_threads())
+    backbone = vit_s(2 if setting.small else 12, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return Extractor(Options(tracker=tracker), backbone)
+
+
+def _stages(job: Job, tracker: str, setting: Setting) -> list[Figure]:
+    """What each stage of the default options takes of a video, and its whole extraction."""
+    extractor = _extractor(setting, tracker)
+    numbers = resample(probe(job.video).times, job.fps).tolist()
+    frames = read_video(job.video, numbers)
+    rows = frame_positions(len(frames), extractor.options.num_frames).unique()
+    features = extractor.features(frames[rows])
+    queries = extractor.place(features, rows, tuple(frames.shape[1:3]))
+    seconds = in_turns({
+        "decode": lambda: read_video(job.video, numbers),
+        "backbone": lambda: extractor.features(frames[rows]),
+        "place points": lambda: extractor.place(features, rows, tuple(frames.shape[1:3])),
+        "track": lambda: extractor.follow(frames, queries),
+        "whole": lambda: extract_video(job, extractor),
+    }, setting)
+    name = f"extraction/{job.video.name}/{tracker}"
+    length, height, width, _ = frames.shape
+    size = os.path.getsize(job.points) / 1e6
+    return [*(figure(f"{name}/{stage}", values, "s") for stage, values in seconds.items()),
+            Figure(f"{name}/point file", size, "MB", size, size,
+                   f"{len(queries.points)} points, {length} positions of {width} x {height}"),
+            peak_memory(f"{name}/memory", _extract, setting, job, tracker)]
+
+
+def _extract(setting: Setting, job: Job, tracker: str) -> None:
+    extract_video(job, _extractor(setting, tracker))

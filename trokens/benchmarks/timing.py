@@ -44,7 +44,7 @@ class Setting:
         device: Where models run.
         repeats: Counted repetitions; one more before them warms up.
         small: Sizes for a quick check of the ratios instead of those that docs/PERFORMANCE.md reports.
-        videos: Video files to read instead of rendered ones; for the loader.
+        videos: Video files: for the loader instead of rendered ones, for extraction beside its own.
     """
 
     device: torch.device

@@ -118,7 +118,11 @@ class Extractor:
         if options.use_grid:
             return Queries(*grid_query_points(len(frames), size, grid_size=options.grid_size))
         rows = frame_positions(len(frames), options.num_frames).unique()  # a repeated frame adds nothing
-        features = self.features(frames[rows])
+        return self.place(self.features(frames[rows]), rows, size)
+
+    def place(self, features: Tensor, rows: Tensor, size: tuple[int, int]) -> Queries:
+        """Choose points on the clusters of the features (F, S, S, D) of frames ``rows`` (F,), which have this size."""
+        options = self.options
         if options.clustering == "kmeans":
             labels = kmeans_patches(features, options.num_clusters)[0]
         else:
