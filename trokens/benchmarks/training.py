@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
+from torch import Tensor
 
 from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.model import MATCHING, vit_s, vit_s_model
@@ -28,11 +30,14 @@ def build_step(setting: Setting, **options) -> Callable[[bool], float]:
     visibility = torch.rand(clips, frames, points, generator=make) > 0.2
     shown = Clips(video, tracks, visibility, torch.ones_like(visibility), way, torch.arange(clips))
     episode = Episode(shown, way, 5, 5).to(setting.device)
-    features = model.patch_features(episode.clips.video)
+
+    @cache  # a cold step's memory does not hold them
+    def features() -> Tensor:
+        return model.patch_features(episode.clips.video)
 
     def step(from_cache: bool) -> float:
         optimizer.zero_grad(set_to_none=True)
-        loss = task(episode, features if from_cache else None)["loss"]
+        loss = task(episode, features() if from_cache else None)["loss"]
         loss.backward()
         optimizer.step()
         return loss.item()
