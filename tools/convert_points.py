@@ -88,9 +88,7 @@ def convert_all(args: argparse.Namespace) -> int:
     pairs = find_pairs(args.source, args.out, args.to)
     todo = [pair for pair in pairs if args.rerun or not pair[1].exists()]
     before = len(pairs) - len(todo)
-    names = {target.name for _, target in todo}
-    for folder in {target.parent for _, target in todo}:
-        remove_unfinished(folder, names)
+    remove_unfinished(target for _, target in todo)
     print(f"{len(pairs)} files, {before} of them converted before; writing to {args.out}", flush=True)
     outcomes, broken = parallel_map(partial(convert, obj_id_key=args.obj_id_key), todo, args.workers, died=DIED), 0
     for (path, _), cause in progress(outcomes, len(todo), "Converted"):

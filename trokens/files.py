@@ -6,7 +6,8 @@ import csv
 import hashlib
 import os
 import secrets
-from collections.abc import Collection, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,12 +41,15 @@ def write_csv(path: str | os.PathLike, rows: Iterable[Iterable]) -> None:
         csv.writer(file).writerows(rows)
 
 
-def remove_unfinished(folder: str | os.PathLike, names: Collection[str]) -> None:
-    """Remove what killed writers of the files ``names`` left in a folder; nobody may be writing them now."""
-    stems = {_stem(name) for name in names}
-    for name in os.listdir(folder) if os.path.isdir(folder) else ():
-        if name.startswith(".") and name.endswith(".tmp") and name[1:].rsplit(".", 2)[0] in stems:
-            os.unlink(os.path.join(folder, name))
+def remove_unfinished(paths: Iterable[Path]) -> None:
+    """Remove what killed writers of these files left in their folders; nobody may be writing them now."""
+    stems: dict[Path, set[str]] = defaultdict(set)
+    for path in paths:
+        stems[path.parent].add(_stem(path.name))
+    for folder, wanted in stems.items():
+        for name in os.listdir(folder) if folder.is_dir() else ():
+            if name.startswith(".") and name.endswith(".tmp") and name[1:].rsplit(".", 2)[0] in wanted:
+                (folder / name).unlink()
 
 
 def _stem(name: str) -> str:

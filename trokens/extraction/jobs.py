@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -87,9 +87,5 @@ def unfinished_jobs(jobs: Sequence[Job], *, rerun: bool = False) -> list[Job]:
     folders = {path.parent for _, paths in files_of for path in paths}
     there = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in folders}
     todo = [job for job, paths in files_of if rerun or any(path.name not in there[path.parent] for path in paths)]
-    files: dict[Path, set[str]] = defaultdict(set)
-    for path in (path for job in todo for path in (job.points, job.failure, job.trails) if path):
-        files[path.parent].add(path.name)
-    for folder, names in files.items():
-        remove_unfinished(folder, names)
+    remove_unfinished(path for job in todo for path in (job.points, job.failure, job.trails) if path)
     return todo

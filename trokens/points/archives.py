@@ -52,9 +52,7 @@ def unpack(archive: str | os.PathLike, root: str | os.PathLike, place: Callable[
             if needed > free:
                 raise ValueError(f"{archive} would take {needed >> 20} MiB, and {root} has {free >> 20} MiB left; "
                                  "make room, or choose another folder.")
-            names = {path.name for _, path in todo}
-            for folder in {path.parent for _, path in todo}:
-                remove_unfinished(folder, names)
+            remove_unfinished(path for _, path in todo)
             for entry, path in progress(todo, len(todo)):
                 with whole_file(path) as unfinished, file.open(entry) as source, open(unfinished, "wb") as target:
                     shutil.copyfileobj(source, target)  # no more than the declared size, then the checksum
