@@ -134,13 +134,13 @@ class ClipCheck:
         seen = tracks.xy[tracks.visibility & tracks.xy.isfinite().all(-1)]                      # (K, 2) pixels
         if frame is None or not len(seen):
             return
-        seen = seen / torch.tensor([frame[1], frame[0]])               # (K, 2), 1 = the side
-        far = ((seen < -MARGIN) | (seen > 1 + MARGIN)).any(1).float().mean().item()
-        low, high = (seen * torch.tensor([frame[1], frame[0]])).aminmax(dim=0)
+        share = seen / torch.tensor([frame[1], frame[0]])                                       # (K, 2), 1 = the side
+        far = ((share < -MARGIN) | (share > 1 + MARGIN)).any(1).float().mean().item()
+        low, high = seen.aminmax(dim=0)
         reach = f"x {low[0]:.0f} to {high[0]:.0f}, y {low[1]:.0f} to {high[1]:.0f} in frames of {_wxh(frame)}"
         if far > FAR_OUTSIDE:
             add("positions outside", f"{far:.0%} of the visible positions are far outside: {reach}", clip.tracks)
-        elif size is None and (seen.amax(0) < CORNER).all():
+        elif size is None and (share.amax(0) < CORNER).all():
             add("positions in a corner", f"{reach}; perhaps tracked in smaller frames", clip.tracks, WARNING)
 
     @staticmethod
