@@ -38,8 +38,7 @@ def extraction(setting: Setting) -> list[Figure]:
                    speedup("extraction/backbone of whole", seconds["backbone"], seconds["whole"])]
         for video in map(Path, setting.videos):
             for tracker in TRACKERS:
-                job = Job(video, Path(folder) / "clip.safetensors", DEFAULT_FPS)
-                figures += _stages(job, tracker, setting)
+                figures += _stages(Job(video, job.points, DEFAULT_FPS), tracker, setting)
     return figures
 
 
@@ -54,18 +53,18 @@ def _stages(job: Job, tracker: str, setting: Setting) -> list[Figure]:
     extractor = _extractor(setting, tracker)
     numbers = resample(probe(job.video).times, job.fps).tolist()
     frames = read_video(job.video, numbers)
-    rows = frame_positions(len(frames), extractor.options.num_frames).unique()
+    length, height, width, _ = frames.shape
+    rows = frame_positions(length, extractor.options.num_frames).unique()
     features = extractor.features(frames[rows])
-    queries = extractor.place(features, rows, tuple(frames.shape[1:3]))
+    queries = extractor.place(features, rows, (height, width))
     seconds = in_turns({
         "decode": lambda: read_video(job.video, numbers),
         "backbone": lambda: extractor.features(frames[rows]),
-        "place points": lambda: extractor.place(features, rows, tuple(frames.shape[1:3])),
+        "place points": lambda: extractor.place(features, rows, (height, width)),
         "track": lambda: extractor.follow(frames, queries),
         "whole": lambda: extract_video(job, extractor),
     }, setting)
     name = f"extraction/{job.video.name}/{tracker}"
-    length, height, width, _ = frames.shape
     size = os.path.getsize(job.points) / 1e6
     return [*(figure(f"{name}/{stage}", values, "s") for stage, values in seconds.items()),
             Figure(f"{name}/point file", size, "MB", size, size,

@@ -76,11 +76,11 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def peak_memory(name: str, run: Callable[..., Any], setting: Setting, *arguments, note: str = "") -> Figure:
+def peak_memory(name: str, run: Callable[..., Any], setting: Setting, *arguments) -> Figure:
     """Most memory that a new process takes to call ``run(setting, *arguments)``: of the device, or of the process."""
     with get_context("spawn").Pool(1) as pool:
         peak = pool.apply(_peak_bytes, (run, setting, arguments, torch.get_num_threads())) / 1e9
-    return Figure(name, peak, "GB", peak, peak, note or "a process of its own, with torch")
+    return Figure(name, peak, "GB", peak, peak, "a process of its own, with torch")
 
 
 def _peak_bytes(run: Callable[..., Any], setting: Setting, arguments: tuple, threads: int) -> int:
