@@ -5,7 +5,7 @@
 #   DATA_DIR           folder of the videos
 #   TROKENS_PT_DATA    folder of few_shot_info/ and the point files
 #   BASE_OUTPUT_DIR EXP_NAME SECONDAY_EXP_NAME
-#                      results go to $BASE_OUTPUT_DIR/$EXP_NAME/$SECONDAY_EXP_NAME
+#                      results go to $BASE_OUTPUT_DIR/DATASET/$EXP_NAME/$SECONDAY_EXP_NAME
 # May be set: NUM_GPUS (default: those there are; 0 = CPU), MASTER_PORT, NUM_WORKERS.
 # Options of the method are in the YAML files; KEY VALUE pairs change them.
 set -euo pipefail
@@ -37,10 +37,15 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # as torchrun would choose, and 
 
 NUM_GPUS="${NUM_GPUS:-$(python3 -c 'import torch; print(torch.cuda.device_count())')}"
 MASTER_PORT="${MASTER_PORT:-8888}"
-run_id="${EXP_NAME}_$SECONDAY_EXP_NAME"
+run_id="${dataset}_${EXP_NAME}_$SECONDAY_EXP_NAME"
+output="$BASE_OUTPUT_DIR/$dataset/$EXP_NAME/$SECONDAY_EXP_NAME"
+earlier="$BASE_OUTPUT_DIR/$EXP_NAME/$SECONDAY_EXP_NAME"  # shared by all benchmarks, as this script once had it
+if [ -d "$earlier/checkpoints" ] && [ ! -d "$output/checkpoints" ]; then
+  echo "$earlier holds a run that an earlier version of this script began; to go on with it, add OUTPUT_DIR '$earlier'." >&2
+fi
 torchrun --nproc_per_node="$((NUM_GPUS > 0 ? NUM_GPUS : 1))" --master_port="$MASTER_PORT" "${at}tools/run_net.py" \
   --init_method env:// --new_dist_init --cfg "${at}configs/trokens/$dataset.yaml" \
   WANDB.ID "${run_id//[^A-Za-z0-9_.-]/_}" WANDB.EXP_NAME "$EXP_NAME" MASTER_PORT "$MASTER_PORT" \
-  OUTPUT_DIR "$BASE_OUTPUT_DIR/$EXP_NAME/$SECONDAY_EXP_NAME" NUM_GPUS "$NUM_GPUS" \
+  OUTPUT_DIR "$output" NUM_GPUS "$NUM_GPUS" \
   ${NUM_WORKERS:+DATA_LOADER.NUM_WORKERS "$NUM_WORKERS"} \
   DATA.PATH_TO_DATA_DIR "$DATA_DIR" DATA.PATH_TO_TROKEN_PT_DATA "$TROKENS_PT_DATA" "$@"

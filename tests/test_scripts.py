@@ -39,9 +39,10 @@ def test_the_script_types_the_published_command(run, tmp_path):
     assert done.returncode == 0, done.stderr
     assert arguments == [
         "--nproc_per_node=4", "--master_port=1234", "tools/run_net.py", "--init_method", "env://", "--new_dist_init",
-        "--cfg", "configs/trokens/ssv2_small.yaml", "WANDB.ID", "my_exp_first", "WANDB.EXP_NAME", "my exp",
-        "MASTER_PORT", "1234", "OUTPUT_DIR", "/out/my exp/first", "NUM_GPUS", "4", "DATA_LOADER.NUM_WORKERS", "7",
-        "DATA.PATH_TO_DATA_DIR", "/data dir", "DATA.PATH_TO_TROKEN_PT_DATA", "/points", "FEW_SHOT.K_SHOT", "5"]
+        "--cfg", "configs/trokens/ssv2_small.yaml", "WANDB.ID", "ssv2_small_my_exp_first", "WANDB.EXP_NAME", "my exp",
+        "MASTER_PORT", "1234", "OUTPUT_DIR", "/out/ssv2_small/my exp/first", "NUM_GPUS", "4",
+        "DATA_LOADER.NUM_WORKERS", "7", "DATA.PATH_TO_DATA_DIR", "/data dir", "DATA.PATH_TO_TROKEN_PT_DATA", "/points",
+        "FEW_SHOT.K_SHOT", "5"]
     assert (tmp_path / "home").read_text() == "/weights\n"
 
 
@@ -49,9 +50,25 @@ def test_its_options_load_and_leave_the_paper_alone(run):
     arguments = run("scripts/trokens.sh", "hmdb", NUM_GPUS="0")[1]
     assert arguments[0] == "--nproc_per_node=1"
     cfg, paper = load_cfg(ROOT / arguments[7], arguments[8:]), load_cfg(ROOT / arguments[7])
-    assert (cfg.NUM_GPUS, cfg.DATA.PATH_TO_DATA_DIR, cfg.OUTPUT_DIR) == (0, "/data dir", "/out/my exp/first")
+    assert (cfg.NUM_GPUS, cfg.DATA.PATH_TO_DATA_DIR, cfg.OUTPUT_DIR) == (0, "/data dir", "/out/hmdb/my exp/first")
     for section in ("MODEL", "MF", "AUG", "FEW_SHOT", "POINT_INFO", "SOLVER", "TRAIN", "TEST"):
         assert cfg[section] == paper[section]
+
+
+def test_two_benchmarks_share_neither_folder_nor_run_id(run):
+    first, second = (run(f"scripts/{name}.sh", NUM_GPUS="1")[1] for name in ("ssv2_small", "ssv2_full"))
+    for key in ("OUTPUT_DIR", "WANDB.ID"):
+        assert first[first.index(key) + 1] != second[second.index(key) + 1]
+
+
+def test_a_run_begun_without_the_benchmark_in_its_path_is_named(run, tmp_path):
+    (tmp_path / "out/my exp/first/checkpoints").mkdir(parents=True)
+    done, arguments = run("scripts/hmdb.sh", NUM_GPUS="1", BASE_OUTPUT_DIR=str(tmp_path / "out"))
+    assert f"OUTPUT_DIR {tmp_path}/out/hmdb/my exp/first" in " ".join(arguments)
+    assert done.returncode == 0 and done.stderr.count("\n") == 1
+    assert f"to go on with it, add OUTPUT_DIR '{tmp_path}/out/my exp/first'." in done.stderr
+    (tmp_path / "out/hmdb/my exp/first/checkpoints").mkdir(parents=True)
+    assert not run("scripts/hmdb.sh", NUM_GPUS="1", BASE_OUTPUT_DIR=str(tmp_path / "out"))[0].stderr
 
 
 def test_it_counts_the_gpus_where_none_are_named(run):
