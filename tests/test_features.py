@@ -15,7 +15,7 @@ from trokens.data import loader
 from trokens.data.datasets import build_split
 from trokens.data.loader import ClipReader
 from trokens.engine.experiment import Experiment
-from trokens.engine.features import Features, FeatureStore, ViewReader
+from trokens.engine.features import Features, FeatureStore, ViewReader, train_features
 
 CPU = torch.device("cpu")
 TRAIN = APPEARANCE | {"TEST.ENABLE": False, "MODEL.CACHE_GB": 0.0}
@@ -101,10 +101,14 @@ def test_memory_holds_what_fits_and_nothing_of_augmented_frames(tiny_data, tmp_p
     experiment = Experiment(tiny_cfg(tiny_data, tmp_path, TRAIN), CPU)
     model = build_model(experiment.cfg)
     size = 24 * 4 * 4 * 8 * 8 * 40  # clips, frames, bytes, grid, channels
-    assert experiment._train_features(model, FeatureStore(None, size - 1)) is None
-    assert experiment._train_features(model, FeatureStore(None, size)).values.nbytes == size
+
+    def cached(experiment: Experiment, store: FeatureStore) -> Features | None:
+        return train_features(experiment.cfg, experiment.splits["train"], model, store, CPU)
+
+    assert cached(experiment, FeatureStore(None, size - 1)) is None
+    assert cached(experiment, FeatureStore(None, size)).values.nbytes == size
     augmented = Experiment(tiny_cfg(tiny_data, tmp_path, TRAIN, DATA__USE_RAND_AUGMENT=True), CPU)
-    assert augmented._train_features(model, FeatureStore(tmp_path / "cache", 2**32)) is None
+    assert cached(augmented, FeatureStore(tmp_path / "cache", 2**32)) is None
 
 
 def test_cached_views_need_a_place(tiny_data, tmp_path):

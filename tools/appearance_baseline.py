@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     import torch
 
     from trokens.engine.evaluator import Evaluator
-    from trokens.engine.experiment import Problems, read_splits
+    from trokens.engine.prepare import Problems, read_splits
     from trokens.fewshot.bank import TokenBank
     from trokens.fewshot.embed import embed_clips
     from trokens.metrics import mean_and_interval

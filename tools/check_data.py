@@ -44,8 +44,8 @@ def find(cfg, quick: bool, workers: int) -> tuple[list, int]:
     """
     from trokens.check import ClipCheck, as_warnings, check_job, check_split, died, lacking_clips, permit_missing
     from trokens.data.datasets import SPLITS, build_split
-    from trokens.engine.experiment import used_splits
     from trokens.engine.loggers import progress
+    from trokens.engine.prepare import used_splits
     from trokens.parallel import parallel_map
 
     splits = {split: build_split(cfg, split) for split in SPLITS}

@@ -10,8 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from trokens.config import ConfigError
 from trokens.data.datasets import Clip
 from trokens.data.loader import ClipReader
+from trokens.engine.loggers import progress
 from trokens.fewshot.bank_file import BankFile, bank_key
 from trokens.fewshot.embed import embed_clips, embed_into
 from trokens.models.trokens import Trokens
@@ -25,6 +27,11 @@ def feature_bytes(model: Trokens, num_frames: int, size: int) -> int:
     if model.dino is None or model.train_backbone:
         return 0
     return 4 * num_frames * model.dino.grid(size) ** 2 * model.dino.embed_dim
+
+
+def cached_views(cfg) -> int:
+    """Views of a training clip whose features may be kept; 0 where every look at it is augmented anew."""
+    return cfg.AUG.CACHED_VIEWS if cfg.DATA.USE_RAND_AUGMENT else 1
 
 
 @dataclass(frozen=True)
@@ -135,3 +142,29 @@ class FeatureStore:
         new = embed_into(file, embed, reader, indices, **loading)
         logger.info("Feature cache %s: %d computed, %d were there.", file.data, new, len(indices) - new)
         return Features(file.values())
+
+
+def train_features(cfg, clips: Sequence[Clip], model: Trokens, store: FeatureStore,
+                   device: torch.device) -> Features | None:
+    """The frozen backbone's features of all training clips, or of AUG.CACHED_VIEWS augmented views of each.
+
+    None where the store has no place for them, or where every look at a clip is augmented anew.
+
+    Raises:
+        ConfigError: Cached views are asked for, and there is no place for them.
+    """
+    views = cached_views(cfg)
+    size = len(clips) * views * feature_bytes(model, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE)
+    if not store.takes(size):
+        if size and cfg.DATA.USE_RAND_AUGMENT:
+            raise ConfigError(f"AUG.CACHED_VIEWS = {views} needs {size / 2**30:.1f} GB of memory, and "
+                              f"MODEL.CACHE_GB leaves {store.room / 2**30:.1f}; set MODEL.FEATURE_CACHE to a "
+                              "folder for them.")
+        return None
+    reader, name, options = ClipReader.from_config(cfg, clips, augment=True), "train", ""
+    if cfg.DATA.USE_RAND_AUGMENT:
+        reader, name = ViewReader(reader, views), f"train-{views}-views"
+        options = f"{cfg.AUG.AA_TYPE} {cfg.AUG.ORDER}"
+    features = store.compute(model, reader, range(len(reader.clips)), name=name, device=device, options=options,
+                             progress=lambda it, total: progress(it, total, "Backbone features of train"))
+    return Features(features.values, views=views)

@@ -9,7 +9,7 @@ import torch
 from trokens.data.datasets import Clip
 from trokens.distributed import world_size
 from trokens.engine.evaluator import BANK_DTYPES
-from trokens.engine.features import feature_bytes
+from trokens.engine.features import cached_views, feature_bytes
 from trokens.fewshot.bank import TokenBank
 from trokens.models.trokens import Trokens
 
@@ -54,11 +54,6 @@ def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], devi
 def tested_shots(cfg) -> list[int]:
     """The numbers of shots of the final evaluation."""
     return list(dict.fromkeys(cfg.TEST.K_SHOTS)) or [cfg.FEW_SHOT.K_SHOT]
-
-
-def cached_views(cfg) -> int:
-    """Views of a training clip whose features may be kept; 0 where every look at it is augmented anew."""
-    return cfg.AUG.CACHED_VIEWS if cfg.DATA.USE_RAND_AUGMENT else 1
 
 
 def steps_per_epoch(cfg) -> int:

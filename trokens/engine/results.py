@@ -1,0 +1,68 @@
+"""What a run has to say at its end: results.json, and what its figures were computed with."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trokens.config import config_hash
+from trokens.distributed import is_main, world_size
+
+logger = logging.getLogger(__name__)
+
+
+def provenance() -> dict[str, Any]:
+    """Commit of the code and versions of what computed the figures."""
+    def git(*args: str) -> str:
+        done = subprocess.run(["git", "-C", str(Path(__file__).parent), *args], capture_output=True, text=True,
+                              check=False)
+        return done.stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except OSError:
+        commit = ""
+    return {"commit": commit or "unknown", "torch": torch.__version__, "python": platform.python_version(),
+            "processes": world_size()}
+
+
+def gather_results(cfg, split: str, scores: Sequence[dict[str, Any]], checkpoint: str,
+                   made_with: dict[str, Any]) -> dict[str, Any]:
+    """What results.json says.
+
+    Args:
+        cfg: Of the run.
+        split: That was scored.
+        scores: From :meth:`trokens.engine.evaluator.Evaluator.score`; the first one's figures stand at the top.
+        checkpoint: That was scored.
+        made_with: From :func:`provenance`.
+    """
+    dataset = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
+    by_k_shot = [{key: one[key] for key in ("k_shot", "accuracy", "interval", "clips")} for one in scores]
+    return {**scores[0], "by_k_shot": by_k_shot, "checkpoint": checkpoint, "seed": cfg.RNG_SEED, "dataset": dataset,
+            "config_hash": config_hash(cfg), **made_with}
+
+
+def tell_scores(split: str, scores: Sequence[dict[str, Any]]) -> None:
+    """Log a line for each number of shots."""
+    for one in scores:
+        logger.info("%s: %d-way %d-shot accuracy %.2f ± %.2f %% (95 %%) over %d episodes of %d clips; "
+                    "chance %.1f %%", split, one["n_way"], one["k_shot"], 100 * one["accuracy"],
+                    100 * one["interval"], one["episodes"], one["clips"], 100 * one["chance"])
+
+
+def write_results(cfg, result: dict[str, Any]) -> None:
+    """Write results.json, and the further copy that the config asks for, in the main process."""
+    if not is_main():
+        return
+    for path in filter(None, (str(Path(cfg.OUTPUT_DIR) / "results.json"), cfg.TEST.SAVE_RESULTS_PATH)):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(json.dumps(result, indent=1) + "\n")
+    logger.info("Results: %s", Path(cfg.OUTPUT_DIR) / "results.json")
