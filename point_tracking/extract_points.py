@@ -93,7 +93,7 @@ def find_videos(args: argparse.Namespace) -> tuple[list[tuple[Path, str]], Path]
         FileNotFoundError: There is no such CSV.
         ValueError: The CSV lacks a column, or there are no videos in the folder.
     """
-    from trokens.data.datasets import find_videos as search
+    from trokens.clips.walk import find_videos as search
 
     if args.csv_path:
         root = args.root or args.csv_path.parent

@@ -7,7 +7,7 @@ import torch
 from tiny import APPEARANCE, MOTION, tiny_cfg
 
 from trokens import build_model, match
-from trokens.data.datasets import build_split
+from trokens.clips.split import build_split
 from trokens.data.episodes import EpisodeSampler
 from trokens.data.loader import ClipReader, collate
 from trokens.engine.evaluator import Evaluator

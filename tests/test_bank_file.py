@@ -12,7 +12,7 @@ from processes import in_processes
 from tiny import points_dir, tiny_cfg
 
 from trokens import build_model
-from trokens.data.datasets import build_split
+from trokens.clips.split import build_split
 from trokens.distributed import available_memory
 from trokens.engine import evaluator as evaluator_module
 from trokens.engine.evaluator import BankOptions, Evaluator

@@ -12,10 +12,10 @@ import pytest
 import torch
 from tiny import APPEARANCE, tiny_cfg
 
+from trokens.clips.split import build_split
 from trokens.config import config_hash
 from trokens.data import loader as loader_module
 from trokens.data.clip_cache import FORMATS, ClipCache, ClipFrames
-from trokens.data.datasets import build_split
 from trokens.data.loader import ClipReader
 
 CLIP = 4 * 64 * 64 * 3  # bytes of a clip's frames

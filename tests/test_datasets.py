@@ -9,17 +9,11 @@ from time import process_time
 import pytest
 from yacs.config import CfgNode
 
-from trokens.data.datasets import (
-    READERS,
-    SPLITS,
-    Clip,
-    Source,
-    build_split,
-    check_labels,
-    clip_id,
-    keep_present,
-    read_folder,
-)
+from trokens.clips.checks import check_labels, keep_present
+from trokens.clips.datasets import READERS
+from trokens.clips.datasets.folder import read_folder
+from trokens.clips.lists import SPLITS, Source, clip_id
+from trokens.clips.split import Clip, build_split
 from trokens.data.episodes import EpisodeSampler
 
 

@@ -13,8 +13,8 @@ from tiny import APPEARANCE, CONFIG, MOTION, arguments, assert_same_run, command
 from tools import appearance_baseline, run_net
 from trokens import build_model, load_cfg
 from trokens.checkpoint import checkpoint_dir, epoch_path, load_checkpoint, save_checkpoint, saved_epochs
+from trokens.clips.split import build_split
 from trokens.config import config_hash
-from trokens.data.datasets import build_split
 from trokens.engine import experiment as experiment_module
 from trokens.engine.experiment import Experiment
 from trokens.engine.plan import describe_run, steps_per_epoch

@@ -10,9 +10,9 @@ import torch
 from tiny import APPEARANCE, figures, tiny_cfg
 
 from trokens import build_model
+from trokens.clips.split import build_split
 from trokens.config.validate import ConfigError
 from trokens.data import loader
-from trokens.data.datasets import build_split
 from trokens.data.loader import ClipReader
 from trokens.engine.experiment import Experiment
 from trokens.engine.features import Features, FeatureStore, ViewReader, train_features

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny import APPEARANCE, MOTION, tiny_cfg
 
-from trokens.data.datasets import build_split
+from trokens.clips.split import build_split
 from trokens.data.episodes import EpisodeSampler
 from trokens.data.loader import ClipReader, clip_batches, clip_loader, collate, episode_loader
 from trokens.data.transforms import channels_first, resize, resize_frames

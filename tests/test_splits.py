@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from tools.make_splits import main
-from trokens.data.datasets import READERS, SPLITS, Row, Source, read_folder
-from trokens.data.splits import WRITERS, assign_classes, draw_classes
+from trokens.clips.datasets import READERS
+from trokens.clips.datasets.folder import read_folder
+from trokens.clips.lists import SPLITS, Row, Source
+from trokens.clips.new_splits import WRITERS, assign_classes, draw_classes
 
 PUBLISHED = [  # format, dataset, its place below few_shot_info
     ("hmdb", "hmdb51", "hmdb_few_shot.csv"), ("ucf", "ucf101", "ucf_few_shot.csv"), ("k100", "k400", "kinetics100.csv"),

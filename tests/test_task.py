@@ -8,7 +8,7 @@ from tiny import APPEARANCE, tiny_cfg
 from torch.nn import functional as F
 
 from trokens import Trokens, build_model, match
-from trokens.data.datasets import build_split
+from trokens.clips.split import build_split
 from trokens.data.episodes import EpisodeSampler
 from trokens.data.loader import ClipReader, episode_loader
 from trokens.fewshot.task import FewShotTask

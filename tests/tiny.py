@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from trokens import load_cfg
-from trokens.data.datasets import clip_id
+from trokens.clips.lists import clip_id
 from trokens.data.synthetic import SPLITS, clip_seed, render_clip
 from trokens.data.write import write_video
 from trokens.engine.trainer import Interrupted, Trainer

@@ -43,7 +43,8 @@ def find(cfg, quick: bool, workers: int) -> tuple[list, int]:
         RuntimeError: The worker processes cannot start.
     """
     from trokens.check import ClipCheck, as_warnings, check_job, check_split, died, lacking_clips, permit_missing
-    from trokens.data.datasets import SPLITS, build_split
+    from trokens.clips.lists import SPLITS
+    from trokens.clips.split import build_split
     from trokens.engine.loggers import progress
     from trokens.engine.prepare import used_splits
     from trokens.parallel import parallel_map

@@ -11,9 +11,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
+from trokens.clips.lists import SPLITS
+from trokens.clips.new_splits import WRITERS, assign_classes, draw_classes, split_rows
+from trokens.clips.walk import class_videos
 from trokens.commands import run_command
-from trokens.data.datasets import SPLITS, class_videos
-from trokens.data.splits import WRITERS, assign_classes, draw_classes, split_rows
 
 # Where a published list belongs below DATA.PATH_TO_TROKEN_PT_DATA, and where its videos are looked for.
 PLACES = {"hmdb": ("few_shot_info/hmdb_few_shot.csv", "the paths in it"),

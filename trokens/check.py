@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from trokens.data.datasets import Clip
+from trokens.clips.split import Clip
 from trokens.data.loader import ClipReader
 from trokens.data.video import VideoError, VideoInfo, check_whole, probe
 from trokens.extraction.jobs import DEFAULT_FPS, FPS

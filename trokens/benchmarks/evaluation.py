@@ -15,7 +15,7 @@ from torch import Tensor
 from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.model import MATCHING, vit_s, vit_s_model
 from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
-from trokens.data.datasets import Clip
+from trokens.clips.split import Clip
 from trokens.data.episodes import EpisodePlan, EpisodeSampler
 from trokens.data.loader import ClipReader, collate
 from trokens.data.synthetic import SPLITS, render_clip

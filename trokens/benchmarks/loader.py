@@ -18,8 +18,8 @@ from torch import Tensor
 
 from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
+from trokens.clips.split import Clip
 from trokens.data.clip_cache import FORMATS, ClipCache
-from trokens.data.datasets import Clip
 from trokens.data.loader import ClipReader
 from trokens.data.transforms import PhotometricAugment, resize_frames
 from trokens.data.video import probe, read_video

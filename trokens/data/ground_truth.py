@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trokens.data.datasets import clip_id, find_videos
+from trokens.clips.lists import clip_id
+from trokens.clips.walk import find_videos
 from trokens.data.synthetic import SPLITS, clip_seed, render_clip
 from trokens.data.transforms import resize
 from trokens.data.video import read_video

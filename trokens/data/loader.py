@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from trokens.clips.split import Clip
 from trokens.data.clip_cache import ClipCache, ClipFrames
-from trokens.data.datasets import Clip
 from trokens.data.episodes import EpisodePlan, EpisodeSampler
 from trokens.data.transforms import PhotometricAugment, resize, resize_frames
 from trokens.data.video import probe, read_video

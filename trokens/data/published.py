@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from trokens.data.datasets import READERS, SPLITS, Source
+from trokens.clips.datasets import READERS
+from trokens.clips.lists import SPLITS, Source
 from trokens.points import POINT_SUFFIXES
 
 REPOSITORY = "pulkitkumar95/trokens_pt_data"  # of data sets on the Hugging Face hub

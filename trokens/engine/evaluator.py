@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trokens.clips.split import Clip
 from trokens.config import config_hash
-from trokens.data.datasets import Clip
 from trokens.data.episodes import EpisodeSampler
 from trokens.data.loader import ClipReader
 from trokens.distributed import available_memory, local_world_size, merge_rows, rank, sum_over_processes, world_size

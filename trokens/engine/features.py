@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from trokens.clips.split import Clip
 from trokens.config import ConfigError
-from trokens.data.datasets import Clip
 from trokens.data.loader import ClipReader
 from trokens.engine.loggers import progress
 from trokens.fewshot.bank_file import BankFile, bank_key

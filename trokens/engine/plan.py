@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from trokens.data.datasets import Clip
+from trokens.clips.split import Clip
 from trokens.distributed import world_size
 from trokens.engine.evaluator import BANK_DTYPES
 from trokens.engine.features import cached_views, feature_bytes

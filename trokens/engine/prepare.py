@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from trokens.checkpoint import checkpoint_dir, last_checkpoint
+from trokens.clips.checks import check_labels, keep_present
+from trokens.clips.split import Clip, build_split
 from trokens.config import ConfigError, check_classes
-from trokens.data.datasets import Clip, build_split, check_labels, keep_present
 from trokens.data.episodes import EpisodeSampler
 from trokens.distributed import rank, world_size
 from trokens.engine.evaluator import Evaluator

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from trokens.data.datasets import READERS, clip_id
+from trokens.clips.datasets import READERS
+from trokens.clips.lists import clip_id
 from trokens.files import LONGEST_NAME, remove_unfinished
 
 FPS = {"ssv2": 12.0}  # frames a second at which points are extracted, where it is not DEFAULT_FPS

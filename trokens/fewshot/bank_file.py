@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trokens.data.datasets import Clip
+from trokens.clips.split import Clip
 from trokens.files import whole_file
 
 _SCHEMA = 1  # part of every key: raise it where the same weights and options give other tokens

@@ -8,7 +8,8 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trokens.data.datasets import SPLITS, Row, check_ids, class_videos, clip_id
+from trokens.clips.lists import SPLITS, Row, check_ids, clip_id
+from trokens.clips.walk import class_videos
 from trokens.files import whole_file, write_csv
 from trokens.registry import Registry
 

@@ -1,0 +1,11 @@
+"""Kinetics-100."""
+
+from __future__ import annotations
+
+from trokens.clips.lists import READERS, Row, Source, published_rows
+
+
+@READERS.register("k400")
+def read_k400(source: Source) -> list[Row]:
+    """Kinetics-100."""
+    return published_rows(source.lists / "kinetics100.csv", "k400")
