@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+import videos
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -32,6 +33,18 @@ def real_clips() -> Path:
 def few_shot_info() -> Path:
     """The folder of the benchmarks' real split lists."""
     return _shared("few_shot_info")
+
+
+@pytest.fixture
+def faults() -> Path:
+    """The folder of inputs that once gave wrong results, tracebacks or hangs."""
+    return _shared("faults")
+
+
+@pytest.fixture
+def clip(tmp_path) -> Path:
+    """A sound H.264 file of ``videos.NUM_FRAMES`` frames, with B-frames."""
+    return videos.encode(tmp_path / "clip.mp4", **{"x264-params": videos.X264})
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ CODE = [p for top in ("trokens", "tools", "point_tracking", "setup.py") for p in
     (ROOT / top).rglob("*.py") if (ROOT / top).is_dir() else [ROOT / top])]
 LAYERS = [
     ["registry", "structures", "distributed", "files", "commands", "parallel", "config"],
-    ["points", "metrics", "visualize"],
+    ["points", "video", "metrics", "visualize"],
     ["clips", "data", "models", "fewshot.matchers"],
     ["fewshot.task", "fewshot.bank", "fewshot.bank_file", "fewshot.embed", "checkpoint", "extraction",
      "check"],

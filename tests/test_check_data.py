@@ -15,9 +15,9 @@ import torch
 import trokens.parallel
 from tools.check_data import main
 from trokens.data.loader import ClipReader
-from trokens.data.video import VideoError, probe
 from trokens.points.io import read_tracks, write_tracks
 from trokens.structures import Tracks
+from trokens.video import VideoError, probe
 
 # With frames, as a run with a backbone reads them; none is built here.
 OPTIONS = tiny.MOTION | {"MODEL.APPEARANCE_MODULE_DISABLE": False, "MODEL.FEAT_EXTRACTOR": "dino", "MODEL.EMBED_DIM": 0,

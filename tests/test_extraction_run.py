@@ -19,7 +19,6 @@ from processes import PRELOAD, free_port
 from test_extraction import SCRIPT, extract_points, run
 
 from trokens.data.synthetic import render_clip
-from trokens.data.video import probe
 from trokens.data.write import write_video
 from trokens.extraction.extractor import Options
 from trokens.extraction.jobs import Job, list_jobs, unfinished_jobs
@@ -29,6 +28,7 @@ from trokens.files import write_csv
 from trokens.parallel import DIED
 from trokens.points.io import read_tracks
 from trokens.points.trackers import TRACKERS, TrackResult
+from trokens.video import probe
 
 GRID = ("--use_grid", "--cotracker_grid_size", 3)
 

@@ -14,12 +14,12 @@ from trokens.clips.split import build_split
 from trokens.data.episodes import EpisodeSampler
 from trokens.data.loader import ClipReader, clip_batches, clip_loader, collate, episode_loader
 from trokens.data.transforms import channels_first, resize, resize_frames
-from trokens.data.video import read_video
 from trokens.data.workers import SteadyLoader
 from trokens.points.geometry import frame_positions, query_mask
 from trokens.points.io import read_tracks, write_tracks
 from trokens.points.sampling import clip_seed
 from trokens.structures import Clips, Tracks
+from trokens.video import read_video
 
 
 def reader(root, *, split="train", augment=False, options=APPEARANCE, **changes) -> ClipReader:

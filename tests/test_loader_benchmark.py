@@ -11,7 +11,7 @@ from trokens.benchmarks.loader import decode_plainly, frame_numbers, make_clip, 
 from trokens.benchmarks.timing import Figure, Setting
 from trokens.data.loader import ClipReader
 from trokens.data.transforms import _OPERATIONS
-from trokens.data.video import probe, read_video
+from trokens.video import probe, read_video
 
 
 @pytest.fixture(scope="module")

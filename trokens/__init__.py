@@ -18,7 +18,7 @@ _HOME = {
     "sample_points": "trokens.points.sampling",
     "track": "trokens.points.trackers",
     "build_tracker": "trokens.points.trackers",
-    "read_video": "trokens.data.video",
+    "read_video": "trokens.video",
 }
 __all__ = list(_HOME)
 

@@ -12,11 +12,11 @@ import torch
 
 from trokens.clips.split import Clip
 from trokens.data.loader import ClipReader
-from trokens.data.video import VideoError, VideoInfo, check_whole, probe
 from trokens.extraction.jobs import DEFAULT_FPS, FPS
 from trokens.parallel import DIED
 from trokens.points.io import PointFile, read_point_file
 from trokens.structures import Tracks
+from trokens.video import VideoError, VideoInfo, check_whole, probe
 
 ERROR, WARNING = "error", "warning"  # the run would stop or read something wrong; the run copes
 NO_VIDEO, NO_POINTS = "video missing", "points missing"

@@ -13,12 +13,12 @@ from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.model import vit_s
 from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, peak_memory, speedup
 from trokens.data.synthetic import render_clip
-from trokens.data.video import probe, read_video
 from trokens.data.write import write_video
 from trokens.extraction.extractor import Extractor, Options, extract_video, resample
 from trokens.extraction.jobs import DEFAULT_FPS, Job
 from trokens.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from trokens.points.geometry import frame_positions
+from trokens.video import probe, read_video
 
 TRACKERS = ("flow", "lucas_kanade")  # that need no GPU
 

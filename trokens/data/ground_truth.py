@@ -20,11 +20,11 @@ from trokens.clips.lists import clip_id
 from trokens.clips.walk import find_videos
 from trokens.data.synthetic import SPLITS, clip_seed, render_clip
 from trokens.data.transforms import resize
-from trokens.data.video import read_video
 from trokens.points.io import read_tracks
 from trokens.points.pickles import load_nested
 from trokens.points.tapvid import QUERIES, RASTER
 from trokens.structures import Tracks
+from trokens.video import read_video
 
 EXACT = Path("points/exact/folder/feat_dump")  # where tools/make_moving_shapes.py writes the tracks of its clips
 MAX_TAPVID_BYTES = 2**33  # of a pickle of TAP-Vid, which holds all videos of its set uncompressed

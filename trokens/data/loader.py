@@ -13,13 +13,13 @@ from trokens.clips.split import Clip
 from trokens.data.clip_cache import ClipCache, ClipFrames
 from trokens.data.episodes import EpisodePlan, EpisodeSampler
 from trokens.data.transforms import PhotometricAugment, resize, resize_frames
-from trokens.data.video import probe, read_video
 from trokens.data.workers import SteadyLoader
 from trokens.distributed import num_cores
 from trokens.points.geometry import decoded_frames, frame_positions, normalize_tracks, query_mask
 from trokens.points.io import read_tracks
 from trokens.points.sampling import choose_points, clip_seed
 from trokens.structures import Clips, Episode, Tracks
+from trokens.video import probe, read_video
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ClipReader:
         hod_clusters: Motion groups of the ``hod`` samplings.
         coords: How pixels become [-1, 1], see :func:`trokens.points.geometry.normalize_tracks`.
         obj_id_key: Key of the cluster ids in a published point file.
-        backend: Decoder of :func:`trokens.data.video.read_video`.
+        backend: Decoder of :func:`trokens.video.read_video`.
         augment: Applied to the frames of training clips; None leaves them as they are.
         resize_first: Augment the resized frames, not those of full size.
         cache: Keeps the frames between decoding and augmentation: resized ones without ``augment`` or with

@@ -13,7 +13,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from trokens.data.transforms import resize
-from trokens.data.video import check_whole, probe, read_video
 from trokens.data.write import write_animation
 from trokens.distributed import check_memory, pick_device
 from trokens.extraction.jobs import Job
@@ -24,6 +23,7 @@ from trokens.points.io import write_tracks
 from trokens.points.queries import grid_query_points, semantic_query_points
 from trokens.points.trackers import build_tracker
 from trokens.structures import Tracks
+from trokens.video import check_whole, probe, read_video
 from trokens.visualize import draw_clusters, draw_trails
 
 IMAGE_SIZE = 224  # side to which frames are resized for the backbone

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import cv2
 import torch
 
-from trokens.data.video import VideoError
 from trokens.distributed import num_cores
 from trokens.extraction.extractor import Extractor, Options, extract_video
 from trokens.extraction.jobs import Job
 from trokens.files import write_csv
 from trokens.parallel import DIED, parallel_map
+from trokens.video import VideoError
 
 logger = logging.getLogger(__name__)
 

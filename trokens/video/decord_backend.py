@@ -1,0 +1,55 @@
+"""Frames by decord, which counts and times them itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trokens.video.info import START, VideoInfo, no_video_cause, video_error
+
+if TYPE_CHECKING:
+    import decord
+
+
+@contextmanager
+def _opened(path: str, threads: int) -> Iterator[decord.VideoReader]:
+    try:
+        import decord
+    except ImportError as error:
+        raise ImportError("Video backend 'decord' is not installed: run `pip install decord` or use 'pyav'.") from error
+    try:
+        # Its own choice of threads, 0, fails on VP9.
+        yield decord.VideoReader(path, num_threads=threads or os.cpu_count())
+    except (decord.DECORDError, RuntimeError) as error:
+        cause = "decord: " + " ".join(str(error).split()).rstrip(".")[:300]
+        raise video_error(path, no_video_cause(path) or cause) from error
+
+
+@lru_cache(maxsize=8192)
+def probe_file(path: str, _mtime: int, _size: int) -> VideoInfo:
+    """Count and time the frames of the file, as it is at this time of change and size."""
+    with _opened(path, threads=1) as reader:
+        num_frames, fps = len(reader), float(reader.get_avg_fps())
+        if not num_frames:
+            raise video_error(path, "nothing in it decodes")
+        size = tuple(reader[0].shape[:2])
+        times = np.asarray(reader.get_frame_timestamp(range(num_frames)), np.float64)[:, 0]
+    times = times - times[0] if (np.diff(times) > 0).all() else np.arange(num_frames) / fps
+    times.setflags(write=False)
+    return VideoInfo(num_frames, fps, times, size, duration=None, header_frames=None, stamps=None, keys=START,
+                     counted=True, skips=False)
+
+
+def read_frames(path: str, info: VideoInfo, indices: Sequence[int], threads: int) -> Tensor:
+    """Decode these frames, (len(indices), H, W, 3) uint8."""
+    if not indices:
+        return torch.empty((0, *info.size, 3), dtype=torch.uint8)
+    with _opened(path, threads) as reader:
+        return torch.from_numpy(reader.get_batch(indices).asnumpy())
