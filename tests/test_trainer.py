@@ -50,6 +50,17 @@ class Killed(BaseException):
     """What a SIGKILL looks like from inside: no handler of ours may catch it."""
 
 
+def kill_after(monkeypatch, owner, name: str) -> None:
+    """Kill the run after its next call of a function."""
+    original = getattr(owner, name)
+
+    def deadly(*args, **kwargs):
+        original(*args, **kwargs)
+        raise Killed
+
+    monkeypatch.setattr(owner, name, deadly)
+
+
 def kill_at(monkeypatch, moment: int) -> None:
     """Kill the run at the given one of the moments before and after each step, record and file operation."""
     left = [moment]
@@ -102,6 +113,29 @@ def test_a_run_stopped_at_every_step_ends_like_an_undisturbed_one(tiny_data, tmp
         (checkpoint_dir(tmp_path / "out") / "checkpoint_epoch_00001.pyth").write_bytes(
             (checkpoint_dir(undisturbed) / "checkpoint_epoch_00001.pyth").read_bytes())
     assert_same_run(undisturbed, tmp_path / "out")
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_figures_that_a_checkpoint_carries_are_recorded_once(tiny_data, tmp_path, undisturbed, monkeypatch, stop):
+    """The stopped run had them pending; the next one records them, and is killed before it saves anything."""
+    def stopped_step(self, episode, step=Trainer.train_step):
+        if (self.epoch, self.step) == (0, stop - 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, episode)
+
+    monkeypatch.setattr(Trainer, "train_step", stopped_step)
+    with pytest.raises(Interrupted, match=f"after 0 epochs and {stop} steps"):
+        run(tiny_data, tmp_path)
+    assert len(load_checkpoint(checkpoint_dir(tmp_path) / INTERRUPTED)["pending"]) == 1
+    monkeypatch.undo()
+    kill_after(monkeypatch, RunLog, "write")
+    for _ in range(3):
+        with pytest.raises(Killed):
+            run(tiny_data, tmp_path)
+    assert len(figures(tmp_path)) == (2 if stop == 3 else 1)
+    monkeypatch.undo()
+    run(tiny_data, tmp_path)
+    assert_same_run(undisturbed, tmp_path)
 
 
 @pytest.mark.parametrize("epoch", [1, 2])

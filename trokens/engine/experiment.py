@@ -19,7 +19,7 @@ from trokens.engine.plan import describe_run, tested_shots
 from trokens.engine.prepare import Problems, check_output, draw_episodes, mixed_precision, read_splits
 from trokens.engine.results import gather_results, provenance, tell_scores, write_results
 from trokens.engine.sources import load_start, load_tested
-from trokens.engine.trainer import Trainer
+from trokens.engine.trainer import Trainer, last_record
 from trokens.fewshot.task import FewShotTask
 from trokens.models.trokens import Trokens, build_model
 
@@ -89,8 +89,7 @@ class Experiment:
         if validation is not None and cfg.TRAIN.VAL_SPLIT == cfg.TEST.SPLIT:
             logger.info("Checkpoints are selected on '%s', the split that is tested (the published protocol): the "
                         "test accuracy is optimistic.", cfg.TEST.SPLIT)
-        start = (state["epoch"] + 1, state["step"]) if state else (0, 0)
-        log = build_log(cfg, start=start, config=json_config(cfg))
+        log = build_log(cfg, start=last_record(state), config=json_config(cfg))
         task = FewShotTask.from_config(cfg, model)
         trainer = Trainer(
             task, build_optimizer(cfg, model), loader, self.sampler, output_dir=cfg.OUTPUT_DIR, device=self.device,

@@ -45,7 +45,8 @@ class RunLog:
 
     Args:
         output_dir: Gets metrics.jsonl.
-        start: (epoch, step) the run goes on from; later records of an interrupted run are dropped.
+        start: (epoch, step) of the last record that the run will not make again; later ones of an interrupted run are
+            dropped.
         sinks: Further receivers, each called with every record.
     """
 
@@ -86,7 +87,7 @@ class RunLog:
 
 
 def _before(line: str, start: tuple[int, int]) -> bool:
-    """True for a whole record made before ``start``; a line cut off by a crash is not one."""
+    """True for a whole record up to ``start``; a line cut off by a crash is not one."""
     try:
         record = json.loads(line)
         return record["phase"] != "test" and (record["epoch"], record["step"]) <= start

@@ -222,6 +222,11 @@ class Trainer:
         barrier()
 
 
+def last_record(state: dict[str, Any] | None) -> tuple[int, int]:
+    """(epoch, step) of the last record that a checkpoint's run had written: the steps that it carries had none yet."""
+    return (state["epoch"] + 1, state["step"] - len(state["pending"])) if state else (0, 0)
+
+
 def parallel(task: nn.Module, device: torch.device) -> DistributedDataParallel:
     """The task with gradients averaged over all processes; its buffers are constants."""
     options = inspect.signature(DistributedDataParallel).parameters
