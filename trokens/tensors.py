@@ -30,7 +30,7 @@ def read_torch_file(path: str | Path, *, mapped: bool = False) -> Any:
     try:
         if is_zip := zipfile.is_zipfile(path):
             _compare_check_sums(path)
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zip or None)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=(mapped and is_zip) or None)
     except Exception as error:  # reading damaged bytes may end in any error
         # torch says before and after the cause how to run what is in the file.
         cause = str(error).partition("\n\nCheck the documentation")[0].strip().rpartition("\n")[2].strip().rstrip(".")
