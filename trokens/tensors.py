@@ -8,7 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+import xxhash
+from numpy import ndarray
 from torch import Tensor
 
 logger = logging.getLogger(__name__)
@@ -45,6 +48,14 @@ def _compare_check_sums(path: str | Path) -> None:
     with zipfile.ZipFile(path) as file:
         if any(record.CRC for record in file.infolist()) and (name := file.testzip()):
             raise ValueError(f"its record {name.rpartition('/')[2]} does not match its check sum")
+
+
+def check_sum(*parts: ndarray, about: str = "") -> int:
+    """63 bits that follow from the bytes of arrays, their order, and a text: at 20 GB/s, a CRC takes 3."""
+    digest = xxhash.xxh3_64(about.encode())
+    for part in parts:
+        digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
+    return digest.intdigest() >> 1  # fits into a signed number, as tensors hold them
 
 
 def tensors_in(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
