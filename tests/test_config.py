@@ -75,8 +75,6 @@ def test_yaml_values_keep_or_gain_the_options_type(tmp_path):
     ("", ["N_WAY", "5"], "Unknown option 'N_WAY'. Did you mean 'FEW_SHOT.N_WAY'?"),
     ("", ["SOLVER.TEMPERATURE", "5"], "Did you mean 'SOLVER.TEMPRATURE'?"),
     ("MULTIGRID: {LONG_CICLE: False}", [], "Did you mean 'MULTIGRID.LONG_CYCLE'?"),
-    ("FEW_SHOT:\n  N_WAY: 5\n  N_WAY: 6\n", [], "run.yaml:3: 'N_WAY' is set twice."),
-    ("TRAIN: {ENABLE: True}\nMF: {DEPTH: 1}\nTRAIN: {DATASET: k400}\n", [], "run.yaml:3: 'TRAIN' is set twice."),
     ("FEW_SHOT: 5\n", [], "run.yaml:1: 'FEW_SHOT' = 5 is a section"),
     ("", ["FEW_SHOT.N_WAY", "five"], "FEW_SHOT.N_WAY = 'five' is a str; expected int like 5."),
     ("", ["FEW_SHOT.N_WAY", "2.5"], "FEW_SHOT.N_WAY = '2.5' is a str; expected int like 5."),
@@ -95,7 +93,7 @@ def test_yaml_values_keep_or_gain_the_options_type(tmp_path):
     ("", ["FEW_SHOT.N_WAY"], "Overrides come as KEY VALUE pairs; 'FEW_SHOT.N_WAY' has no value."),
     ("- a\n- b\n", [], "run.yaml is a YAML sequence; a config is a mapping of options."),
     ("FEW_SHOT: {\n", [], "run.yaml is not valid YAML: "),
-    ("A: !!python/object/apply:os.system ['true']\n", [], "run.yaml is not valid YAML: "),
+    ("A: !!python/object/apply:os.system ['true']\n", [], "run.yaml:1: 'A' is a YAML python/object/apply:os.system; "),
     ("_BASE_: none.yaml\n", [], "none.yaml cannot be read (No such file or directory)"),
     ("_BASE_: run.yaml\n", [], "run.yaml is its own _BASE_; the chain of files has to end."),
     ("_BASE_: [a.yaml]\n", [], "run.yaml:1: _BASE_ = ['a.yaml'] is not a path"),
@@ -122,9 +120,9 @@ def test_a_path_that_is_no_file_is_a_config_error(tmp_path):
 
 def test_all_problems_come_in_one_message(tmp_path):
     (tmp_path / "base.yaml").write_text("FEW_SHOT: {NWAY: 3, K_SHOT: 0}\n")
-    text = "_BASE_: base.yaml\nSOLVER: {WARMUP_EPOCHS: 9, WARMUP_EPOCHS: 8}\nMIXUP: {ENABLE: True}\n"
+    text = "_BASE_: base.yaml\nSOLVER: {WARMUP_EPOCHS: 9, MOMENTUM: [1]}\nMIXUP: {ENABLE: True}\n"
     lines = problems(tmp_path, text, "MODEL.NUM_CLASSES", "many", "SOLVER.MAX_EPOCH", "9")
-    for wanted in ("FEW_SHOT.NWAY", "K_SHOT = 0", "set twice", "MIXUP.ENABLE", "NUM_CLASSES = 'many'", "MAX_EPOCH = 9"):
+    for wanted in ("FEW_SHOT.NWAY", "K_SHOT = 0", "MOMENTUM = [1]", "MIXUP.ENABLE", "NUM_CLASSES = 'many'", "MAX_EPOCH = 9"):
         assert sum(wanted in line for line in lines) == 1, wanted
     assert len(lines) == 6
 

@@ -5,15 +5,15 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import yaml
 from yacs.config import CfgNode as CN
 
 from trokens.config.defaults import get_cfg
-from trokens.config.published import ONLY_VALUE, WITHOUT_EFFECT
+from trokens.config.published import ONLY_VALUE, PUBLISHED_AUGMENTATION, WITHOUT_EFFECT
 from trokens.config.validate import ConfigError, option, problems_of
-from trokens.config.values import convert, suggestion
+from trokens.config.values import convert, shown, suggestion
+from trokens.config.yaml_file import Setting, read_settings, text_settings
 
 _log = logging.getLogger(__name__)
 
@@ -29,11 +29,7 @@ _NOT_IN_HASH = ("DATA.CLIP_CACHE=", "DATA.CLIP_CACHE_GB", "DATA.PATH_TO_", "DATA
                 "TEST.SAVE_RESULTS_PATH", "TRAIN.AUTO_RESUME", "TRAIN.CHECKPOINT_FILE_PATH",
                 "TRAIN.CHECKPOINT_PERIOD", "WANDB.")
 
-
-class _Setting(NamedTuple):
-    key: str
-    value: Any
-    where: str  # "file:line: ", or "" on the command line
+_MAX_PROBLEMS = 30  # in one message
 
 
 def load_cfg(path: str | Path, overrides: Sequence[Any] = ()) -> CN:
@@ -47,13 +43,13 @@ def load_cfg(path: str | Path, overrides: Sequence[Any] = ()) -> CN:
         ConfigError: With every problem of the files, the command line and their combination, a line each.
     """
     problems: list[str] = []
-    settings = [*_read_file(Path(path), problems), *_read_pairs(overrides, problems)]
-    cfg = get_cfg()
-    for key, value in _UNSET.items():
-        _put(cfg, key, value)
+    settings = [*read_settings(path, problems), *_read_pairs(overrides, problems)]
+    cfg = _start()
     refused = _merge(cfg, settings, problems)
     # A sentence about an option whose own value was refused would speak about its default.
     problems += [p for p in problems_of(cfg) if not any(key in p for key in refused)]
+    if len(problems) > _MAX_PROBLEMS:
+        problems[_MAX_PROBLEMS:] = [f"And {len(problems) - _MAX_PROBLEMS} more problems; is this a config of Trokens?"]
     if problems:
         raise ConfigError("\n".join(problems))
     cfg.freeze()
@@ -75,94 +71,83 @@ def config_hash(cfg: CN, sections: tuple[str, ...] = ("",)) -> str:
 
 
 def changed_options(cfg: CN, text: str) -> list[str]:
-    """Name the options that count for :func:`config_hash` and have another value, or none, in a dumped config."""
-    other = _counted(yaml.safe_load(text))
+    """Name the options that count for :func:`config_hash` and have another value, or none, in a dumped config.
+
+    Args:
+        cfg: The loaded config.
+        text: What :func:`dump` gave, or the published code's ``cfg.dump()``, where an option of ours that it lacks has
+            its default: what the published code does.
+
+    Raises:
+        ConfigError: The text is no config.
+    """
+    defaults = _start()
+    options, other = dict(_leaves(defaults)), {}
+    settings = text_settings(text, "The config that the checkpoint keeps")
+    if any(setting.key in WITHOUT_EFFECT for setting in settings):
+        other = dict(options)
+    for setting in settings:
+        if setting.key in options:
+            try:
+                other[setting.key] = convert(setting.key, setting.value, options[setting.key])
+            except ValueError:
+                other[setting.key] = setting.value
     return [key for key, value in _counted(cfg).items() if other.get(key) != value]
+
+
+def _start() -> CN:
+    cfg = get_cfg()
+    for key, value in _UNSET.items():
+        _put(cfg, key, value)
+    return cfg
 
 
 def _counted(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in _leaves(tree) if not f"{key}=".startswith(_NOT_IN_HASH)}
 
 
-def _merge(cfg: CN, settings: list[_Setting], problems: list[str]) -> set[str]:
+def _merge(cfg: CN, settings: list[Setting], problems: list[str]) -> set[str]:
     """Put the settings into ``cfg``; return the keys whose values were refused."""
     defaults = dict(_leaves(cfg))
     known = defaults.keys() | WITHOUT_EFFECT
     sections = {key[:i] for key in known for i, char in enumerate(key) if char == "."}
     refused, idle = set(), []
-    for key, value, where in {setting.key: setting for setting in settings}.values():
-        if key in defaults:
+    counting = {setting.key: setting for setting in settings}
+    for key, value, where, problem in counting.values():
+        if problem:
+            problems.append(f"{where}{problem}")
+            refused.add(key)
+        elif key in defaults:
             try:
                 _put(cfg, key, convert(key, value, defaults[key]))
             except ValueError as error:
                 problems.append(f"{where}{error}")
                 refused.add(key)
         elif key in ONLY_VALUE and _plain(value) != ONLY_VALUE[key]:
-            problems.append(f"{where}{key} = {value!r} is not offered; leave it out, or set it to {ONLY_VALUE[key]}.")
+            problems.append(f"{where}{key} = {shown(value)} is not offered; leave it out, or set it to "
+                            f"{ONLY_VALUE[key]}.")
         elif key in WITHOUT_EFFECT:
             idle.append(key)
         elif key not in sections:
-            problems.append(f"{where}Unknown option '{key}'.{suggestion(key, known)}")
+            near = suggestion(key, known) if len(problems) < _MAX_PROBLEMS else ""
+            problems.append(f"{where}Unknown option {shown(key)}.{near}")
         elif value is not None:  # an empty section is None to YAML
-            problems.append(f"{where}'{key}' = {value!r} is a section; set one of its options, such as "
+            problems.append(f"{where}'{key}' = {shown(value)} is a section; set one of its options, such as "
                             f"'{min(name for name in known if name.startswith(key + '.'))}'.")
     if idle:
         _log.warning("Config keys of the published code that have no effect here: %s.", ", ".join(sorted(idle)))
+        augmentation = counting.get("AUG.AA_TYPE")
+        if cfg.DATA.USE_RAND_AUGMENT and augmentation and augmentation.where and (
+                augmentation.file in {counting[key].file for key in idle}):  # a file written for that code
+            _log.warning("%sAUG.AA_TYPE = %s takes effect here; the published code augments with %s, whatever it says.",
+                         augmentation.where, cfg.AUG.AA_TYPE, PUBLISHED_AUGMENTATION)
     return refused
 
 
-def _read_pairs(overrides: Sequence[Any], problems: list[str]) -> list[_Setting]:
+def _read_pairs(overrides: Sequence[Any], problems: list[str]) -> list[Setting]:
     if len(overrides) % 2:
-        problems.append(f"Overrides come as KEY VALUE pairs; '{overrides[-1]}' has no value.")
-    return [_Setting(str(key), value, "") for key, value in zip(overrides[::2], overrides[1::2], strict=False)]
-
-
-def _read_file(path: Path, problems: list[str], chain: tuple[Path, ...] = ()) -> list[_Setting]:
-    """Return the settings of ``path`` behind those of its ``_BASE_``."""
-    if path.resolve() in chain:
-        problems.append(f"{path} is its own _BASE_; the chain of files has to end.")
-        return []
-    try:
-        loader = yaml.SafeLoader(path.read_bytes())
-        loader.name = str(path)
-        root = loader.get_single_node()
-        if root is None:
-            return []
-        if not isinstance(root, yaml.MappingNode):
-            problems.append(f"{path} is a YAML {root.id}; a config is a mapping of options.")
-            return []
-        settings = list(_walk(loader, root, "", path, problems))
-    except OSError as error:
-        problems.append(f"{path} cannot be read ({error.strerror}); give the path of a YAML file.")
-        return []
-    except yaml.YAMLError as error:
-        problems.append(f"{path} is not valid YAML: {' '.join(str(error).split())}.")
-        return []
-    bases = [setting for setting in settings if setting.key == "_BASE_"]
-    settings = [setting for setting in settings if setting.key != "_BASE_"]
-    for base in bases:
-        if not isinstance(base.value, str):
-            problems.append(f"{base.where}_BASE_ = {base.value!r} is not a path; name one file.")
-            continue
-        settings = _read_file(path.parent / base.value, problems, (*chain, path.resolve())) + settings
-    return settings
-
-
-def _walk(loader: yaml.SafeLoader, node: yaml.MappingNode, prefix: str, path: Path,
-          problems: list[str]) -> Iterator[_Setting]:
-    """Yield the leaves of a mapping; PyYAML would let the second of two equal keys win."""
-    lines: dict[str, int] = {}
-    for key_node, value_node in node.value:
-        name, line = str(key_node.value), key_node.start_mark.line + 1
-        where = f"{path}:{line}: "
-        if name in lines:
-            problems.append(f"{where}'{name}' is set twice. The first is in line {lines[name]}; keep one.")
-            continue
-        lines[name] = line
-        if isinstance(value_node, yaml.MappingNode):
-            yield from _walk(loader, value_node, f"{prefix}{name}.", path, problems)
-        else:
-            yield _Setting(prefix + name, loader.construct_object(value_node, deep=True), where)
+        problems.append(f"Overrides come as KEY VALUE pairs; {shown(overrides[-1])} has no value.")
+    return [Setting(str(key), value, "") for key, value in zip(overrides[::2], overrides[1::2], strict=False)]
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -3,11 +3,13 @@
 import ast
 import difflib
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
 OPTIONAL_FLOATS = frozenset({"SOLVER.CLIP_GRAD_VAL", "SOLVER.CLIP_GRAD_L2NORM"})
 LIST_ITEMS: dict[str, type] = {"SOLVER.STEPS": int, "SOLVER.LRS": float, "TEST.K_SHOTS": int}
+MOST_INT = {"RNG_SEED": 2**63 - 1}  # of other whole numbers 2**31 - 1, either sign
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "TASK": ("few_shot",),
@@ -61,14 +63,27 @@ def convert(key: str, value: Any, default: Any) -> Any:
             converted = [_scalar(item, LIST_ITEMS[key]) for item in _sequence(value)]
         else:
             converted = _scalar(value, type(default))
-    except (ValueError, TypeError, SyntaxError, OverflowError):
+    except (ValueError, TypeError, SyntaxError, OverflowError, RecursionError, MemoryError):  # as Python reads lists
         kind = type(value).__name__
         article = "an" if kind[0] in "aeiou" else "a"
-        raise ValueError(f"{key} = {value!r} is {article} {kind}; expected {_expected(key, default)}.") from None
+        raise ValueError(f"{key} = {shown(value)} is {article} {kind}; expected {_expected(key, default)}.") from None
+    most = MOST_INT.get(key, 2**31 - 1)
+    for item in converted if isinstance(converted, list) else [converted]:
+        if isinstance(item, int) and abs(item) > most:
+            raise ValueError(f"{key} = {shown(value)} is beyond its maximum, {most}.")
     if key in CHOICES and converted not in CHOICES[key]:
-        raise ValueError(f"{key} = {converted!r} is not offered; it is one of {', '.join(CHOICES[key])}."
+        raise ValueError(f"{key} = {shown(converted)} is not offered; it is one of {', '.join(CHOICES[key])}."
                          f"{suggestion(converted, CHOICES[key])}")
     return converted
+
+
+def shown(value: Any, most: int = 100) -> str:
+    """What a message shows of a value: its ``repr``, cut where that is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python writes no number of more than 4300 digits
+        return f"a very long {type(value).__name__}"
+    return text if len(text) <= most else f"{text[:most // 2]}...{text[-most // 4:]} ({len(text)} characters)"
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -81,6 +96,8 @@ def suggestion(word: str, known: Iterable[str]) -> str:
         leaf = difflib.SequenceMatcher(None, word.lower().rpartition(".")[2], entry.lower().rpartition(".")[2]).ratio()
         return max(whole, 0.9 * leaf)
 
+    if len(word) > 100:
+        return ""
     best = max(sorted(known), key=likeness)
     return f" Did you mean '{best}'?" if likeness(best) >= 0.6 else ""
 
@@ -98,6 +115,8 @@ def _scalar(value: Any, kind: type) -> Any:
     number = float(value)
     if not math.isfinite(number) or (kind is int and not number.is_integer()):
         raise ValueError
+    if kind is int and (isinstance(value, int) or re.fullmatch(r"[+-]?\d+", str(value))):
+        return int(value)  # a float knows but 16 digits
     return kind(number)
 
 
