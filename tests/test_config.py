@@ -122,7 +122,8 @@ def test_all_problems_come_in_one_message(tmp_path):
     (tmp_path / "base.yaml").write_text("FEW_SHOT: {NWAY: 3, K_SHOT: 0}\n")
     text = "_BASE_: base.yaml\nSOLVER: {WARMUP_EPOCHS: 9, MOMENTUM: [1]}\nMIXUP: {ENABLE: True}\n"
     lines = problems(tmp_path, text, "MODEL.NUM_CLASSES", "many", "SOLVER.MAX_EPOCH", "9")
-    for wanted in ("FEW_SHOT.NWAY", "K_SHOT = 0", "MOMENTUM = [1]", "MIXUP.ENABLE", "NUM_CLASSES = 'many'", "MAX_EPOCH = 9"):
+    for wanted in ("FEW_SHOT.NWAY", "K_SHOT = 0", "MOMENTUM = [1]", "MIXUP.ENABLE", "NUM_CLASSES = 'many'",
+                   "MAX_EPOCH = 9"):
         assert sum(wanted in line for line in lines) == 1, wanted
     assert len(lines) == 6
 

@@ -20,8 +20,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cfg", "--cfg_file", dest="cfg", required=True, help="YAML file, see configs/trokens")
     parser.add_argument("--init_method", default="env://", help="how processes meet, as in torch.distributed")
     parser.add_argument("--new_dist_init", action="store_true", help="accepted for published commands; always on")
+    parser.add_argument("--num_shards", type=int, default=1, help="accepted for published commands: torchrun starts "
+                        "the processes of several machines, and says how many there are")
+    parser.add_argument("--shard_id", "--local_rank", "--local-rank", type=int, default=0,
+                        help="accepted for published commands: torchrun says which process this is")
+    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help="the same options")
     parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="options, see docs/CONFIG.md")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.overrides += args.opts
+    if late := [key for key in args.overrides[::2] if key.startswith("--")]:
+        parser.error(f"{late[0]} stands behind KEY VALUE pairs; flags come before them.")
+    if args.num_shards > 1 and "WORLD_SIZE" not in os.environ:
+        parser.error(f"--num_shards is {args.num_shards}, and this process was not started by torchrun, which joins "
+                     f"machines here: torchrun --nnodes={args.num_shards} ... tools/run_net.py, without --num_shards.")
+    return args
 
 
 def main(argv: list[str] | None = None) -> int:

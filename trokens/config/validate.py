@@ -103,7 +103,7 @@ def _model(cfg: CN) -> Iterator[str]:
         source = "MODEL.EMBED_DIM" if model.EMBED_DIM else f"MODEL.DINO_CONFIG {model.DINO_CONFIG}"
         yield f"MF.NUM_HEADS = {cfg.MF.NUM_HEADS} does not divide the token width {width} ({source}); change either."
     hod = cfg.POINT_INFO.HOD
-    if hod.TEMPORAL_PYRAMID and hod.TEMPORAL_PYRAMID_LEVELS > cfg.DATA.NUM_FRAMES.bit_length():  # 2^(levels-1) parts
+    if hod.TEMPORAL_PYRAMID and cfg.DATA.NUM_FRAMES.bit_length() < hod.TEMPORAL_PYRAMID_LEVELS:  # 2^(levels-1) parts
         yield (f"POINT_INFO.HOD.TEMPORAL_PYRAMID_LEVELS = {hod.TEMPORAL_PYRAMID_LEVELS} cuts DATA.NUM_FRAMES = "
                f"{cfg.DATA.NUM_FRAMES} into more parts than frames; lower it.")
 
