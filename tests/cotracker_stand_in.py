@@ -36,7 +36,8 @@ class Model(nn.Module):
     def __init__(self, window_len, confidence, size):
         super().__init__()
         self.fnet, self.size = Encoder(), size
-        self.window_len, self.confidence, self.room, self.calls = window_len, confidence, 10000, []
+        self.window_len, self.confidence, self.calls = window_len, confidence, []
+        self.room = self.room_later = 10000  # queries that fit into memory, in the first window and in those after it
 
     def init_video_online_processing(self):
         self.online_ind, self.colors = 0, torch.zeros(0, 3)
@@ -48,7 +49,7 @@ class Model(nn.Module):
         if not queries.is_floating_point():
             queries = torch.zeros_like(queries)  # as the real one does in effect
         self.calls.append((video.shape[1], queries[0].clone()))
-        if queries.shape[1] > self.room:
+        if queries.shape[1] > (self.room_later if is_online and self.online_ind else self.room):
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         assert video.shape[1] <= self.window_len
         colors = self.fnet(2 * (video[0] / 255) - 1)                                          # (T, 3)

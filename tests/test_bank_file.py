@@ -1,6 +1,7 @@
 """Banks on disk: kept for later tests, never used half-written, shared by processes."""
 
 import errno
+import json
 import os
 import shutil
 from collections import namedtuple
@@ -124,6 +125,50 @@ def test_a_half_written_bank_is_never_used(tiny_data, tmp_path):
     assert evaluate(tiny_data, tmp_path)[1] == 15
 
 
+def damage(path: Path, row: int, what: str) -> None:
+    """Spoil a row of a bank of 15 rows as a disk might."""
+    size = path.stat().st_size // 15
+    content = bytearray(path.read_bytes())
+    one, other = slice(row * size, (row + 1) * size), slice((row + 1) * size, (row + 2) * size)
+    if what == "zeros":
+        content[one] = bytes(size)
+    elif what == "bit":
+        content[row * size + 77] ^= 1
+    else:
+        content[one], content[other] = content[other], content[one]
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(("what", "count"), [("zeros", 1), ("bit", 1), ("swapped", 2)])
+@pytest.mark.parametrize("dtype", ["float", "half"])
+def test_damaged_rows_are_never_scored_but_made_again(tiny_data, tmp_path, caplog, what, count, dtype):
+    want, _ = evaluate(tiny_data, tmp_path, TEST__BANK_DTYPE=dtype)
+    data = next((tmp_path / "bank").glob("*.bank"))
+    whole = data.read_bytes()
+    damage(data, 4, what)
+    assert evaluate(tiny_data, tmp_path, TEST__BANK_DTYPE=dtype) == (want, count)
+    assert data.read_bytes() == whole
+    assert caplog.messages == [f"{data}: {count} of 15 rows do not match their check sums, so they are made again."]
+    assert evaluate(tiny_data, tmp_path, TEST__BANK_DTYPE=dtype)[1] == 0
+
+
+@pytest.mark.parametrize("content", ["", "[", "{}", "[1, 2]", "null", '["a"]'])
+def test_a_damaged_index_is_made_anew(tiny_data, tmp_path, caplog, content):
+    want, _ = evaluate(tiny_data, tmp_path)
+    index = next((tmp_path / "bank").glob("*.json"))
+    whole = index.read_bytes()
+    index.write_text(content)
+    assert evaluate(tiny_data, tmp_path) == (want, 15) and index.read_bytes() == whole
+    assert f"{index} is damaged: its rows are made again." in caplog.messages
+
+
+def test_rows_of_an_index_without_check_sums_do_not_count(tiny_data, tmp_path):
+    evaluate(tiny_data, tmp_path)
+    index = next((tmp_path / "bank").glob("*.json"))
+    index.write_text(json.dumps([stamp for stamp, _ in json.loads(index.read_text())]))  # as it once was
+    assert evaluate(tiny_data, tmp_path)[1] == 15
+
+
 def test_a_bank_of_another_list_of_clips_is_replaced(tiny_data, tmp_path):
     data = shutil.copytree(tiny_data, tmp_path / "data")
     evaluate(data, tmp_path / "out", FEW_SHOT__N_WAY=2)
@@ -203,3 +248,13 @@ def test_two_processes_embed_half_of_the_clips_each(tiny_data, tmp_path, where, 
     files = sorted(tmp_path.glob("**/*.bank"))
     assert len(files) == 1 + (where == "disk") * nodes
     assert len({path.read_bytes() for path in files}) == 1
+
+
+def test_two_processes_look_for_damage_in_half_of_the_rows_each(tiny_data, tmp_path):
+    in_processes(2, share, tiny_data, tmp_path, "disk", 1)
+    data, = tmp_path.glob("bank/*.bank")
+    whole = data.read_bytes()
+    for row in (3, 8):
+        damage(data, row, "zeros")
+    (one, first), (two, second) = in_processes(2, share, tiny_data, tmp_path, "disk", 1)
+    assert first + second == 2 and one == two and data.read_bytes() == whole

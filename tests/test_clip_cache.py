@@ -122,10 +122,15 @@ def test_damaged_entries_are_made_anew(tiny_data, tmp_path, opened, format):
     flipped[-100] ^= 1
     header = int.from_bytes(whole[:8], "little")
     foreign = whole[:8] + whole[8:8 + header].replace(b"sum", b"SUM") + whole[8 + header:]
-    for damaged in (b"", b"text", whole[:-1], whole[:4000], bytes(len(whole)), bytes(flipped), foreign):
+    start, middle = 8 + header, (len(whole) + 8 + header) // 2 // 8 * 8
+    moved = whole[:start] + whole[middle:] + whole[start:middle]  # the same words at other places
+    other_size = whole.replace(b"[64, 64]", b"[64, 46]")
+    assert moved != whole and other_size != whole
+    kinds = (b"", b"text", whole[:-1], whole[:4000], bytes(len(whole)), bytes(flipped), foreign, moved, other_size)
+    for damaged in kinds:
         entry.write_bytes(damaged)
         assert video(read, 0).equal(want) and entry.read_bytes() == whole
-    assert len(opened) == 8
+    assert len(opened) == 1 + len(kinds)
 
 
 def test_a_full_cache_takes_nothing_more(tiny_data, tmp_path, opened, caplog):

@@ -1,6 +1,8 @@
 """The CoTracker adapters against a stand-in with its interface and shapes; with `-m cotracker` against the real one."""
 
 import hashlib
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -82,6 +84,28 @@ def test_frames_are_encoded_in_chunks_and_once_for_all_queries_and_directions():
     encoder = made.model.model.fnet
     made.track(clip(shifts(10)), QUERY)
     assert encoder.sizes == [4, 4, 2] and made.model.model.fnet is encoder
+
+
+def test_a_stream_encodes_each_window_once_for_all_chunks_of_queries():
+    made = tracker("cotracker3_online", query_chunk=2, **SMALL)
+    query = torch.tensor([[20., 3, 4], [0, 9, 9], [36, 5, 6], [2, 30, 5], [15, 8, 8]])
+    result = made.track(clip(shifts(37)), query)
+    assert made.model.model.fnet.sizes == 2 * [16, 16, 16, 13]  # each window once, in both directions
+    calls = made.model.model.calls
+    assert [frames for frames, _ in calls] == 2 * [frames for frames in (16, 16, 16, 13) for _ in range(3)]
+    assert [len(queries) - 36 for _, queries in calls] == 8 * [2, 2, 1]
+    alone = [tracker("cotracker3_online", **SMALL).track(clip(shifts(37)), query[n:n + 2]) for n in (0, 2, 4)]
+    for all_at_once, one_by_one in zip(result, zip(*alone, strict=True), strict=True):
+        assert torch.equal(all_at_once, torch.cat(one_by_one, dim=1))
+
+
+def test_a_stream_that_runs_out_of_memory_on_the_way_starts_again_with_smaller_chunks(monkeypatch):
+    made = tracker("cotracker3_online", **SMALL)
+    query = torch.tensor([[0., 3, 4], [1, 9, 9], [2, 5, 6], [3, 30, 5]])
+    expected = made.track(clip(shifts(37)), query)
+    made.model.model.room_later = 36 + 3
+    result = made.track(clip(shifts(37)), query)
+    assert all(torch.equal(a, b) for a, b in zip(result, expected, strict=True))
 
 
 @BOTH
@@ -246,13 +270,55 @@ def test_what_cannot_be_loaded_is_named(checkout, monkeypatch):
         build_tracker("cotracker3_offline")
 
 
+def real_options(name: str) -> dict[str, str]:
+    """Where the environment says that the real one lies, as options of a tracker; nothing where it says nothing.
+
+    ``TROKENS_COTRACKER_DIR`` is a checkout of facebookresearch/co-tracker. ``TROKENS_COTRACKER_WEIGHTS`` is a folder
+    with scaled_offline.pth and scaled_online.pth, or one of these files: tests of the other model are then skipped.
+    """
+    options = {}
+    if source := os.environ.get("TROKENS_COTRACKER_DIR"):
+        options["source"] = source
+    if weights := os.environ.get("TROKENS_COTRACKER_WEIGHTS"):
+        file = f"scaled_{name.rpartition('_')[2]}.pth"
+        if not Path(weights).is_dir() and Path(weights).name != file:
+            pytest.skip(f"TROKENS_COTRACKER_WEIGHTS is {weights}, not {file}")
+        options["weights"] = str(Path(weights) / file if Path(weights).is_dir() else weights)
+    return options
+
+
+@BOTH
+def test_the_environment_says_where_the_real_one_lies(name, checkout, monkeypatch):
+    monkeypatch.setenv("TROKENS_COTRACKER_DIR", str(checkout))
+    assert real_options(name) == {"source": str(checkout)}
+    file = checkout / f"scaled_{name.removeprefix('cotracker3_')}.pth"
+    for weights in (checkout, file):
+        monkeypatch.setenv("TROKENS_COTRACKER_WEIGHTS", str(weights))
+        assert real_options(name) == {"source": str(checkout), "weights": str(file)}
+    with pytest.raises(FileNotFoundError, match=file.name):  # the environment promised it: no test is skipped
+        real_tracker(name)
+    (checkout / "weights.pth").rename(file)
+    assert real_tracker(name).model.model.fnet.scale == 60
+    monkeypatch.setenv("TROKENS_COTRACKER_WEIGHTS", str(checkout / "scaled_other.pth"))
+    with pytest.raises(pytest.skip.Exception, match=f"not {file.name}"):
+        real_options(name)
+
+
+def real_tracker(name: str):
+    """The real one, on the CPU or the GPU; where it cannot be downloaded the test is skipped."""
+    options = real_options(name)
+    try:
+        return build_tracker(name, **options)
+    except FileNotFoundError as error:
+        if options:
+            raise
+        pytest.skip(str(error))
+
+
 @pytest.mark.cotracker
 @BOTH
 def test_the_real_one_follows_a_panned_texture(name):
-    try:
-        made = build_tracker(name)
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
+    made = real_tracker(name)
     noise = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
     image = torch.nn.functional.interpolate(noise, size=(192, 288), mode="bicubic", align_corners=False)[0]
     image = (image.permute(1, 2, 0).clamp(0, 1) * 255).to(torch.uint8)
@@ -264,3 +330,23 @@ def test_the_real_one_follows_a_panned_texture(name):
     assert (tracks - true).norm(dim=-1)[inside].max() < 2
     assert visibility[inside].float().mean() > 0.95 and confidence.isfinite().all()
     assert len(made.metadata["weights"]) == 16
+
+
+@pytest.mark.cotracker
+def test_the_real_stream_encodes_each_window_once_and_tells_what_one_chunk_after_the_other_does():
+    made = real_tracker("cotracker3_online")
+    made.query_chunk = 4
+    frames = clip(shifts(37), size=(96, 128))
+    frames = frames + torch.randint(0, 60, frames.shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    query = torch.rand(10, 3, generator=torch.Generator().manual_seed(1)) * torch.tensor([37, 127, 95])
+    query[:, 0].floor_()
+    encoded = []
+    encoder = made.model.model.fnet
+    handle = encoder.register_forward_pre_hook(lambda _, arguments: encoded.append(len(arguments[0])))
+    result = made.track(frames, query)
+    handle.remove()
+    assert sum(encoded) <= 2 * 4 * 16  # four windows in either direction, whatever the number of chunks
+    for start in (0, 4, 8):
+        alone = made.track(frames, query[start:start + 4])
+        for all_at_once, chunk in zip(result, alone, strict=True):
+            torch.testing.assert_close(all_at_once[:, start:start + 4], chunk)

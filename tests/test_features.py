@@ -68,6 +68,16 @@ def test_other_weights_options_and_files_are_computed_anew(tiny_data, tmp_path, 
     assert train(data, tmp_path / "5", reads, **cache)[1] == 0  # the others took nobody's place
 
 
+def test_damaged_features_are_computed_anew(tiny_data, tmp_path, reads):
+    cache = {"MODEL__FEATURE_CACHE": tmp_path / "cache", "SOLVER__MAX_EPOCH": 1, "SOLVER__WARMUP_EPOCHS": 0}
+    want, _ = train(tiny_data, tmp_path / "1", reads, **cache)
+    file, = (tmp_path / "cache").glob("features-train-*.bank")
+    whole = file.read_bytes()
+    row = len(whole) // 24
+    file.write_bytes(whole[:5 * row] + bytes(row) + whole[6 * row:])
+    assert train(tiny_data, tmp_path / "2", reads, **cache) == (want, 1) and file.read_bytes() == whole
+
+
 def test_data_sets_of_one_size_never_write_into_each_others_features(tiny_data, tmp_path):
     cfg = tiny_cfg(tiny_data, tmp_path, APPEARANCE, MODEL__NUM_CLASSES=6, MODEL__FEATURE_CACHE=tmp_path / "cache")
     store, model = FeatureStore.from_config(cfg), build_model(cfg)

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from trokens.tensors import not_finite, read_torch_file, tensors_in
+
 INTERRUPTED = "checkpoint_interrupted.pyth"
 BEST = "checkpoint_best.pyth"
 
@@ -42,26 +44,30 @@ def trained_state(model: nn.Module) -> dict[str, Any]:
             if trains_backbone or not name.startswith("dino.")}
 
 
-def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU without executing anything in it.
+def load_checkpoint(path: str | Path, *, mapped: bool = False) -> dict[str, Any]:
+    """Read a whole checkpoint onto the CPU without executing anything in it.
+
+    Args:
+        path: The file.
+        mapped: Leave the tensors on the disk until they are used.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is not a checkpoint.
+        ValueError: The file is not a checkpoint, is damaged, or has weights that are not finite.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No checkpoint at {path}.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # torch says before and after the cause how to run what is in the file.
-        cause = str(error).partition("\n\nCheck the documentation")[0].strip().rpartition("\n")[2].strip().rstrip(".")
-        cause = ": ".join(filter(None, (type(error).__name__, cause)))
-        raise ValueError(f"{path} cannot be read as a checkpoint ({cause}); give another one, or "
+        state = read_torch_file(path, mapped=mapped)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read as a checkpoint ({error}); give another one, or "
                          "remove it to go on without it.") from error
     if not isinstance(state, dict) or "model_state" not in state:
         raise ValueError(f"{path} is not a checkpoint: it has no 'model_state'.")
+    if bad := not_finite(tensors_in(state["model_state"])):
+        raise ValueError(f"{path} holds weights that are not finite ({len(bad)} tensors, the first is {bad[0]}): its "
+                         "training had failed; give another checkpoint.")
     return state
 
 

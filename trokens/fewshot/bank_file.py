@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 
 from trokens.clips.split import Clip
 from trokens.files import whole_file
+from trokens.tensors import check_sum
+
+logger = logging.getLogger(__name__)
 
 _SCHEMA = 1  # part of every key: raise it where the same weights and options give other tokens
 _DTYPES = {torch.float32: np.float32, torch.float16: np.float16}
@@ -24,9 +28,9 @@ _DTYPES = {torch.float32: np.float32, torch.float16: np.float16}
 class BankFile:
     """Rows of numbers, one for each clip of a split, in a file that any number of processes read and write.
 
-    ``NAME-KEY.bank`` holds the numbers and ``NAME-KEY.json`` for each row the stamp of the clip that it was made from,
-    or null. Stamps are taken away before their rows are written, and put there after, so that no row counts which is
-    not whole.
+    ``NAME-KEY.bank`` holds the numbers and ``NAME-KEY.json`` for each row the stamp of the clip that it was made from
+    with the check sum of its numbers, or null. They are taken away before their rows are written, and put there after,
+    so that no row counts which is not whole.
 
     Args:
         folder: Where the two files lie.
@@ -46,17 +50,37 @@ class BankFile:
         self.shape, self.dtype = (len(clips), *shape), _DTYPES[dtype]
         self.row_bytes = int(np.prod(shape)) * self.dtype().itemsize
 
-    def _made(self) -> list[str | None]:
-        """What each row was made from."""
-        whole = len(self.stamps) * self.row_bytes
-        if not self.index.is_file() or not self.data.is_file() or self.data.stat().st_size != whole:
-            return [None] * len(self.stamps)
-        return json.loads(self.index.read_text())
+    def _made(self) -> list[tuple[str, int] | None]:
+        """What each row was made from, and its check sum; an index that cannot be read says nothing."""
+        count = len(self.stamps)
+        if not self.index.is_file() or not self.data.is_file() or self.data.stat().st_size != count * self.row_bytes:
+            return [None] * count
+        try:
+            made = json.loads(self.index.read_bytes())
+        except ValueError:
+            made = None
+        if not isinstance(made, list) or len(made) != count:
+            logger.warning("%s is damaged: its rows are made again.", self.index)
+            return [None] * count
+        return [tuple(one) if isinstance(one, list) and len(one) == 2 else None for one in made]
 
-    def missing(self, rows: Sequence[int]) -> list[int]:
-        """Those of the rows that are not in the file, or were made from other files than there are now."""
+    def missing(self, rows: Sequence[int], part: int = 0, parts: int = 1) -> list[int]:
+        """Those of the rows that are not in the file, were made from other files than there are now, or are damaged.
+
+        Args:
+            rows: Which to look for.
+            part, parts: Every ``parts``-th row from ``part`` on is compared with its check sum, which means to read
+                it: other processes do the rest.
+        """
         made = self._made()
-        return [row for row in rows if made[row] != self.stamps[row]]
+        lacking = {row for row in rows if made[row] is None or made[row][0] != self.stamps[row]}
+        there = [row for row in rows if row not in lacking][part::parts]
+        values = self.values().numpy() if there else None
+        damaged = {row for row in there if check_sum(values[row]) != made[row][1]}
+        if damaged:
+            logger.warning("%s: %d of %d rows do not match their check sums, so they are made again.", self.data,
+                           len(damaged), len(there))
+        return [row for row in rows if row in lacking or row in damaged]
 
     def open(self, rows: Sequence[int]) -> None:
         """Make room for rows that are to be written.
@@ -89,20 +113,22 @@ class BankFile:
                 raise ValueError(f"{self.data} needs {size / 2**30:.1f} GB, which its disk refuses ({error.strerror}); "
                                  f"{self.remedy}.") from error
 
-    def write(self, rows: Sequence[int], values: Tensor) -> None:
-        """Put ``values`` (len(rows), ...) into the file; they count after :meth:`commit`."""
+    def write(self, rows: Sequence[int], values: Tensor) -> list[int]:
+        """Put ``values`` (len(rows), ...) into the file; they count after :meth:`commit`, which wants their sums."""
+        values = values.contiguous().numpy()
         with open(self.data, "r+b") as file:
-            for row, value in zip(rows, values.contiguous().numpy(), strict=True):
+            for row, value in zip(rows, values, strict=True):
                 file.seek(row * self.row_bytes)
                 file.write(value)
+        return [check_sum(value) for value in values]
 
-    def commit(self, rows: Sequence[int]) -> None:
+    def commit(self, rows: Sequence[int], sums: Sequence[int]) -> None:
         """From now on these rows count, whoever wrote them."""
         with open(self.data, "rb") as file:
             os.fsync(file.fileno())
-        self._stamp(rows, [self.stamps[row] for row in rows])
+        self._stamp(rows, [(self.stamps[row], sum) for row, sum in zip(rows, sums, strict=True)])
 
-    def _stamp(self, rows: Sequence[int], stamps: Sequence[str | None]) -> None:
+    def _stamp(self, rows: Sequence[int], stamps: Sequence[tuple[str, int] | None]) -> None:
         made = self._made()
         for row, stamp in zip(rows, stamps, strict=True):
             made[row] = stamp

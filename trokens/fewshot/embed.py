@@ -84,7 +84,7 @@ def embed_into(file: BankFile, embed: Callable[[Clips], Tensor], reader: ClipRea
         How many clips were embedded.
     """
     lacking = torch.zeros(len(reader.clips))
-    lacking[file.missing(indices)] = 1
+    lacking[file.missing(indices, local_rank(), local_world_size())] = 1
     missing = sum_over_processes(lacking).nonzero().flatten().tolist()  # on any node
     for portion in clip_batches(missing, PORTION):
         _embed_portion(file, embed, reader, portion, batch_size=batch_size, **loading)
@@ -96,10 +96,11 @@ def _embed_portion(file: BankFile, embed: Callable[[Clips], Tensor], reader: Cli
     if local_rank() == 0:
         file.open(missing)
     barrier()
-    batches = clip_batches(missing, batch_size)
+    batches, place = clip_batches(missing, batch_size), {row: place for place, row in enumerate(missing)}
+    sums = torch.zeros(len(missing), dtype=torch.int64)
     for batch, embedded in embedded_batches(embed, reader, batches[rank()::world_size()], **loading):
-        file.write(batch, embedded.cpu())
-    barrier()
+        sums[[place[row] for row in batch]] = torch.tensor(file.write(batch, embedded.cpu()))
+    sums = sum_over_processes(sums)  # which also waits for all of them
     if world_size() > local_world_size():  # other nodes have rows for this node's file
         for number, batch in enumerate(batches):
             rows = file.values()[batch]
@@ -107,5 +108,5 @@ def _embed_portion(file: BankFile, embed: Callable[[Clips], Tensor], reader: Cli
             if local_rank() == 0:
                 file.write(batch, rows)
     if local_rank() == 0:
-        file.commit(missing)
+        file.commit(missing, sums.tolist())
     barrier()

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
-import torch
 from torch import Tensor, nn
+
+from trokens.tensors import not_finite, read_torch_file
 
 logger = logging.getLogger(__name__)
 
@@ -43,20 +44,30 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: The file is damaged, or holds more than tensors and plain values.
+        ValueError: The file is damaged, holds more than tensors and plain values, or numbers that are not finite.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No weights at {path}.")
     try:
-        if path.suffix == ".safetensors":
-            state = safetensors.torch.load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # reading damaged bytes may end in any error
-        raise ValueError(f"{path} is not a file of weights, or holds more than tensors and plain values: "
-                         f"{next(iter(str(error).splitlines()), type(error).__name__)}") from error
-    return _model_state(state)
+        content = safetensors.torch.load_file(path) if path.suffix == ".safetensors" else read_torch_file(path)
+    except (ValueError, OSError, safetensors.SafetensorError) as error:
+        raise ValueError(f"{path} is not a file of weights, is damaged, or holds more than tensors and plain values: "
+                         f"{error}") from error
+    state = _model_state(content)
+    check_weights(state, path)
+    return state
+
+
+def check_weights(state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Check that a network can be computed with weights.
+
+    Raises:
+        ValueError: Some are not finite; the message names ``source`` and the first such tensor.
+    """
+    if bad := not_finite(state.items()):
+        raise ValueError(f"{source} holds weights that are not finite ({len(bad)} tensors, the first is {bad[0]}); "
+                         "give other ones.")
 
 
 def _model_state(checkpoint: Mapping) -> dict[str, Tensor]:
@@ -81,13 +92,15 @@ def load_weights(model: nn.Module, state_dict_or_path: Mapping | str | Path) -> 
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: A tensor has another shape than the model's, or nothing in the source belongs to the model.
+        ValueError: A tensor has another shape than the model's or numbers that are not finite, or nothing in the
+            source belongs to the model.
     """
     is_path = isinstance(state_dict_or_path, str | Path)
     state = read_state_dict(state_dict_or_path) if is_path else _model_state(state_dict_or_path)
     state = _convert_backbone(model, state)
     own = model.state_dict()
     fits = {key: value for key, value in state.items() if key in own}
+    check_weights(fits, state_dict_or_path if is_path else "The source")
     if not any(not key.startswith("dino.") for key in fits):
         raise ValueError(f"The source has none of the model's parameters; it has "
                          f"{', '.join(list(state)[:3]) or 'no tensors'}, the model has {', '.join(list(own)[:3])}.")

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class Chunks:
-    """Runs a function over chunks of rows; where memory does not suffice, the chunk is halved and tried again.
+    """Runs a function over chunks of rows; where memory does not suffice, chunks are halved and tried again.
 
     Args:
         size: Rows in a chunk; once halved it stays so.
@@ -40,10 +40,28 @@ class Chunks:
             else:
                 start += len(chunk)
                 continue
-            self.size = len(chunk) // 2
-            logger.warning("Out of memory with %d %s at once; going on with %d.", len(chunk), self.what, self.size)
-            torch.cuda.empty_cache()  # not in the handler: there the error holds on to its tensors
+            self._halve(len(chunk))  # not in the handler: there the error holds on to its tensors
         return results
+
+    def run_together(self, function: Callable[[tuple[Tensor, ...]], Any], rows: Tensor) -> Any:
+        """Call ``function`` once with all chunks of ``rows``, and return what it returned.
+
+        Raises:
+            RuntimeError: As :meth:`run`.
+        """
+        while True:
+            chunks = rows.split(self.size)
+            try:
+                return function(chunks)
+            except RuntimeError as error:
+                if len(chunks[0]) == 1 or not _is_out_of_memory(error):
+                    raise
+            self._halve(len(chunks[0]))
+
+    def _halve(self, size: int) -> None:
+        self.size = size // 2
+        logger.warning("Out of memory with %d %s at once; going on with %d.", size, self.what, self.size)
+        torch.cuda.empty_cache()
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -118,20 +119,24 @@ class CoTracker(ABC):
 
         return torch.cat(self.frame_chunks.run(scaled, frames))[None]
 
-    def _in_chunks(self, run: Callable[[Tensor], tuple], queries: Tensor, support_frame: int) -> Tensor:
-        """Run the model on chunks of the queries (N, 3), each with the support grid; return (T, N, 4), see `_follow`.
+    def _with_support(self, queries: Tensor, support_frame: int) -> Tensor:
+        """Add the support grid to a chunk of queries (n, 3): (1, n + S, 3) on the device.
 
         The grid's outermost points lie a 64th of the width inside the border, as in CoTracker's own predictors.
         """
         margin = self.size[0].item() / 64
         x, y = (torch.linspace(margin, side - margin, self.model.support_grid_size) for side in self.size.tolist())
         support = torch.cartesian_prod(torch.tensor([float(support_frame)]), y, x)[:, [0, 2, 1]]
+        return torch.cat([queries, support])[None].to(self.device)
 
-        def with_support(chunk: Tensor) -> Tensor:
-            xy, visibility, confidence, *_ = run(torch.cat([chunk, support])[None].to(self.device))
-            return torch.cat([xy, visibility[..., None], confidence[..., None]], dim=-1)[0, :, :len(chunk)].cpu()
+    def _query_chunks(self) -> Chunks:
+        return Chunks(self.query_chunk, "query points")
 
-        return torch.cat(Chunks(self.query_chunk, "query points").run(with_support, queries), dim=1)
+
+def _of_queries(result: tuple, num_queries: int) -> Tensor:
+    """What the model says of a chunk's own points, without the support grid's: (T, n, 4), see `CoTracker._follow`."""
+    xy, visibility, confidence, *_ = result
+    return torch.cat([xy, visibility[..., None], confidence[..., None]], dim=-1)[0, :, :num_queries].cpu()
 
 
 @TRACKERS.register("cotracker3_offline")
@@ -169,9 +174,7 @@ class CoTrackerOffline(CoTracker):
             if not len(now):
                 continue
             video = self._video(frames[start:start + size])
-            seen = self._in_chunks(
-                lambda chunk, video=video: self.model.model(video=video, queries=chunk, iters=ITERATIONS),
-                asked[now] - torch.tensor([start, 0, 0]), support_frame % size)               # (size, n, 4)
+            seen = self._follow_in(video, asked[now] - torch.tensor([start, 0, 0]), support_frame % size)
             seen[:, lost[now], 2] = 0
             after = torch.arange(start, start + size)[:, None, None] > asked[now, :1]
             result[start:start + size, now] = torch.where(after, seen, result[start:start + size, now])
@@ -182,23 +185,39 @@ class CoTrackerOffline(CoTracker):
                 lost[now] = shared[..., 2].amax(0) < 0.5
         return result
 
+    def _follow_in(self, video: Tensor, queries: Tensor, support_frame: int) -> Tensor:
+        """Follow points through the T frames of a window: (T, n, 4), see `_follow`."""
+        def follow(chunk: Tensor) -> Tensor:
+            queries = self._with_support(chunk, support_frame)
+            return _of_queries(self.model.model(video=video, queries=queries, iters=ITERATIONS), len(chunk))
+
+        return torch.cat(self._query_chunks().run(follow, queries), dim=1)
+
 
 @TRACKERS.register("cotracker3_online")
 @dataclass(kw_only=True, eq=False)
 class CoTrackerOnline(CoTracker):
-    """CoTracker3 that sees a clip as a stream: windows of 16 frames, of which half are new, for clips of any length."""
+    """CoTracker3 that sees a clip as a stream: windows of 16 frames, of which half are new, for clips of any length.
+
+    All chunks of points see a window before the next one comes, so that its frames are encoded once.
+    """
 
     name = "cotracker3_online"
     flipped_support = 0  # what a stream has not seen yet gives no support
 
     def _follow(self, frames: Tensor, queries: Tensor, support_frame: int) -> Tensor:
-        model, step = self.model.model, self.model.step
-
-        def stream(chunk: Tensor) -> tuple:
-            model.init_video_online_processing()
+        def follow(chunks: tuple[Tensor, ...]) -> Tensor:
+            # The model keeps a stream's state in attributes; copies of it share all else, weights and encoder too.
+            models = [copy(self.model.model) for _ in chunks]
+            for model in models:
+                model.init_video_online_processing()
+            asked = [self._with_support(chunk, support_frame) for chunk in chunks]
+            step = self.model.step
             for start in range(0, max(len(frames) - step, 1), step):
                 video = self._video(frames[start:start + 2 * step])
-                result = model(video=video, queries=chunk, iters=ITERATIONS, is_online=True)
-            return result  # of all frames so far
+                results = [model(video=video, queries=queries, iters=ITERATIONS, is_online=True)
+                           for model, queries in zip(models, asked, strict=True)]
+            return torch.cat([_of_queries(result, len(chunk))  # the last ones are of all frames
+                              for result, chunk in zip(results, chunks, strict=True)], dim=1)
 
-        return self._in_chunks(stream, queries, support_frame)
+        return self._query_chunks().run_together(follow, queries)
