@@ -26,23 +26,40 @@ _SEEK_GAP = 8  # frames; a seek costs about as much as decoding this many
 
 def read_frames(path: str, info: VideoInfo, indices: Sequence[int], threads: int) -> Tensor:
     """Decode these frames, rotated for display, (len(indices), H, W, 3) uint8."""
-    try:
-        return _read(path, info, indices, threads)
-    except VideoError:
-        if not info.skips:
-            raise
-        # A decoder that has not seen the frames left out may misjudge how long to hold the others back.
-        return _read(path, replace(info, skips=False), indices, threads)
-
-
-def _read(path: str, info: VideoInfo, indices: Sequence[int], threads: int) -> Tensor:
     out = np.empty((len(indices), *info.size, 3), np.uint8)
     rows: dict[int, list[int]] = {}
     for row, index in enumerate(indices):
         rows.setdefault(index, []).append(row)
-    if not rows:
-        return torch.from_numpy(out)
-    wanted, reformatter = sorted(rows), VideoReformatter()
+    for index, frame in each_frame(path, info, sorted(rows), threads):
+        for row in rows[index]:
+            out[row] = frame
+    return torch.from_numpy(out)
+
+
+def each_frame(path: str, info: VideoInfo, wanted: Sequence[int], threads: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Decode frames one after the other: the number of each, and the frame rotated for display, (H, W, 3) uint8.
+
+    Args:
+        wanted: Their numbers, ascending, all different.
+    """
+    given = 0
+    try:
+        for item in _each(path, info, wanted, threads):
+            given += 1
+            yield item
+    except VideoError:
+        if not info.skips:
+            raise
+    else:
+        return
+    # A decoder that has not seen the frames left out may misjudge how long to hold the others back.
+    yield from _each(path, replace(info, skips=False), wanted[given:], threads)
+
+
+def _each(path: str, info: VideoInfo, wanted: Sequence[int], threads: int) -> Iterator[tuple[int, np.ndarray]]:
+    if not wanted:
+        return
+    reformatter = VideoReformatter()
     # Where frames were counted by decoding, threads could change which damaged ones are given out.
     with opened(path, 1 if info.counted else threads) as (container, stream):
         frames = _by_order if info.stamps is None else _by_stamp
@@ -50,9 +67,7 @@ def _read(path: str, info: VideoInfo, indices: Sequence[int], threads: int) -> T
             turns = quarter_turns(frame)
             height, width = info.size[::-1] if turns % 2 else info.size
             rgb = reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
-            for row in rows[index]:
-                out[row] = np.rot90(rgb, turns)
-    return torch.from_numpy(out)
+            yield index, np.rot90(rgb, turns)
 
 
 def _by_order(container, stream, _info: VideoInfo, wanted: Sequence[int],

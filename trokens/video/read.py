@@ -1,13 +1,16 @@
-"""The two questions to a video: which frames there are, and any of them as RGB, by one of two decoders."""
+"""The questions to a video: which frames there are, and any of them as RGB, at once or one after the other."""
 
 from __future__ import annotations
 
 import operator
 import os
 import stat
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 from types import ModuleType
 
+import numpy as np
 from torch import Tensor
 
 from trokens.video import decord_backend, frames, timeline
@@ -51,12 +54,39 @@ def read_video(path: str | os.PathLike, indices: Iterable[int] | None = None, ba
         FileNotFoundError: There is no such file.
     """
     info = probe(path, backend)
-    indices = list(range(info.num_frames)) if indices is None else [operator.index(i) for i in indices]
+    indices = _checked(path, info, range(info.num_frames) if indices is None else indices)
+    return _one_of(backend, frames).read_frames(os.path.abspath(path), info, indices, threads)
+
+
+def stream_video(path: str | os.PathLike, indices: Iterable[int], *, threads: int = 1) -> Iterator[np.ndarray]:
+    """Decode frames of a video one after the other, for memory that would not hold them all.
+
+    Args:
+        path: The video file.
+        indices: Numbers of the wanted frames, ascending, repeats allowed.
+        threads: As for :func:`read_video`, which gives the same frames.
+
+    Yields:
+        RGB frames, rotated for display, (H, W, 3) uint8, contiguous; for a repeated number the same array again.
+
+    Raises:
+        IndexError, VideoError, FileNotFoundError: As :func:`read_video`.
+    """
+    info = probe(path)
+    indices = _checked(path, info, indices)
+    assert indices == sorted(indices), "stream_video gives frames in their order"
+    count = Counter(indices)
+    for index, frame in frames.each_frame(os.path.abspath(path), info, list(count), threads):
+        yield from repeat(np.ascontiguousarray(frame), count[index])
+
+
+def _checked(path: str | os.PathLike, info: VideoInfo, indices: Iterable[int]) -> list[int]:
+    indices = [operator.index(i) for i in indices]
     for index in indices:
         if not 0 <= index < info.num_frames:
             raise IndexError(f"Frame {index} of '{os.fspath(path)}' is out of range; it has {info.num_frames} frames, "
                              f"numbered 0 to {info.num_frames - 1}.")
-    return _one_of(backend, frames).read_frames(os.path.abspath(path), info, indices, threads)
+    return indices
 
 
 def _one_of(backend: str, pyav: ModuleType) -> ModuleType:
