@@ -1,10 +1,11 @@
-"""Frames by decord, which counts and times them itself."""
+"""Frames by decord, which counts and times them itself; what else there is to say of a file, PyAV says."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trokens.video import timeline
 from trokens.video.info import START, VideoInfo, no_video_cause, video_error
 
 if TYPE_CHECKING:
@@ -33,8 +35,12 @@ def _opened(path: str, threads: int) -> Iterator[decord.VideoReader]:
 
 
 @lru_cache(maxsize=8192)
-def probe_file(path: str, _mtime: int, _size: int) -> VideoInfo:
+def probe_file(path: str, mtime: int, file_size: int) -> VideoInfo:
     """Count and time the frames of the file, as it is at this time of change and size."""
+    known = timeline.probe_file(path, mtime, file_size)
+    if known.orientation.flips:
+        raise video_error(path, f"it is to be shown {known.orientation}, which decord does not do; set the backend "
+                          "(DATA.DECODING_BACKEND) to pyav")
     with _opened(path, threads=1) as reader:
         num_frames, fps = len(reader), float(reader.get_avg_fps())
         if not num_frames:
@@ -43,8 +49,8 @@ def probe_file(path: str, _mtime: int, _size: int) -> VideoInfo:
         times = np.asarray(reader.get_frame_timestamp(range(num_frames)), np.float64)[:, 0]
     times = times - times[0] if (np.diff(times) > 0).all() else np.arange(num_frames) / fps
     times.setflags(write=False)
-    return VideoInfo(num_frames, fps, times, size, duration=None, header_frames=None, stamps=None, keys=START,
-                     counted=True, skips=False)
+    return replace(known, num_frames=num_frames, fps=fps, times=times, size=size, stamps=None, keys=START,
+                   counted=True, skips=False)
 
 
 def read_frames(path: str, info: VideoInfo, indices: Sequence[int], threads: int) -> Tensor:

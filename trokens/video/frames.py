@@ -18,14 +18,14 @@ from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
 from trokens.video.info import START, VideoError, VideoInfo, video_error
-from trokens.video.orientation import quarter_turns
+from trokens.video.orientation import orientation_of
 from trokens.video.stream import decode, opened
 
 _SEEK_GAP = 8  # frames; a seek costs about as much as decoding this many
 
 
 def read_frames(path: str, info: VideoInfo, indices: Sequence[int], threads: int) -> Tensor:
-    """Decode these frames, rotated for display, (len(indices), H, W, 3) uint8."""
+    """Decode these frames, upright, (len(indices), H, W, 3) uint8."""
     out = np.empty((len(indices), *info.size, 3), np.uint8)
     rows: dict[int, list[int]] = {}
     for row, index in enumerate(indices):
@@ -37,7 +37,7 @@ def read_frames(path: str, info: VideoInfo, indices: Sequence[int], threads: int
 
 
 def each_frame(path: str, info: VideoInfo, wanted: Sequence[int], threads: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Decode frames one after the other: the number of each, and the frame rotated for display, (H, W, 3) uint8.
+    """Decode frames one after the other: the number of each, and the frame upright, (H, W, 3) uint8.
 
     Args:
         wanted: Their numbers, ascending, all different.
@@ -64,10 +64,10 @@ def _each(path: str, info: VideoInfo, wanted: Sequence[int], threads: int) -> It
     with opened(path, 1 if info.counted else threads) as (container, stream):
         frames = _by_order if info.stamps is None else _by_stamp
         for index, frame in frames(container, stream, info, wanted, path):
-            turns = quarter_turns(frame)
-            height, width = info.size[::-1] if turns % 2 else info.size
+            orientation = orientation_of(frame)
+            height, width = orientation.size(*info.size)
             rgb = reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
-            yield index, np.rot90(rgb, turns)
+            yield index, orientation(rgb)
 
 
 def _by_order(container, stream, _info: VideoInfo, wanted: Sequence[int],

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trokens.video.orientation import Orientation
+
 
 class VideoError(ValueError):
     """A video cannot be read; the message names the file and the cause."""
@@ -36,7 +38,8 @@ class VideoInfo:
         num_frames: Number of frames (F).
         fps: Frames per second on average.
         times: When each frame is shown, in seconds since the first, ascending, (F,) float64, read-only.
-        size: Frame (height, width) in pixels, after rotation for display.
+        size: Frame (height, width) in pixels, as displayed.
+        orientation: How the first frame is turned and mirrored for display.
         duration: The container's own duration in seconds, or None where it names none.
         header_frames: The container's own count of frames, or None where it names none.
         stamps: Time stamp by which the decoder marks each frame, (F,) int64, all different; None where stamps cannot
@@ -50,6 +53,7 @@ class VideoInfo:
     fps: float
     times: np.ndarray
     size: tuple[int, int]
+    orientation: Orientation
     duration: float | None
     header_frames: int | None
     stamps: np.ndarray | None

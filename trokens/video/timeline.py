@@ -6,6 +6,7 @@ them (packed B-frames, cut files, streams copied from the middle), frames are co
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -15,8 +16,10 @@ import numpy as np
 from av.video.frame import PictureType
 
 from trokens.video.info import START, VideoInfo, video_error
-from trokens.video.orientation import quarter_turns
+from trokens.video.orientation import orientation_of
 from trokens.video.stream import decode, opened
+
+logger = logging.getLogger(__name__)
 
 _ONE_FRAME_A_PACKET = {"h264", "hevc", "vp9", "av1", "libdav1d", "mpeg4"}
 _SKIPS = {"h264", "mpeg4"}  # in HEVC, frames of higher layers may refer to those that a decoder would leave out
@@ -60,9 +63,12 @@ def probe_file(path: str, _mtime: int, _size: int) -> VideoInfo:
         apart = codec == "mpeg4" and (PictureType.B, PictureType.B) not in pairwise(types)
         keys, stamps = START, np.array(shown, np.int64) if distinct and apart else None
     times.setflags(write=False)
-    height, width = (first.width, first.height) if quarter_turns(first) % 2 else (first.height, first.width)
-    return VideoInfo(len(times), fps or (len(times) - 1) / max(times[-1], tick), times, (height, width), duration,
-                     header_frames, stamps, keys, counted, skips=stamps is not None and codec in _SKIPS)
+    orientation = orientation_of(first)
+    if not orientation.exact:
+        logger.warning("'%s' asks for a display that is no quarter turn; its frames are shown %s.", path, orientation)
+    return VideoInfo(len(times), fps or (len(times) - 1) / max(times[-1], tick), times,
+                     orientation.size(first.height, first.width), orientation, duration, header_frames, stamps, keys,
+                     counted, skips=stamps is not None and codec in _SKIPS)
 
 
 def _packets_tell(packets: Sequence[tuple], first: int | None, header_frames: int | None, codec: str,
