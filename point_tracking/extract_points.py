@@ -8,7 +8,7 @@ be read. Started again it goes on where it stopped. Several processes (torchrun,
 from __future__ import annotations
 
 import argparse
-import csv
+import logging
 import math
 import os
 import sys
@@ -93,16 +93,18 @@ def find_videos(args: argparse.Namespace) -> tuple[list[tuple[Path, str]], Path]
         FileNotFoundError: There is no such CSV.
         ValueError: The CSV lacks a column, or there are no videos in the folder.
     """
+    from trokens.clips.records import read_records
+    from trokens.clips.suffixes import videos_on_disk
     from trokens.clips.walk import find_videos as search
 
     if args.csv_path:
         root = args.root or args.csv_path.parent
-        with open(args.csv_path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = read_records(args.csv_path, raw=lambda text: (root / text).is_file())
         for number, row in enumerate(rows, 2):
             if not row.get("video_path") or not row.get("dataset"):
                 raise ValueError(f"Line {number} of {args.csv_path} lacks video_path or dataset.")
-        return [(root / row["video_path"], row["dataset"]) for row in rows], root
+        paths = videos_on_disk([os.path.join(root, row["video_path"]) for row in rows])
+        return [(Path(path), row["dataset"]) for path, row in zip(paths, rows, strict=True)], root
     found, root = search(args.videos)
     if not found:
         raise ValueError(f"There are no videos in '{args.videos}' (--videos); name a folder, or a pattern in quotes.")
@@ -161,6 +163,8 @@ def extract(args: argparse.Namespace, options, out: Path) -> tuple[int, int]:
     from trokens.extraction.run import extract_list, write_failures
     from trokens.extraction.settings import compare_settings, keep_settings
 
+    if rank():
+        logging.getLogger("trokens.clips").setLevel(logging.WARNING)  # what is passed over is said once
     videos, root = find_videos(args)
     own = os.path.abspath(out) + os.sep  # pictures of an earlier run are no videos
     videos = [(path, dataset) for path, dataset in videos if not os.path.abspath(path).startswith(own)]

@@ -44,12 +44,12 @@ def find(cfg, quick: bool, workers: int) -> tuple[list, int]:
     """
     from trokens.check import ClipCheck, as_warnings, check_job, check_split, died, lacking_clips, permit_missing
     from trokens.clips.lists import SPLITS
-    from trokens.clips.split import build_split
+    from trokens.clips.split import build_splits
     from trokens.engine.loggers import progress
     from trokens.engine.prepare import used_splits
     from trokens.parallel import parallel_map
 
-    splits = {split: build_split(cfg, split) for split in SPLITS}
+    splits = build_splits(cfg, SPLITS)
     jobs = [(ClipCheck.from_config(cfg, split, quick=quick), clip) for split, clips in splits.items() for clip in clips]
     found = {}
     for job, result in progress(parallel_map(check_job, jobs, workers), len(jobs), "Clips"):

@@ -10,7 +10,6 @@ A folder's layout is kept. Started again it goes on where it stopped. Nothing in
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -20,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs 
 
 from trokens.commands import check_at_least, run_command
 from trokens.files import remove_unfinished
+from trokens.folders import walk
 from trokens.parallel import DIED, parallel_map
 from trokens.points import POINT_SUFFIXES
 
@@ -54,8 +54,7 @@ def find_pairs(source: Path, out: Path, to: str) -> list[tuple[Path, Path]]:
             raise ValueError(f"{source} is no {read} file to turn into {write}; check the path and --to.")
         found, source = [source], source.parent
     else:
-        found = [Path(folder, name) for folder, _, names in os.walk(source, followlinks=True) for name in names
-                 if name.endswith(read) and not name.startswith(".")]
+        found = [source / file for file in (walk(source).files if source.is_dir() else ()) if file.endswith(read)]
     if not found:
         raise FileNotFoundError(f"There are no {read} files in {source} to turn into {write}; check the path and --to.")
     return [(path, out / path.relative_to(source).with_suffix(write)) for path in sorted(found)]

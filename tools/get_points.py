@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs 
 from trokens.commands import run_command
 from trokens.data.published import DATASETS, REPOSITORY, coverage, may_hold, published_path
 from trokens.files import whole_file, write_csv
+from trokens.folders import walk
 from trokens.points import POINT_SUFFIXES
 
 
@@ -87,9 +87,7 @@ class Folder:
         """
         if not self.folder.is_dir():
             raise FileNotFoundError(f"There is no folder {self.folder} (--from_dir).")
-        found = (Path(folder, file).relative_to(self.folder)
-                 for folder, _, files in os.walk(self.folder, followlinks=True) for file in files)
-        return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+        return sorted(Path(file).as_posix() for file in walk(self.folder).files)
 
     def fetch(self, name: str) -> Path:
         """The file's place."""

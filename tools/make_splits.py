@@ -11,9 +11,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
+from trokens.clips.class_folders import class_videos, split_folders
 from trokens.clips.lists import SPLITS
+from trokens.clips.names import clean
 from trokens.clips.new_splits import WRITERS, assign_classes, draw_classes, split_rows
-from trokens.clips.walk import class_videos
 from trokens.commands import run_command
 
 # Where a published list belongs below DATA.PATH_TO_TROKEN_PT_DATA, and where its videos are looked for.
@@ -43,8 +44,8 @@ def class_list(text: str | None) -> list[str]:
     """Names from ``a,b,c``, or from a file of that name, one a line."""
     if text is None:
         return []
-    names = Path(text).read_text().splitlines() if Path(text).is_file() else text.split(",")
-    return [name.strip() for name in names if name.strip()]
+    names = Path(text).read_text(encoding="utf-8-sig").splitlines() if Path(text).is_file() else text.split(",")
+    return [name for name in map(clean, names) if name]
 
 
 def split(args: argparse.Namespace) -> int:
@@ -53,7 +54,11 @@ def split(args: argparse.Namespace) -> int:
     Raises:
         ValueError, OSError: Folder, classes and options do not go together, or the list cannot be written.
     """
-    classes = list(dict.fromkeys(name for name, _ in class_videos(args.root)))
+    if there := split_folders(args.root) if args.root.is_dir() else {}:
+        raise ValueError(f"{args.root} holds splits already, in the folders {', '.join(there.values())}, which a run "
+                         "reads as they are; give a folder of class folders.")
+    videos = class_videos(args.root, {}) if args.root.is_dir() else []
+    classes = list(dict.fromkeys(video.class_name for video in videos))
     if not classes:
         raise ValueError(f"No videos lie in {args.root}/<class>/; give the folder above the class folders.")
     lists = {name: class_list(getattr(args, f"{name}_classes")) for name in SPLITS}
@@ -61,14 +66,15 @@ def split(args: argparse.Namespace) -> int:
     if bool(drawn) == any(lists.values()):
         raise ValueError("Give either numbers of classes (--val, --test) or class lists (--test-classes, ...).")
     split_of = draw_classes(classes, args.val, args.test, args.seed) if drawn else assign_classes(classes, lists)
-    rows = split_rows(args.root, split_of)
+    rows = split_rows(args.root, videos, split_of)
     WRITERS.get(args.format)(args.out, rows)
     print(f"{'split':<6}{'classes':>8}{'videos':>8}")
     for name in SPLITS:
         class_ids = [row.class_id for row in rows if row.split == name]
         print(f"{name:<6}{len(set(class_ids)):>8}{len(class_ids):>8}")
-    if left := len(classes) - len(split_of):
-        print(f"{left} classes are in no split.")
+    if left := [name for name in classes if name not in split_of]:
+        print(f"{len(left)} classes are in no split. Their {len(videos) - len(rows)} videos are left out (first class: "
+              f"{left[0]}).")
     if args.format == "folder":
         print(f"Written to {args.out}; use it with DATA.SPLIT_CSV {args.out}.")
     else:

@@ -8,8 +8,10 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from trokens.clips.class_folders import ClassVideo
+from trokens.clips.classes import check_named
 from trokens.clips.lists import SPLITS, Row, check_ids, clip_id
-from trokens.clips.walk import class_videos
+from trokens.clips.names import reading
 from trokens.files import whole_file, write_csv
 from trokens.registry import Registry
 
@@ -58,8 +60,11 @@ def assign_classes(classes: Sequence[str], lists: Mapping[str, Sequence[str]]) -
     split_of: dict[str, str] = {}
     for split, names in lists.items():
         if unknown := [name for name in names if name not in classes]:
+            alike = [name for name in classes if reading(name) == reading(unknown[0])]
+            there = (f"{alike[0]!a} differs only by case, white space or Unicode form, write it alike" if alike else
+                     f"there are {', '.join(sorted(classes))}")
             raise ValueError(f"Class '{unknown[0]}' of the {split} list has no folder with videos ({len(unknown)} such "
-                             f"classes); there are {', '.join(sorted(classes))}.")
+                             f"classes); {there}.")
         for name in names:
             if name in split_of:
                 raise ValueError(f"Class '{name}' is listed for {split_of[name]} and for {split}; a class belongs to "
@@ -68,15 +73,24 @@ def assign_classes(classes: Sequence[str], lists: Mapping[str, Sequence[str]]) -
     return split_of
 
 
-def split_rows(root: Path, split_of: Mapping[str, str]) -> list[Row]:
-    """Every video of the assigned classes of ``root/<class>/*``, by split, class and name.
+def split_rows(root: Path, videos: Sequence[ClassVideo], split_of: Mapping[str, str]) -> list[Row]:
+    """Every video of the assigned classes, by split, class and name.
 
     Classes are numbered by name, those of train first.
+
+    Args:
+        root: Folder of the class folders.
+        videos: What lies in them, see `class_videos`.
+        split_of: Class -> split.
+
+    Raises:
+        ValueError: Classes whose names read alike are in different splits.
     """
     ordered = sorted(split_of, key=lambda name: (SPLITS.index(split_of[name]), name))
     number = {name: i for i, name in enumerate(ordered)}
     rows = [Row(split_of[name], video, number[name], name, clip_id(root / video, root))
-            for name, video in class_videos(root) if name in split_of]
+            for _, name, video in videos if name in split_of]
+    check_named(rows)
     return sorted(rows, key=lambda row: (row.class_id, row.video))
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from trokens.clips.datasets import READERS
-from trokens.clips.lists import Source, check_ids
+from trokens.clips.lists import Row, Source, check_ids
+from trokens.clips.suffixes import videos_on_disk
 from trokens.clips.walk import file_names
 from trokens.points import POINT_SUFFIXES
 
@@ -34,27 +36,43 @@ class Clip:
 
 
 def build_split(cfg, split: str) -> list[Clip]:
-    """Read the clips of one split; whether their files exist is for `keep_present` to say.
+    """Read the clips of one split, see `build_splits`."""
+    return build_splits(cfg, [split])[split]
+
+
+def build_splits(cfg, splits: Iterable[str]) -> dict[str, list[Clip]]:
+    """Read the clips of splits; whether their files exist is for `keep_present` to say.
 
     Returns:
-        The clips in the order of the list; none for a split that the dataset lacks.
+        The clips of each split in the order of the list; none for a split that the dataset lacks.
 
     Raises:
-        ValueError: A list is broken, or two of the dataset's clips share an id.
+        ValueError: A list is broken, two of a dataset's clips share an id, or two videos could be the listed one.
         FileNotFoundError: A list is missing.
     """
-    name = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
     videos, point_data = Path(cfg.DATA.PATH_TO_DATA_DIR), Path(cfg.DATA.PATH_TO_TROKEN_PT_DATA)
-    rows = READERS.get(name)(Source(videos, point_data / "few_shot_info", cfg.SSV2.SPLIT, cfg.DATA.SPLIT_CSV))
-    check_ids(rows)
-    rows = [row for row in rows if row.split == split]
-    if split == "val" and not rows:
-        logger.info("The lists of %s have no val split: nothing is selected, the last checkpoint counts.", name)
-    points = point_data / cfg.POINT_INFO.NAME / name.lower() / "feat_dump"
+    source = Source(videos, point_data / "few_shot_info", cfg.SSV2.SPLIT, cfg.DATA.SPLIT_CSV)
+    datasets = {split: cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET for split in splits}
+    found = {}
+    for name in {name.lower(): name for name in datasets.values()}.values():
+        rows = READERS.get(name)(source)
+        check_ids(rows)
+        wanted = [split for split, dataset in datasets.items() if dataset.lower() == name.lower()]
+        found |= _clips(rows, wanted, videos, point_data / cfg.POINT_INFO.NAME / name.lower() / "feat_dump")
+        if "val" in wanted and not found["val"]:
+            logger.info("The lists of %s have no val split: nothing is selected, the last checkpoint counts.", name)
+    return {split: found[split] for split in datasets}
+
+
+def _clips(rows: Sequence[Row], splits: Sequence[str], videos: Path, points: Path) -> dict[str, list[Clip]]:
     there = file_names(points)
 
     def point_file(id: str) -> Path:
         return points / next((id + s for s in POINT_SUFFIXES if id + s in there), id + POINT_SUFFIXES[0])
 
-    return [Clip(row.id, Path(f"{videos}/{row.video}"), point_file(row.id), row.class_id, row.class_name)
-            for row in rows]
+    rows = [row for row in rows if row.split in splits]
+    paths = videos_on_disk([f"{videos}/{row.video}" for row in rows])
+    clips = {split: [] for split in splits}
+    for row, path in zip(rows, paths, strict=True):
+        clips[row.split].append(Clip(row.id, Path(path), point_file(row.id), row.class_id, row.class_name))
+    return clips

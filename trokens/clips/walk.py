@@ -1,20 +1,38 @@
-"""Where videos lie: folders of classes, folders searched to any depth, patterns."""
+"""Where videos lie: folders searched to any depth, and patterns; what is passed over there is said in one line."""
 
 from __future__ import annotations
 
 import glob
+import logging
 import os
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
+from trokens.clips.lists import SPLIT_NAMES
+from trokens.folders import Tree, walk
+from trokens.points import POINT_SUFFIXES
+
+logger = logging.getLogger(__name__)
+
 VIDEO_SUFFIXES = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv",
-                            ".3gp", ".ts"})
+                            ".3gp", ".3g2", ".ts", ".mts", ".m2ts", ".vob", ".asf", ".gif"})
+_POINT_FOLDER = "feat_dump"  # beside it extraction draws its pictures, which are no clips
 
 
-def class_videos(root: Path, split: str = "") -> list[tuple[str, str]]:
-    """(class, path below ``root``) of every video of ``root/split/<class>/*``, in the order of the names."""
-    return [(name, os.path.join(split, name, video)) for name in folder_names(root / split)
-            for video in sorted(file_names(root / split / name))
-            if os.path.splitext(video)[1].lower() in VIDEO_SUFFIXES and not video.startswith(".")]
+def is_video(path: str | os.PathLike) -> bool:
+    """Whether a file is a video by its suffix, in upper or lower case."""
+    return os.path.splitext(path)[1].lower() in VIDEO_SUFFIXES
+
+
+def walk_videos(root: str | os.PathLike) -> Tree:
+    """All files below a folder but those that extraction wrote, see `trokens.folders.walk`.
+
+    Where splits are links to a pool beside them, their names are those that extraction and training go by.
+    """
+    splits = [name for name in os.listdir(root) if name.casefold() in SPLIT_NAMES]
+    return walk(root, first=splits, skip=lambda folders: _POINT_FOLDER in folders)
 
 
 def find_videos(source: str) -> tuple[list[Path], Path]:
@@ -27,20 +45,92 @@ def find_videos(source: str) -> tuple[list[Path], Path]:
         The videos in the order of their paths, and the folder searched: of a pattern, what comes before its first
         wildcard.
     """
-    if os.path.isdir(source):
-        root = Path(source)
-        found = [Path(folder, file) for folder, _, files in os.walk(source, followlinks=True) for file in files]
-    else:
-        fixed = Path(source).parts
-        wild = next((i for i, part in enumerate(fixed) if glob.has_magic(part)), len(fixed) - 1)
-        root = Path(*fixed[:wild])
-        found = [Path(path) for path in glob.glob(source, recursive=True) if os.path.isfile(path)]
-    return sorted(path for path in found if path.suffix.lower() in VIDEO_SUFFIXES and not any(
-        part.startswith(".") and part != ".." for part in path.relative_to(root).parts)), root
+    root, tree = (Path(source), walk_videos(source)) if os.path.isdir(source) else _fitting(source)
+    say_passed_over(root, tree)
+    return sorted(root / file for file in tree.files if is_video(file)), root
 
 
-def folder_names(path: Path) -> list[str]:
-    return sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")) if path.is_dir() else []
+def _fitting(pattern: str) -> tuple[Path, Tree]:
+    """What fits a pattern, below the folder that comes before its first wildcard."""
+    parts = Path(pattern).parts
+    wild = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+    root = Path(*parts[:wild])
+    if "**" in parts and root.is_dir():  # what glob makes of it goes around in circles of links
+        tree = walk_videos(root)
+        return root, tree._replace(files=[f for f in tree.files if _matches(f.split(os.sep), parts[wild:])])
+    folders: dict[str, list[str]] = {}
+    for file in glob.glob(os.path.join(*parts[wild:]), root_dir=root):
+        if os.path.isfile(root / file):
+            folders.setdefault(os.path.dirname(file), []).append(file)
+    tree, seen = Tree([], [], [], []), {}
+    for folder in sorted(folders, key=lambda folder: (os.path.realpath(root / folder) != os.path.abspath(root / folder),
+                                                      folder)):
+        name = seen.setdefault(os.path.realpath(root / folder), folder)
+        if name != folder:
+            tree.again.append((folder, name))
+        for file in folders[folder] if name == folder else ():
+            shown = not any(part.startswith(".") for part in file.split(os.sep))
+            (tree.files if shown else tree.hidden).append(file)
+    return root, tree
+
+
+def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path fits a pattern, part by part; ``**`` stands for any number of folders."""
+    if not pattern or not names:
+        return not names and all(part == "**" for part in pattern)
+    if pattern[0] == "**":
+        return _matches(names, pattern[1:]) or _matches(names[1:], pattern)
+    return fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])
+
+
+def say_passed_over(root: str | os.PathLike, tree: Tree, further: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Say in one line how many files below a folder are no clips, and why; point files and their like count as none.
+
+    Args:
+        root: The folder.
+        tree: What lies below it.
+        further: What else, such as "videos in no class folder" -> their paths.
+    """
+    suffixes = Counter(os.path.splitext(file)[1].lower() or "none" for file in tree.files
+                       if not is_video(file) and not file.endswith(POINT_SUFFIXES))
+    groups = {"hidden files or folders": tree.hidden, "what cannot be read": tree.lost, **(further or {}),
+              "links to folders that are read by other names": [f"{link} is {name or 'this folder itself'}"
+                                                                for link, name in tree.again]}
+    parts = [f"{what} {len(paths)} ({min(paths)}{', ...' * (len(paths) > 1)})"
+             for what, paths in groups.items() if paths]
+    if suffixes:
+        kinds = [f"{suffix} {count}" for suffix, count in suffixes.most_common(5)] + ["..."] * (len(suffixes) > 5)
+        parts.insert(0, f"files of other suffixes {suffixes.total()} ({', '.join(kinds)})")
+    if parts:
+        logger.info("Passed over in %s: %s.", root, "; ".join(parts))
+
+
+def say_unlisted(root: Path, listed: Sequence[str], name: str) -> None:
+    """Say in one line how many videos a list leaves out, of the folders it names and of those right beside them.
+
+    Args:
+        root: The folder of the videos.
+        listed: Their paths below it.
+        name: Of the list.
+    """
+    folders, known = {os.path.dirname(path) for path in listed}, {os.path.normpath(path) for path in listed}
+    above = {os.path.dirname(folder) for folder in folders if folder}
+    passed = {os.path.realpath(root / folder) for folder in folders | above}
+    beside = []
+    for folder in sorted(above):
+        for inside in os.scandir(root / folder) if os.path.isdir(root / folder) else ():
+            path = os.path.join(folder, inside.name)
+            if inside.is_dir() and not inside.name.startswith(".") and os.path.realpath(root / path) not in passed and (
+                    not any(other.startswith(path + os.sep) for other in folders)):
+                passed.add(os.path.realpath(root / path))
+                beside.append(path)
+
+    def videos(of: Collection[str]) -> list[str]:
+        paths = (os.path.join(folder, file) for folder in of for file in file_names(root / folder) if is_video(file))
+        return [path for path in paths if path not in known and not os.path.basename(path).startswith(".")]
+
+    say_passed_over(root, Tree([], [], [], []), {f"videos that {name} does not list": videos(folders),
+                                                 "videos in folders of no split": videos(beside)})
 
 
 def file_names(folder: str | os.PathLike) -> set[str]:

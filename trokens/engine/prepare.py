@@ -11,7 +11,7 @@ import torch
 
 from trokens.checkpoint import checkpoint_dir, last_checkpoint
 from trokens.clips.checks import check_labels, keep_present
-from trokens.clips.split import Clip, build_split
+from trokens.clips.split import Clip, build_splits
 from trokens.config import ConfigError, check_classes
 from trokens.data.episodes import EpisodeSampler
 from trokens.distributed import rank, world_size
@@ -56,10 +56,9 @@ def read_splits(cfg, problems: Problems) -> tuple[Any, dict[str, list[Clip]]]:
         The config with MODEL.NUM_CLASSES resolved, and the clips of each split; where too many are missing, all of
         them, for what else may be wrong.
     """
-    train_list = build_split(cfg, "train")
     trained, evaluated = used_splits(cfg)
-    splits = {name: train_list if name == "train" else build_split(cfg, name)
-              for name in dict.fromkeys(trained + evaluated)}
+    lists = build_splits(cfg, ["train", *trained, *evaluated])
+    splits, train_list = {name: lists[name] for name in dict.fromkeys(trained + evaluated)}, lists["train"]
     if cfg.MODEL.NUM_CLASSES == 0:
         cfg = cfg.clone()
         cfg.defrost()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from trokens.clips.lists import READERS, SPLITS, Row, Source, below, clip_id, read_rows
-from trokens.clips.walk import class_videos, folder_names
+from trokens.clips.class_folders import class_videos, split_folders
+from trokens.clips.classes import check_named
+from trokens.clips.lists import READERS, SPLITS, Row, Source, below, clip_id
+from trokens.clips.records import read_rows
+from trokens.clips.walk import say_unlisted
 
 
 @READERS.register("folder")
 def read_folder(source: Source) -> list[Row]:
-    """Own clips: ``root/{train,val,test}/<class>/*``, ``root/<class>/*`` with a CSV, or without (then all are test).
+    """Own clips: ``root/{train,val,test}/<class>``, ``root/<class>`` with a CSV, or without (then all are test).
 
-    Classes are numbered by name, those of train first.
+    Videos lie in the class folders at any depth. Classes are numbered by name, those of train first.
     """
     root = source.videos
     if not root.is_dir():
@@ -23,16 +27,13 @@ def read_folder(source: Source) -> list[Row]:
 
     if source.split_csv:
         rows = read_rows(Path(source.split_csv), ("path", "label", "split"),
-                     lambda record: row(record["split"], record["label"], record["path"]))
-    elif any(folder_names(root / split) for split in SPLITS):
-        rows = [row(split, name, video) for split in SPLITS for name, video in class_videos(root, split)]
+                         lambda record: row(record["split"], record["label"], record["path"]), root)
+        say_unlisted(root, [row.video for row in rows], os.path.basename(source.split_csv))
     else:
-        rows = [row("test", name, video) for name, video in class_videos(root)]
+        rows = [row(split or "test", name, video) for split, name, video in class_videos(root, split_folders(root))]
+    check_named(rows)
     number: dict[str, int] = {}
     for split in SPLITS:
         names = sorted({row.class_name for row in rows if row.split == split})
-        if shared := [name for name in names if name in number]:
-            raise ValueError(f"Class '{shared[0]}' is in the {split} split and in an earlier one ({len(shared)} such "
-                             "classes); few-shot splits share no class, see tools/make_splits.py.")
         number |= {name: i for i, name in enumerate(names, len(number))}
     return [row._replace(class_id=number[row.class_name]) for row in rows]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from trokens.clips.lists import READERS, SPLITS, Row, Source, inside, published_row, read_rows
+from trokens.clips.classes import check_numbered
+from trokens.clips.datasets.published import published_row
+from trokens.clips.lists import READERS, SPLITS, Row, Source, inside
+from trokens.clips.records import read_rows
 
 
 @READERS.register("ssv2")
@@ -14,4 +17,5 @@ def read_ssv2(source: Source) -> list[Row]:
         if split != "val" or path.exists() or not folder.is_dir():
             rows += read_rows(path, ("id", "label"), lambda record, split=split: published_row(
                 "ssv2", split, f"20bn-something-something-v2/{inside(record['id'])}.webm", record["label"]))
+    check_numbered(rows, strict=False)
     return rows

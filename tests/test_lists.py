@@ -1,0 +1,224 @@
+"""Lists as people write them: names that differ by what nobody sees, videos that have another suffix."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from test_class_folders import rows, said
+from test_datasets import hmdb, options, touch, write_csv, write_json
+
+from point_tracking import extract_points
+from tools import make_splits
+from trokens.clips.datasets import READERS
+from trokens.clips.lists import Source
+from trokens.clips.names import clean, reading
+from trokens.clips.split import build_split, build_splits
+from trokens.clips.suffixes import videos_on_disk
+
+__all__ = ["said"]
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads a folder's CSV of (path, label, split)."""
+    touch(tmp_path, "a/1.mp4", "a/2.mp4", "b/1.mp4", "b/2.mp4")
+
+    def of(*records: tuple[str, str, str], encoding: str = "utf-8", end: str = "\n") -> list[tuple[str, str, str]]:
+        text = end.join(",".join(record) for record in (("path", "label", "split"), *records)) + end
+        (tmp_path / "s.csv").write_bytes(text.encode(encoding))
+        return rows(tmp_path, str(tmp_path / "s.csv"))
+    return of
+
+
+def test_what_nobody_sees_around_a_text_is_dropped():
+    for text in ("jack ", " jack", "jack\t", "jack\u00a0", "jack\u200b", "\ufeffjack",
+                 "\u200b jack \u2060\r\n", "jack"):
+        assert clean(text) == "jack"
+    assert clean("two words") == "two words" and clean(" \u200b") == ""
+
+
+def test_names_are_compared_as_they_are_read():
+    alike = ["Jump Rope", "jump rope", "jump  rope", "jump\u00a0rope", " jump\u200b rope", "ｊｕｍｐ rope"]
+    assert len({reading(name) for name in alike}) == 1
+    assert reading("caf\u00e9") == reading("cafe\u0301") != reading("cafe")
+    assert reading("ju jitsu") != reading("jujitsu")
+
+
+@pytest.mark.parametrize("dirty", ["jack ", " jack", "jack\u00a0", "\u200bjack", "jack\t"])
+def test_labels_and_splits_are_stripped(read, dirty):
+    assert read(("a/1.mp4", "jack", " train"), ("a/2.mp4", dirty, "train\u00a0"), ("b/1.mp4", "bend", "test ")) == [
+        ("train", "jack", "a__1"), ("train", "jack", "a__2"), ("test", "bend", "b__1")]
+    with pytest.raises(ValueError, match=r"Class 'jack' is in the test split and in an earlier one \(1 such"):
+        read(("a/1.mp4", "jack", "test"), ("a/2.mp4", dirty, "train"))
+
+
+@pytest.mark.parametrize(("encoding", "end"), [("utf-8-sig", "\r\n"), ("utf-8", "\r\n"), ("utf-8-sig", "\n")])
+def test_lists_of_other_systems_are_read(read, encoding, end):
+    assert read(("a/1.mp4", "jack", "train"), ("b/1.mp4", "bend", "test"), encoding=encoding, end=end) == [
+        ("train", "jack", "a__1"), ("test", "bend", "b__1")]
+
+
+def test_columns_and_paths_may_have_white_space_around_them(tmp_path):
+    touch(tmp_path, "a/1.mp4", " odd/2.mp4")
+    write_csv(tmp_path / "s.csv", (" path", "label ", "\u00a0split"), ("a/1.mp4 ", "a", "train"),
+              (" odd/2.mp4", "b", "test"))
+    assert [row.video for row in READERS.get("folder")(Source(tmp_path, tmp_path, split_csv=str(tmp_path / "s.csv")))
+            ] == ["a/1.mp4", " odd/2.mp4"]
+
+
+@pytest.mark.parametrize(("one", "two", "named"), [
+    ("bend", "Bend", "'bend'.*'Bend'"), ("jump rope", "jump  rope", "'jump rope'.*'jump  rope'"),
+    ("caf\u00e9", "cafe\u0301", r"'caf\\xe9'.*'cafe\\u0301'"), ("ja\u200bck", "jack", r"'ja\\u200bck'.*'jack'")])
+def test_names_that_read_alike_may_not_be_in_two_splits(read, one, two, named, caplog):
+    with pytest.raises(ValueError, match=rf"Class {named} of the test split are the same but for case, white space or "
+                                         r"Unicode form \(1 such classes\)"):
+        read(("a/1.mp4", one, "train"), ("b/1.mp4", two, "test"))
+    caplog.clear()
+    assert len({name for _, name, _ in read(("a/1.mp4", one, "train"), ("b/1.mp4", two, "train"))}) == 2
+    assert "they count as two classes" in caplog.text
+
+
+def test_the_list_that_passed_is_refused(faults, tmp_path):
+    touch(tmp_path, *(f"{name}/s0{i}_a.mp4" for name in ("jack", "bend", "wave1") for i in (1, 2, 3)))
+    with pytest.raises(ValueError, match=r"Class 'Bend' of the train split and class 'bend' of the test split are the "
+                                         r"same but for case.*\(2 such classes\)"):
+        rows(tmp_path, str(faults / "labels_trailing_space.csv"))
+
+
+def test_class_folders_that_differ_by_case_or_a_space_may_not_be_in_two_splits(tmp_path):
+    touch(tmp_path, "train/Wave/1.mp4", "test/wave/1.mp4")
+    with pytest.raises(ValueError, match="Class 'Wave' of the train split and class 'wave' of the test split"):
+        rows(tmp_path)
+    os.rename(tmp_path / "train/Wave", tmp_path / "train/wave ")
+    with pytest.raises(ValueError, match="Class 'wave' is in the test split and in an earlier one"):
+        rows(tmp_path)
+    os.rename(tmp_path / "train/wave ", tmp_path / "train/other")
+    touch(tmp_path, "train/other /2.mp4")
+    assert {(name, id) for _, name, id in rows(tmp_path)} == {
+        ("wave", "test__wave__1"), ("other", "train__other__1"), ("other", "train__other __2")}
+
+
+def test_published_lists_share_no_class_either(tmp_path):
+    with pytest.raises(ValueError, match="Class 'Wave' of the train split and class 'wave' of the test split"):
+        build_split(hmdb(tmp_path, ("a", "v/Wave/a.avi", 0, "train"), ("b", "v/wave/b.avi", " 1", "test ")), "train")
+    with pytest.raises(ValueError, match="Class 'wave' is in the test split and in an earlier one"):
+        build_split(hmdb(tmp_path, ("a", "v/wave/a.avi", 0, "train"), ("b", "v/wave /b.avi", 1, "test"),
+                         ("c", "v/x/c.avi", 2, "test")), "train")
+    with pytest.raises(ValueError, match=r"Label 0 is in the train split and in the test split \(1 such labels\)"):
+        build_split(hmdb(tmp_path, ("a", "v/a.avi", 0, "train"), ("b", "v/b.avi", 1, "train"),
+                         ("c", "v/c.avi", 0, "test")), "train")
+
+
+def test_lists_that_number_each_split_anew_are_warned_about(tmp_path, caplog):
+    for split in ("train", "test"):
+        write_json(tmp_path / "few_shot_info/ssv2_small" / f"{split}_few_shot.json",
+                   [{"id": f"{split}1", "label": "3 "}])
+    assert build_split(options("ssv2", points=tmp_path), "test")[0].class_id == 3
+    assert "Label 3 is in the train split and in the test split (1 such labels)" in caplog.text
+
+
+def test_make_splits_takes_lists_with_a_byte_order_mark(faults, tmp_path, capsys):
+    touch(tmp_path, "v/jack/1.mp4", "v/bend/1.mp4", "v/Wave/1.mp4")
+    command = [str(tmp_path / "v"), "--out", str(tmp_path / "s.csv")]
+    assert make_splits.main([*command, "--train-classes", str(faults / "class_list_bom.txt"),
+                             "--test-classes", " Wave\u200b"]) == 0
+    assert [split for split, *_ in rows(tmp_path / "v", str(tmp_path / "s.csv"))] == ["train", "train", "test"]
+    capsys.readouterr()
+    assert make_splits.main([*command, "--train-classes", "jack", "--test-classes", "wave"]) == 2
+    assert "Class 'wave' of the test list has no folder with videos (1 such classes); 'Wave' differs only by case" in (
+        capsys.readouterr().err)
+
+
+def test_make_splits_refuses_classes_that_read_alike_in_two_splits(tmp_path, capsys):
+    touch(tmp_path, "jack/1.mp4", "Jack/1.mp4", "bend/1.mp4")
+    command = [str(tmp_path), "--out", str(tmp_path / "s.csv"), "--train-classes", "jack"]
+    assert make_splits.main([*command, "--test-classes", "Jack"]) == 2
+    assert "Class 'jack' of the train split and class 'Jack' of the test split" in capsys.readouterr().err
+    assert make_splits.main([*command, "--test-classes", "bend"]) == 0
+
+
+def test_a_json_list_of_lists_without_end_is_named(tmp_path):
+    path = tmp_path / "few_shot_info/finegym/master_few_shot.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"master_few_shot\.json cannot be read as a list of clips"):
+        build_split(options("finegym", points=tmp_path), "train")
+
+
+SSV2 = "20bn-something-something-v2"
+
+
+@pytest.fixture
+def ssv2(tmp_path):
+    """Config of a Something-Something whose lists have ten training clips, and one of test."""
+    for split, ids in (("train", range(10)), ("test", [99])):
+        write_json(tmp_path / "few_shot_info/ssv2_small" / f"{split}_few_shot.json",
+                   [{"id": str(i), "label": "7" if split == "test" else str(i % 2)} for i in ids])
+    return options("ssv2", data=tmp_path, points=tmp_path)
+
+
+def test_a_listed_video_may_have_another_suffix(ssv2, tmp_path, said):
+    touch(tmp_path / SSV2, *(f"{i}.mp4" for i in range(4)), "4.MP4", "5.webm", "5.mp4", "6.txt", "60.mp4", "99.mkv")
+    build_splits(ssv2, ["train", "test"])
+    line = said(build_splits, ssv2, ["train", "test"])
+    assert line == (f"6 listed videos have another suffix on disk and are taken: 4 .webm as .mp4, 1 .webm as .MP4, "
+                    f"1 .webm as .mkv (first: {tmp_path}/{SSV2}/0.mp4 for 0.webm).")
+    clips = build_split(ssv2, "train")
+    assert [clip.video.name for clip in clips] == ["0.mp4", "1.mp4", "2.mp4", "3.mp4", "4.MP4", "5.webm", "6.webm",
+                                                   "7.webm", "8.webm", "9.webm"]
+    assert [clip.tracks.name for clip in clips] == [f"{i}.safetensors" for i in range(10)]
+
+
+def test_two_videos_that_could_be_the_listed_one_are_an_error(ssv2, tmp_path):
+    touch(tmp_path / SSV2, "3.mp4", "3.avi")
+    with pytest.raises(ValueError, match=r"3\.webm' of the list is not there, and 3\.avi and 3\.mp4 beside it could"):
+        build_split(ssv2, "train")
+
+
+@pytest.mark.parametrize(("listed", "there"), [("A.MP4", "A.mp4"), ("A.mp4", "A.MP4"), ("A.b.avi", "A.b.webm")])
+def test_lists_and_files_may_differ_in_the_case_of_suffixes(tmp_path, listed, there):
+    touch(tmp_path, f"v/{there}")
+    cfg = hmdb(tmp_path, ("x", f"v/{listed}", 0, "train"))
+    cfg.DATA.PATH_TO_DATA_DIR = str(tmp_path)
+    clip, = build_split(cfg, "train")
+    assert clip.video == tmp_path / "v" / there and clip.id == "A"
+
+
+def test_extraction_takes_the_other_suffix_too(tmp_path, capsys):
+    touch(tmp_path, "v/1.webm", "v/2.mp4")
+    write_csv(tmp_path / "list.csv", ("video_path", " dataset"), ("v/1.mp4", "folder "), (" v/2.MP4", "folder"))
+    videos, _ = extract_points.find_videos(extract_points.parse_args(
+        ["--csv_path", str(tmp_path / "list.csv"), "--base_feat_path", str(tmp_path / "out")]))
+    assert videos == [(tmp_path / "v/1.webm", "folder"), (tmp_path / "v/2.mp4", "folder")]
+
+
+def test_fifty_thousand_names_take_one_listing(tmp_path, monkeypatch):
+    folder = tmp_path / "v"
+    folder.mkdir()
+    for i in range(50_000):
+        os.close(os.open(folder / f"{i}.mp4", os.O_CREAT))
+    listed, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
+    monkeypatch.setattr(Path, "stat", None)
+    start = time.process_time()
+    found = videos_on_disk([f"{folder}/{i}.webm" for i in range(50_000)])
+    assert time.process_time() - start < 5 and len(listed) == 1
+    assert found[-1] == f"{folder}/49999.mp4"
+
+
+def test_a_list_is_read_once_for_all_splits(tmp_path, monkeypatch):
+    touch(tmp_path, "train/a/1.mp4", "val/b/1.mp4", "test/c/1.mp4")
+    opened, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: opened.append(str(path).rstrip("/")) or scandir(path))
+    splits = build_splits(options("folder", data=tmp_path, points=tmp_path), ["train", "val", "test"])
+    assert [len(clips) for clips in splits.values()] == [1, 1, 1] and opened.count(str(tmp_path)) == 1
+
+
+def test_lists_stay_json_and_csv(tmp_path):
+    write_json(tmp_path / "few_shot_info/finegym/master_few_shot.json", [
+        {"id": "E_1 ", "label_id": "5", "new_split": "train "}, {"id": "E_2", "label_id": 80, "new_split": "val"}])
+    assert json.loads((tmp_path / "few_shot_info/finegym/master_few_shot.json").read_text())[0]["id"] == "E_1 "
+    clip, = build_split(options("finegym", data=tmp_path, points=tmp_path), "train")
+    assert clip.id == "E_1" and clip.video.name == "E_1.mp4"

@@ -1,0 +1,76 @@
+"""The files below a folder: every real folder is visited once, whatever links lead to it, also to one above it."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+
+class Tree(NamedTuple):
+    """What lies below a folder; all paths start from it.
+
+    Attributes:
+        files: The files, by their folders in the order of visit.
+        hidden: Files and folders whose names start with a dot; they are passed over.
+        again: Further names of folders, by links, with the name under which each was visited.
+        lost: What cannot be read: links that lead nowhere, folders that are closed, what is neither file nor folder.
+    """
+
+    files: list[str]
+    hidden: list[str]
+    again: list[tuple[str, str]]
+    lost: list[str]
+
+
+def walk(root: str | os.PathLike, *, first: Collection[str] = (),
+         skip: Callable[[Collection[str]], bool] | None = None) -> Tree:
+    """List all files below a folder. Links are followed, but a folder is taken by one name only.
+
+    A folder's own name comes before those that links give it, else the first in alphabetical order counts.
+
+    Args:
+        root: The folder.
+        first: Folders right below it whose names, and those that links in them give, come before all others.
+        skip: Given the names of a folder's subfolders, whether nothing below it is taken.
+
+    Raises:
+        OSError: ``root`` itself cannot be read.
+    """
+    tree, seen = Tree([], [], [], []), {}
+    waiting = [(False, False, "")]  # (is not among the first, is a link, path): the least one is next
+    while waiting:
+        later, _, folder = heapq.heappop(waiting)
+        try:
+            status = os.stat(os.path.join(root, folder))
+            name = seen.setdefault((status.st_dev, status.st_ino), folder)
+            if name != folder:
+                tree.again.append((folder, name))
+                continue
+            with os.scandir(os.path.join(root, folder)) as entries:
+                inside = list(entries)
+        except OSError:
+            if not folder:
+                raise
+            tree.lost.append(folder)
+            continue
+        kinds = [(entry, _kind(entry)) for entry in inside]
+        if skip and skip({entry.name for entry, kind in kinds if kind == "folder"}):
+            continue
+        for entry, kind in kinds:
+            path = os.path.join(folder, entry.name)
+            if entry.name.startswith("."):
+                tree.hidden.append(path)
+            elif kind == "folder":
+                heapq.heappush(waiting, (later if folder else entry.name not in first, entry.is_symlink(), path))
+            else:
+                (tree.files if kind == "file" else tree.lost).append(path)
+    return tree
+
+
+def _kind(entry: os.DirEntry) -> str:
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else ""
+    except OSError:  # a link to itself
+        return ""
