@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
-from trokens.commands import check_at_least, run_command
+from trokens.commands import check_at_least, end_with, run_command
 from trokens.points import POINT_SUFFIXES
 from trokens.points.tracker_options import add_tracker_options
 
@@ -204,4 +204,4 @@ def build_options(args: argparse.Namespace):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

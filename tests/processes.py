@@ -7,6 +7,7 @@ import queue
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from pathlib import Path
@@ -62,6 +63,25 @@ def in_processes(world_size: int, function: Callable, *args) -> list:
         if isinstance(result, BaseException):
             raise result
     return [found[rank] for rank in range(world_size)]
+
+
+def wait_for(event: Callable[[], object], what: str) -> None:
+    """Return as soon as something has happened."""
+    until = time.monotonic() + TIMEOUT
+    while not event():
+        assert time.monotonic() < until, f"{what} did not happen in {TIMEOUT} s"
+        time.sleep(0.01)
+
+
+def wait_until_gone(pid: int) -> None:
+    """Return as soon as a process has ended, whoever is to wait for it."""
+    def is_gone() -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    wait_for(is_gone, f"the end of process {pid}")
 
 
 def start(command: Sequence[str], launcher: Sequence[str] = ()) -> subprocess.Popen:

@@ -5,6 +5,7 @@ import logging
 import os
 import platform
 import shutil
+import signal
 
 import pytest
 import torch
@@ -16,7 +17,9 @@ from trokens.checkpoint import checkpoint_dir, epoch_path, load_checkpoint, save
 from trokens.clips.split import build_split
 from trokens.config import config_hash
 from trokens.engine import experiment as experiment_module
+from trokens.engine.evaluator import Evaluator
 from trokens.engine.experiment import Experiment
+from trokens.engine.features import FeatureStore
 from trokens.engine.plan import describe_run, steps_per_epoch
 from trokens.engine.trainer import Trainer
 
@@ -323,6 +326,24 @@ def test_ctrl_c_outside_of_training_ends_in_one_line(tiny_data, out, capsys, mon
     assert main(command(tiny_data, out, TRAIN__ENABLE=False)) == 130
     assert capsys.readouterr().err == ("Interrupted. Checkpoints and caches are kept: the same command goes on from "
                                        "them.\n")
+
+
+@pytest.mark.parametrize(("owner", "name"), [
+    (experiment_module, "read_splits"), (experiment_module, "build_model"), (FeatureStore, "compute"),
+    (Evaluator, "keep_features"), (Evaluator, "score"), (experiment_module, "write_results")])
+def test_sigterm_outside_of_training_ends_in_one_line_too(tiny_data, tmp_path, capsys, monkeypatch, owner, name):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def stopped(*args, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("went on")
+
+    monkeypatch.setattr(owner, name, stopped)
+    trains = name in ("compute", "keep_features")
+    assert main(command(tiny_data, tmp_path, APPEARANCE, TRAIN__ENABLE=trains)) == 143
+    assert capsys.readouterr().err == ("Stopped. Checkpoints and caches are kept: the same command goes on from "
+                                       "them.\n")
+    assert signal.getsignal(signal.SIGTERM) is before and signal.set_wakeup_fd(-1) == -1
 
 
 def test_missing_clips_are_left_out_where_that_is_permitted(data, tmp_path, log):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
-from trokens.commands import run_command
+from trokens.commands import end_with, run_command
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,4 +50,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main, "Interrupted."))
+    end_with(lambda: run_command(main, "Interrupted."))

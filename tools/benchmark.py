@@ -24,7 +24,7 @@ import torch
 import trokens.benchmarks
 from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.timing import Figure, Setting
-from trokens.commands import run_command
+from trokens.commands import end_with, run_command
 
 FALL = 0.7  # of its recorded value, to which a ratio may fall
 
@@ -109,4 +109,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main, "Interrupted: nothing is written."))
+    end_with(lambda: run_command(main, "Interrupted: nothing is written."))

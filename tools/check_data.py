@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
-from trokens.commands import check_at_least, run_command
+from trokens.commands import check_at_least, end_with, run_command
 from trokens.files import write_csv
 
 
@@ -106,4 +106,4 @@ def check(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
-from trokens.commands import check_at_least, run_command
+from trokens.commands import check_at_least, end_with, run_command
 from trokens.files import remove_unfinished
 from trokens.folders import walk
 from trokens.parallel import DIED, parallel_map
@@ -99,4 +99,4 @@ def convert_all(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
-from trokens.commands import run_command
+from trokens.commands import end_with, run_command
 from trokens.data.published import DATASETS, REPOSITORY, coverage, may_hold, published_path
 from trokens.files import whole_file, write_csv
 from trokens.folders import walk
@@ -204,4 +204,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -18,7 +18,7 @@ import cv2
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
 from trokens.clips.lists import clip_id
-from trokens.commands import run_command
+from trokens.commands import end_with, run_command
 from trokens.data.ground_truth import EXACT
 from trokens.data.synthetic import LEVELS, SPLITS, TEXTURES, clip_seed, render_clip
 from trokens.data.write import write_video
@@ -79,4 +79,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -15,7 +15,7 @@ from trokens.clips.class_folders import class_videos, split_folders
 from trokens.clips.lists import SPLITS
 from trokens.clips.names import clean
 from trokens.clips.new_splits import WRITERS, assign_classes, draw_classes, split_rows
-from trokens.commands import run_command
+from trokens.commands import end_with, run_command
 
 # Where a published list belongs below DATA.PATH_TO_TROKEN_PT_DATA, and where its videos are looked for.
 PLACES = {"hmdb": ("few_shot_info/hmdb_few_shot.csv", "the paths in it"),
@@ -91,4 +91,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -10,6 +10,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
+from trokens.commands import end_with
+from trokens.runtime.signals import Stopped, ends_on_signals
+
+KEPT = "Checkpoints and caches are kept: the same command goes on from them."
 # What is wrong with a path that the user named, for reading or writing.
 PATH_ERRORS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 
@@ -38,27 +42,38 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one experiment; the exit code is 2 for a config or data problem, 143 for a training that was stopped and
-    saved, 130 for Ctrl-C at another time, 1 for a failure."""
+    saved, and for SIGTERM at another time, 130 for Ctrl-C then, 1 for a failure."""
     args = parse_args(argv)
     try:
-        return run(args)
+        with ends_on_signals(f"Ended at once. {KEPT}"):
+            return run(args)
     except KeyboardInterrupt:
-        print("Interrupted. Checkpoints and caches are kept: the same command goes on from them.", file=sys.stderr)
-        return 130
+        return say_last(f"Interrupted. {KEPT}", 130)
+    except Stopped:
+        return say_last(f"Stopped. {KEPT}", 143)
+
+
+def speaks() -> bool:
+    """Whether this is the one process of a run that tells what all of them know."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say_last(sentence: object, code: int) -> int:
+    """Say why all processes end; returns the exit code."""
+    if speaks():
+        print(sentence, file=sys.stderr)
+    return code
 
 
 def run(args: argparse.Namespace) -> int:
     """Load what is heavy only for a config that is sound, and run it."""
     from trokens.config import ConfigError, load_cfg
 
-    speaks = os.environ.get("RANK", "0") == "0"  # every process of a run reads the config: one speaks about it
-    logging.basicConfig(format="%(message)s", level=logging.WARNING if speaks else logging.ERROR)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING if speaks() else logging.ERROR)
     try:
         cfg = load_cfg(args.cfg, args.overrides)
     except ConfigError as error:
-        if speaks:
-            print(f"ConfigError: {error}", file=sys.stderr)
-        return 2
+        return say_last(f"ConfigError: {error}", 2)
 
     from trokens.distributed import pick_device, process_group
     from trokens.engine.experiment import Experiment
@@ -78,8 +93,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{type(error).__name__}: {text}", file=sys.stderr)
         return 2
     except Interrupted as stopped:
-        print(stopped, file=sys.stderr)
-        return 143
+        return say_last(stopped, 143)
     except Exception:  # caught, so that what it holds is let go: the loader's processes then end at once
         logging.getLogger("trokens").exception("The run failed.")
         return 1
@@ -87,4 +101,4 @@ def run(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -7,6 +7,9 @@ import io
 import logging
 import sys
 from collections.abc import Callable
+from typing import NoReturn
+
+from trokens.runtime.signals import Stopped, end_quietly, ends_on_signals, kill_children
 
 
 def check_at_least(parser: argparse.ArgumentParser, args: argparse.Namespace, **least: int) -> None:
@@ -16,25 +19,35 @@ def check_at_least(parser: argparse.ArgumentParser, args: argparse.Namespace, **
             parser.error(f"--{flag} is {getattr(args, flag)}; it must be at least {number}.")
 
 
+def end_with(main: Callable[[], int]) -> NoReturn:
+    """End this process with the exit code of its command's main function, also where a signal comes before or after."""
+    end_quietly()
+    code = main()
+    kill_children()
+    sys.exit(code)
+
+
 def run_command(work: Callable[[], int], interrupted: str) -> int:
     """Do what a command is for; what the project's modules have to say meanwhile goes to stderr.
 
     Args:
         work: Returns the exit code of a run that came to its end.
-        interrupted: What to say after Ctrl-C.
+        interrupted: What to say after Ctrl-C or SIGTERM.
 
     Returns:
-        That code; 2 where the user's files or options do not allow the work, said in one line; 130 after Ctrl-C.
+        That code; 2 where the user's files or options do not allow the work, said in one line; 130 after Ctrl-C, 143
+        after SIGTERM.
     """
     logging.basicConfig(format="%(message)s")
     logging.getLogger("trokens").setLevel(logging.INFO)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: names of files may be no text
     try:
-        return work()
+        with ends_on_signals(interrupted):
+            return work()
     except (ValueError, OSError, RuntimeError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped) as stop:
         sys.stderr.write(f"{interrupted}\n")
-        return 130
+        return 130 if isinstance(stop, KeyboardInterrupt) else 143

@@ -14,7 +14,7 @@ import threading
 import cv2
 from torch.utils.data import DataLoader
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from trokens.runtime.signals import SIGNALS
 
 
 class SteadyLoader(DataLoader):
@@ -24,7 +24,7 @@ class SteadyLoader(DataLoader):
         super().__init__(*args, worker_init_fn=_init_worker, **options)
 
     def __iter__(self):
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # a worker inherits it before any handler acts
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # a worker inherits it before any handler acts
         try:
             return super().__iter__()
         finally:
@@ -33,12 +33,13 @@ class SteadyLoader(DataLoader):
 
 def _init_worker(_worker: int) -> None:
     cv2.setNumThreads(1)  # PyTorch does the same for its own
+    signal.set_wakeup_fd(-1)  # of the main process, which counts its own signals there
     heed_main_process()
 
 
 def heed_main_process() -> None:
     """Let SIGTERM end this worker only where the main process sent it, and SIGINT not at all."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     if hasattr(signal, "sigwaitinfo"):
         main = multiprocessing.parent_process().pid
         threading.Thread(target=_end_when_asked, args=(main,), daemon=True).start()

@@ -23,6 +23,7 @@ from trokens.engine.features import Features
 from trokens.engine.loggers import RunLog, progress
 from trokens.fewshot.task import FewShotTask
 from trokens.points.sampling import clip_seed
+from trokens.runtime.signals import Requests, handled, raise_stop
 from trokens.structures import Episode
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Trainer:
         self.best: dict[str, float] = NO_BEST
         self.pending: list[dict[str, Tensor]] = []  # figures of the steps since the last record, which was then:
         self._since = 0.0
-        self.stop = StopFlag()
+        self.stop, self._requests = StopFlag(), Requests()
         self.ddp = parallel(task, device) if world_size() > 1 else task
 
     def resume(self, state: dict[str, Any]) -> None:
@@ -105,24 +106,21 @@ class Trainer:
 
         Raises:
             Interrupted: SIGTERM or SIGINT came; the state is saved.
+            KeyboardInterrupt, Stopped: One of them came a second time.
             FloatingPointError: The loss is not finite.
         """
-        before = {s: signal.signal(s, self._ask_to_stop) for s in (signal.SIGTERM, signal.SIGINT)}
-        try:
+        with handled(self._ask_to_stop):
             while self.epoch < self.max_epoch:
                 self._train_epoch()
                 self._finish_epoch()
                 self.stop.start()
                 if self.stop.result():  # asked for during validation
                     self._interrupt()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _ask_to_stop(self, number: int, _frame) -> None:
-        if self.stop.requested and number == signal.SIGINT:  # asked twice from the keyboard: do not wait for the step
-            raise KeyboardInterrupt
-        if not self.stop.requested:  # a launcher and its scheduler may both send SIGTERM
+        if self._requests.is_second(number):  # do not wait for the step
+            raise_stop(number)
+        if not self.stop.requested:
             logger.info("%s: stopping after this step.", signal.Signals(number).name)
         self.stop.requested = True
 

@@ -1,0 +1,116 @@
+"""How a command is asked to end: a first signal ends it in good order, a second one at once, whatever it waits for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import active_children
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+COPY_SECONDS = 2.0  # a launcher and a scheduler both send what is one request
+GRACE_SECONDS = 1.0  # after a second request, for what may yet end in good order
+
+
+class Stopped(BaseException):
+    """SIGTERM came. As with KeyboardInterrupt, nothing that deals with errors takes it for one."""
+
+
+class Requests:
+    """Tells a second request to end from a copy of the first."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+
+    def is_second(self, number: int) -> bool:
+        """Take note of a signal; True where another one was a request already.
+
+        Who presses Ctrl-C twice means it, except that a launcher passes on what its terminal sends to all.
+        """
+        now = time.monotonic()
+        if self._first is None:
+            self._first = number, now
+            return False
+        may_be_copy = number == signal.SIGTERM or "RANK" in os.environ
+        return not (may_be_copy and number == self._first[0] and now - self._first[1] < COPY_SECONDS)
+
+
+def raise_stop(number: int, _frame=None) -> None:
+    """The handler of both signals: KeyboardInterrupt for SIGINT, Stopped for SIGTERM."""
+    raise KeyboardInterrupt if number == signal.SIGINT else Stopped
+
+
+def end_quietly() -> None:
+    """Let signals end this process at once, without a word, while it starts and after it has said its last."""
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _frame: end_at_once(128 + number))
+
+
+@contextmanager
+def handled(handler: Callable[[int, object], None]) -> Iterator[None]:
+    """Call ``handler(number, frame)`` at SIGTERM and SIGINT in the block; no other thread than the main one can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+@contextmanager
+def ends_on_signals(at_once: str) -> Iterator[None]:
+    """Let a command end on signals: at the first one :func:`raise_stop` is called, or the handler that the block sets
+    instead; a second one ends the process and its children within a second or two.
+
+    Python calls handlers between two steps of the main thread, which may be waiting for another process or for a disk.
+    So a thread of its own counts the signals.
+
+    Args:
+        at_once: What to say where the process is cut off by a second signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ear, mouth = os.pipe()
+    os.set_blocking(mouth, False)
+    before = signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(ear, ended, at_once), daemon=True)
+    watcher.start()
+    try:
+        with handled(raise_stop):
+            yield
+    finally:
+        ended.set()
+        signal.set_wakeup_fd(before)
+        os.write(mouth, b"\0")
+        watcher.join()
+        os.close(ear)
+        os.close(mouth)
+
+
+def _watch(ear: int, ended: threading.Event, at_once: str) -> None:
+    requests = Requests()
+    while number := os.read(ear, 1)[0]:  # closing the other end would not do: forked processes have it too
+        if number in SIGNALS and requests.is_second(number) and not ended.wait(GRACE_SECONDS):
+            end_at_once(128 + number, at_once)
+
+
+def end_at_once(code: int, sentence: str = "") -> None:
+    """End this process and its children now, from any thread, and say why."""
+    kill_children()
+    with suppress(OSError):
+        os.write(2, f"{sentence}\n".encode() if sentence else b"")
+    os._exit(code)
+
+
+def kill_children() -> None:
+    """End what is left of child processes: Python would wait for ever for one that is stopped."""
+    for child in active_children():
+        child.kill()
