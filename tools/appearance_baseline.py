@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     from trokens.models.trokens import build_model
 
     problems = Problems()
-    cfg, splits = read_splits(cfg, problems)
+    cfg, splits, _ = read_splits(cfg, problems)
     problems.raise_all()
     evaluator = Evaluator.from_config(cfg, splits[cfg.TEST.SPLIT], split=cfg.TEST.SPLIT, device=torch.device("cpu"))
     model, plans = build_model(cfg).eval(), evaluator.plans[cfg.FEW_SHOT.K_SHOT]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +80,82 @@ def saved_epochs(output_dir: str | Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def has_checkpoints(output_dir: str | Path) -> bool:
+    """Whether a training left anything to go on from, whole or not."""
+    return bool(saved_epochs(output_dir)) or (checkpoint_dir(output_dir) / INTERRUPTED).is_file()
+
+
+@dataclass(frozen=True)
+class LastCheckpoint:
+    """The furthest state that a run can go on from.
+
+    Attributes:
+        path: Its file; None where there is none.
+        head: What the file holds besides weights and the optimizer's state.
+        damaged: Files that would have come before it, and what is wrong with each.
+    """
+
+    path: Path | None
+    head: dict[str, Any]
+    damaged: dict[Path, str]
+
+
+def find_last(output_dir: str | Path) -> LastCheckpoint:
+    """Find the furthest whole state: an interruption later than the last whole epoch, or that epoch, or one before.
+
+    The best checkpoint, a whole state too, is the last resort where another one is damaged.
+
+    Raises:
+        ValueError: There are checkpoints, and not one of them can be gone on from.
+    """
+    damaged: dict[Path, str] = {}
+    heads: dict[Path, dict[str, Any]] = {}
+
+    def is_whole(path: Path) -> bool:
+        try:
+            heads[path] = read_head(path, to_go_on=True)
+        except ValueError as error:
+            damaged[path] = str(error).partition(";")[0]
+        return path in heads
+
+    places = {path: (epochs, 0, False) for epochs, path in saved_epochs(output_dir).items()}
+    interrupted, best = (checkpoint_dir(output_dir) / name for name in (INTERRUPTED, BEST))
+    if interrupted.is_file() and is_whole(interrupted):
+        places[interrupted] = (*_place(heads[interrupted]), True)
+    for path in sorted(places, key=places.__getitem__, reverse=True):
+        if path in heads or is_whole(path):
+            return LastCheckpoint(path, heads[path], damaged)
+    if damaged and best.is_file() and is_whole(best):
+        return LastCheckpoint(best, heads[best], damaged)
+    if damaged:
+        raise ValueError(f"{'; '.join(damaged.values())}: no checkpoint in {checkpoint_dir(output_dir)} can be gone on "
+                         "from; remove them to start anew, or choose another OUTPUT_DIR.")
+    return LastCheckpoint(None, {}, {})
+
+
 def last_checkpoint(output_dir: str | Path) -> Path | None:
-    """The furthest state a run can go on from: an interruption later than the last whole epoch, or that epoch."""
-    epochs = saved_epochs(output_dir)
-    interrupted = checkpoint_dir(output_dir) / INTERRUPTED
-    if interrupted.is_file() and (not epochs or load_checkpoint(interrupted)["epoch"] + 1 >= max(epochs)):
-        return interrupted
-    return epochs[max(epochs)] if epochs else None
+    """File of the furthest state that a run can go on from, see :func:`find_last`."""
+    return find_last(output_dir).path
+
+
+def read_head(path: str | Path, *, to_go_on: bool = False) -> dict[str, Any]:
+    """Check a whole checkpoint, and read what it holds besides weights and the optimizer's state.
+
+    Args:
+        path: The file.
+        to_go_on: Check the optimizer's state too.
+
+    Raises:
+        FileNotFoundError, ValueError: As :func:`load_checkpoint`; or the optimizer's state is not finite.
+    """
+    state = load_checkpoint(path, mapped=True)
+    if to_go_on and (bad := not_finite(tensors_in(state.get("optimizer_state")))):
+        raise ValueError(f"{path} holds a state of the optimizer that is not finite ({len(bad)} tensors, the first is "
+                         f"{bad[0]}); give another checkpoint.")
+    heavy = ("model_state", "optimizer_state")
+    return {key: copy.deepcopy(value) for key, value in state.items() if key not in heavy}  # no part of the file
+
+
+def _place(state: dict[str, Any]) -> tuple[int, int]:
+    """Whole epochs and further steps behind a state."""
+    return state.get("epoch", -1) + 1, state.get("step", 0)

@@ -2,10 +2,11 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -127,6 +128,25 @@ def barrier() -> None:
     """Wait until every process is here."""
     if dist.is_initialized():
         dist.all_reduce(torch.zeros(1))
+
+
+def agreed(decide: Callable[[], Any]) -> Any:
+    """What the main process decides, in every process; what it raises, every process raises.
+
+    For what a process finds on a disk, where the others may find something else, a moment later.
+    """
+    if not dist.is_initialized():
+        return decide()
+    answer: list[Any] = [None, None]
+    if is_main():
+        try:
+            answer[0] = decide()
+        except Exception as error:
+            answer[1] = error
+    dist.broadcast_object_list(answer, src=0, device=torch.device("cpu"))
+    if answer[1] is not None:
+        raise answer[1]
+    return answer[0]
 
 
 class StopFlag:

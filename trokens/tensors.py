@@ -28,8 +28,10 @@ def read_torch_file(path: str | Path, *, mapped: bool = False) -> Any:
         mapped: Leave the tensors on the disk until they are used, where the format allows it.
 
     Raises:
-        ValueError: The file is damaged, or holds more than tensors and plain values; the message is the cause alone.
+        OSError: The file cannot be opened.
+        ValueError: It is damaged, or holds more than tensors and plain values; the message is the cause alone.
     """
+    open(path, "rb").close()  # a file that may not be read is not a damaged one
     try:
         if is_zip := zipfile.is_zipfile(path):
             _compare_check_sums(path)
@@ -37,7 +39,8 @@ def read_torch_file(path: str | Path, *, mapped: bool = False) -> Any:
     except Exception as error:  # reading damaged bytes may end in any error
         # torch says before and after the cause how to run what is in the file.
         cause = str(error).partition("\n\nCheck the documentation")[0].strip().rpartition("\n")[2].strip().rstrip(".")
-        raise ValueError(": ".join(filter(None, (type(error).__name__, cause)))) from error
+        kind = "" if type(error) is ValueError else type(error).__name__
+        raise ValueError(": ".join(filter(None, (kind, cause)))) from error
     if not is_zip:
         logger.info("%s has PyTorch's old format, which keeps no check sums: damage to it may go unnoticed.", path)
     return content

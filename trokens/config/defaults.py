@@ -39,6 +39,8 @@ _C.TRAIN.DATASET = "kinetics"
 _C.TRAIN.EVAL_PERIOD = 10
 # Epochs between two checkpoints.
 _C.TRAIN.CHECKPOINT_PERIOD = 10
+# Keep the checkpoint of every n-th epoch, besides the best one and the newest two; 0 = only those, 1 = all.
+_C.TRAIN.KEEP_EVERY = 0
 # Continue from the newest checkpoint in OUTPUT_DIR.
 _C.TRAIN.AUTO_RESUME = True
 # Checkpoint (ours or of the published code) whose weights training starts from; "" = fresh weights.
@@ -66,6 +68,8 @@ _C.TEST.SPLIT = "test"
 _C.TEST.CHECKPOINT_FILE_PATH = ""
 # Test the checkpoint of this epoch (from 1); -1 = the chosen one.
 _C.TEST.TEST_EPOCH_NUM = -1
+# Evaluate weights on classes or clips that they were trained on, which is refused otherwise; results.json names them.
+_C.TEST.ALLOW_TRAINED_CLASSES = False
 # Path of a further copy of results.json; "" = none.
 _C.TEST.SAVE_RESULTS_PATH = ""
 # Numbers of shots to test in one go, from one look at each clip; [] = FEW_SHOT.K_SHOT.

@@ -10,7 +10,7 @@ from typing import Any
 from yacs.config import CfgNode as CN
 
 from trokens.config.defaults import get_cfg
-from trokens.config.published import ONLY_VALUE, PUBLISHED_AUGMENTATION, WITHOUT_EFFECT
+from trokens.config.published import NEVER_READ, ONLY_VALUE, PUBLISHED_AUGMENTATION, WITHOUT_EFFECT
 from trokens.config.validate import ConfigError, option, problems_of
 from trokens.config.values import convert, shown, suggestion
 from trokens.config.yaml_file import Setting, read_settings, text_settings
@@ -25,9 +25,9 @@ _UNSET = {"TASK": "few_shot", "MODEL.MODEL_NAME": "Pointformer"}
 _NOT_IN_HASH = ("DATA.CLIP_CACHE=", "DATA.CLIP_CACHE_GB", "DATA.PATH_TO_", "DATA.SPLIT_CSV", "DATA_LOADER.",
                 "DIST_BACKEND", "LOG_", "MASTER_PORT", "MODEL.ACT_CHECKPOINT", "MODEL.BACKBONE_BATCH",
                 "MODEL.BACKBONE_WEIGHTS", "MODEL.CACHE_GB", "MODEL.COMPILE", "MODEL.FEATURE_CACHE", "NUM_GPUS",
-                "OUTPUT_DIR", "TENSORBOARD.", "TEST.BANK=", "TEST.BANK_DIR", "TEST.CHECKPOINT_FILE_PATH",
-                "TEST.SAVE_RESULTS_PATH", "TRAIN.AUTO_RESUME", "TRAIN.CHECKPOINT_FILE_PATH",
-                "TRAIN.CHECKPOINT_PERIOD", "WANDB.")
+                "OUTPUT_DIR", "TENSORBOARD.", "TEST.ALLOW_TRAINED_CLASSES", "TEST.BANK=", "TEST.BANK_DIR",
+                "TEST.CHECKPOINT_FILE_PATH", "TEST.SAVE_RESULTS_PATH", "TRAIN.AUTO_RESUME",
+                "TRAIN.CHECKPOINT_FILE_PATH", "TRAIN.CHECKPOINT_PERIOD", "TRAIN.KEEP_EVERY", "WANDB.")
 
 _MAX_PROBLEMS = 30  # in one message
 
@@ -70,29 +70,39 @@ def config_hash(cfg: CN, sections: tuple[str, ...] = ("",)) -> str:
     return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def changed_options(cfg: CN, text: str) -> list[str]:
-    """Name the options that count for :func:`config_hash` and have another value, or none, in a dumped config.
+def changed_options(cfg: CN, text: str) -> dict[str, tuple[Any, Any]]:
+    """Compare the options that count for :func:`config_hash` with those of a dumped config.
 
     Args:
         cfg: The loaded config.
         text: What :func:`dump` gave, or the published code's ``cfg.dump()``, where an option of ours that it lacks has
             its default: what the published code does.
 
+    Returns:
+        Key -> (value there, value here) of those that differ; None there for one that an older version lacked.
+
     Raises:
         ConfigError: The text is no config.
     """
-    defaults = _start()
-    options, other = dict(_leaves(defaults)), {}
+    options, there = dict(_leaves(_start())), {}
     settings = text_settings(text, "The config that the checkpoint keeps")
     if any(setting.key in WITHOUT_EFFECT for setting in settings):
-        other = dict(options)
+        there = dict(options)
     for setting in settings:
         if setting.key in options:
             try:
-                other[setting.key] = convert(setting.key, setting.value, options[setting.key])
+                there[setting.key] = convert(setting.key, setting.value, options[setting.key])
             except ValueError:
-                other[setting.key] = setting.value
-    return [key for key, value in _counted(cfg).items() if other.get(key) != value]
+                there[setting.key] = setting.value
+    return {key: (there.get(key), here) for key, here in _counted(cfg).items() if there.get(key) != here}
+
+
+def kept_options(text: str) -> dict[str, Any]:
+    """The settings of a dumped config, ours or the published code's, as they are written; none of what is no config."""
+    try:
+        return {setting.key: setting.value for setting in text_settings(text, "The config that the checkpoint keeps")}
+    except ConfigError:
+        return {}
 
 
 def _start() -> CN:
@@ -117,6 +127,9 @@ def _merge(cfg: CN, settings: list[Setting], problems: list[str]) -> set[str]:
         if problem:
             problems.append(f"{where}{problem}")
             refused.add(key)
+        elif where and _is_never_read(key, value):
+            _log.warning("%s%s = %s is not there, and the published code never reads it: training starts from fresh "
+                         "weights.", where, key, value)
         elif key in defaults:
             try:
                 _put(cfg, key, convert(key, value, defaults[key]))
@@ -142,6 +155,10 @@ def _merge(cfg: CN, settings: list[Setting], problems: list[str]) -> set[str]:
             _log.warning("%sAUG.AA_TYPE = %s takes effect here; the published code augments with %s, whatever it says.",
                          augmentation.where, cfg.AUG.AA_TYPE, PUBLISHED_AUGMENTATION)
     return refused
+
+
+def _is_never_read(key: str, value: Any) -> bool:
+    return key in NEVER_READ and Path(str(value)).name == NEVER_READ[key] and not Path(str(value)).exists()
 
 
 def _read_pairs(overrides: Sequence[Any], problems: list[str]) -> list[Setting]:

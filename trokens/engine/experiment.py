@@ -11,14 +11,17 @@ import torch
 
 from trokens.config import dump
 from trokens.data.loader import ClipReader, episode_loader
-from trokens.distributed import barrier, is_main, world_size
+from trokens.distributed import agreed, barrier, is_main, world_size
 from trokens.engine.features import FeatureStore, train_features
+from trokens.engine.keeper import build_keeper
 from trokens.engine.loggers import build_log
 from trokens.engine.optim import build_optimizer, clip_gradients, learning_rate_from_config
 from trokens.engine.plan import describe_run, tested_shots
-from trokens.engine.prepare import Problems, check_output, draw_episodes, mixed_precision, read_splits
+from trokens.engine.prepare import Problems, check_features, draw_episodes, mixed_precision, read_splits
 from trokens.engine.results import gather_results, provenance, tell_scores, write_results
-from trokens.engine.sources import load_start, load_tested
+from trokens.engine.seen import check_unseen
+from trokens.engine.sources import Sources, find_sources
+from trokens.engine.start import load_start, load_tested
 from trokens.engine.trainer import Trainer, last_record
 from trokens.fewshot.task import FewShotTask
 from trokens.models.trokens import Trokens, build_model
@@ -42,12 +45,17 @@ class Experiment:
         if world_size() != max(cfg.NUM_GPUS, 1):
             logger.info("NUM_GPUS is %d; %d process(es) were started, and that counts.", cfg.NUM_GPUS, world_size())
         problems = Problems()
-        self.cfg, self.splits = read_splits(cfg, problems)
+        self.cfg, self.splits, training = read_splits(cfg, problems)
         self.sampler, self.evaluators = draw_episodes(self.cfg, self.splits, device, problems)
         with problems.collect():
-            check_output(self.cfg)
+            check_features(self.cfg)
+        self.sources = Sources()
+        with problems.collect():
+            self.sources = agreed(lambda: find_sources(self.cfg, training))
+        with problems.collect():
+            self.about = check_unseen(self.cfg, self.splits, self.sources)
         problems.raise_all()
-        self.provenance = provenance()  # now: the code on disk may change while the run goes on
+        self.about |= provenance()  # now: the code on disk may change while the run goes on
         if is_main():
             Path(cfg.OUTPUT_DIR).mkdir(parents=True, exist_ok=True)
             (Path(cfg.OUTPUT_DIR) / "config.yaml").write_text(dump(self.cfg))
@@ -62,18 +70,19 @@ class Experiment:
         for line in describe_run(cfg, model, self.splits, self.device, self.precision):
             logger.info("%s", line)
         if cfg.TRAIN.VAL_ONLY:
-            source = load_tested(cfg, model)
+            source = load_tested(cfg, model, self.sources)
             return self._evaluate(model, cfg.TRAIN.VAL_SPLIT, source)
         if cfg.TRAIN.ENABLE:
             self._train(model)
         if cfg.TEST.ENABLE:
-            source = load_tested(cfg, model)
+            source = load_tested(cfg, model, self.sources)
             return self._evaluate(model, cfg.TEST.SPLIT, source)
         return None
 
     def _train(self, model: Trokens) -> None:
         cfg = self.cfg
-        state = load_start(cfg, model)
+        optimizer = build_optimizer(cfg, model)
+        state = load_start(cfg, model, optimizer, self.sources)
         if state and state["epoch"] + 1 >= cfg.SOLVER.MAX_EPOCH:
             logger.info("Nothing is left to train: the checkpoint has %d epochs of %d.", state["epoch"] + 1,
                         cfg.SOLVER.MAX_EPOCH)
@@ -92,12 +101,12 @@ class Experiment:
         log = build_log(cfg, start=last_record(state), config=json_config(cfg))
         task = FewShotTask.from_config(cfg, model)
         trainer = Trainer(
-            task, build_optimizer(cfg, model), loader, self.sampler, output_dir=cfg.OUTPUT_DIR, device=self.device,
+            task, optimizer, loader, self.sampler, keeper=build_keeper(cfg, self.sources), device=self.device,
             seed=cfg.RNG_SEED, lr_at=partial(learning_rate_from_config, cfg),
             clip_gradients=partial(clip_gradients, cfg), max_epoch=cfg.SOLVER.MAX_EPOCH,
             validate=validation and partial(validation.run, model), eval_period=cfg.TRAIN.EVAL_PERIOD,
             checkpoint_period=cfg.TRAIN.CHECKPOINT_PERIOD, log_period=cfg.LOG_PERIOD, log=log,
-            cfg_text=dump(cfg), precision=self.precision, accumulate=cfg.SOLVER.ACCUMULATE,
+            clip_ids=[clip.id for clip in reader.clips], precision=self.precision, accumulate=cfg.SOLVER.ACCUMULATE,
             features=features)
         if state:
             trainer.resume(state)
@@ -108,7 +117,7 @@ class Experiment:
 
     def _evaluate(self, model: Trokens, split: str, source: str) -> dict[str, Any]:
         scores = self.evaluators[split].score(model, tested_shots(self.cfg))
-        result = gather_results(self.cfg, split, scores, source, self.provenance)
+        result = gather_results(self.cfg, split, scores, source, self.about)
         tell_scores(split, scores)
         write_results(self.cfg, result)
         barrier()

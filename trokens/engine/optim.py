@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def learning_rate(epoch: int, *, base_lr: float, policy: str, max_epoch: int, steps: Sequence[int] = (),
@@ -71,3 +72,57 @@ def clip_gradients(cfg, model: nn.Module) -> None:
         nn.utils.clip_grad_value_(model.parameters(), cfg.SOLVER.CLIP_GRAD_VAL)
     elif cfg.SOLVER.CLIP_GRAD_L2NORM:
         nn.utils.clip_grad_norm_(model.parameters(), cfg.SOLVER.CLIP_GRAD_L2NORM)
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, state: Mapping[str, Any]) -> str:
+    """Give an optimizer the moments that a checkpoint keeps; how it steps follows from this run's options.
+
+    A checkpoint numbers parameters in the order of its own groups, and within each in the order of its model. The
+    published code's order may be another than ours, so the numbers are translated by the order of ``model_state``.
+
+    Args:
+        optimizer: From :func:`build_optimizer`; left as it is where the moments do not fit.
+        model: Whose parameters it has.
+        state: The checkpoint, with ``model_state`` and ``optimizer_state``.
+
+    Returns:
+        "", or why the optimizer starts fresh.
+    """
+    saved = state.get("optimizer_state")
+    if not isinstance(saved, Mapping) or not {"state", "param_groups"} <= saved.keys():
+        return "the checkpoint has none"
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    order = {name.removeprefix("module."): place for place, name in enumerate(state["model_state"])}
+    groups = _match_groups(saved["param_groups"], [group["params"] for group in optimizer.param_groups])
+    if groups is None:
+        return "it has other groups of parameters"
+    wanted = _moment_names(optimizer)
+    moments, place = {}, {p: i for i, p in enumerate(p for g in optimizer.param_groups for p in g["params"])}
+    for numbers, parameters in groups:
+        there = sorted(parameters, key=lambda parameter: order.get(names[parameter], -1))
+        for number, parameter in zip(numbers, there, strict=True):
+            entry = saved["state"].get(number)
+            if entry and not wanted <= entry.keys():
+                return "another kind of optimizer made it"
+            if entry and any(isinstance(x, Tensor) and x.ndim and x.shape != parameter.shape for x in entry.values()):
+                return f"it does not fit {names[parameter]}"
+            if entry and wanted:
+                moments[place[parameter]] = {name: entry[name] for name in wanted}
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    return ""
+
+
+def _match_groups(saved: Sequence[Mapping[str, Any]], own: Sequence[Sequence[nn.Parameter]]
+                  ) -> list[tuple[list[int], Sequence[nn.Parameter]]] | None:
+    """Pair the groups of a checkpoint with those of an optimizer by their sizes; None where they are other ones."""
+    theirs = sorted((list(group["params"]) for group in saved), key=len)
+    ours = sorted(own, key=len)
+    if [len(group) for group in theirs] != [len(group) for group in ours]:
+        return None
+    return list(zip(theirs, ours, strict=True))
+
+
+def _moment_names(optimizer: torch.optim.Optimizer) -> set[str]:
+    if isinstance(optimizer, torch.optim.SGD):
+        return {"momentum_buffer"} if optimizer.defaults["momentum"] else set()
+    return {"step", "exp_avg", "exp_avg_sq"}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from trokens.checkpoint import checkpoint_dir, last_checkpoint
 from trokens.clips.checks import check_labels, keep_present
 from trokens.clips.split import Clip, build_splits
+from trokens.clips.trained import TrainingList
 from trokens.config import ConfigError, check_classes
 from trokens.data.episodes import EpisodeSampler
 from trokens.distributed import rank, world_size
 from trokens.engine.evaluator import Evaluator
 from trokens.engine.plan import steps_per_epoch, tested_shots
+from trokens.engine.sources import list_name
 
 
 class Problems:
@@ -49,12 +49,12 @@ def used_splits(cfg) -> tuple[list[str], list[str]]:
     return trained, [cfg.TRAIN.VAL_SPLIT] * cfg.TRAIN.ENABLE + [cfg.TEST.SPLIT] * cfg.TEST.ENABLE
 
 
-def read_splits(cfg, problems: Problems) -> tuple[Any, dict[str, list[Clip]]]:
+def read_splits(cfg, problems: Problems) -> tuple[Any, dict[str, list[Clip]], TrainingList | None]:
     """Read the lists of the splits that the run needs; drop permitted missing clips.
 
     Returns:
-        The config with MODEL.NUM_CLASSES resolved, and the clips of each split; where too many are missing, all of
-        them, for what else may be wrong.
+        The config with MODEL.NUM_CLASSES resolved; the clips of each split, where too many are missing all of them,
+        for what else may be wrong; and the list that the run trains on, if it does, with the missing clips.
     """
     trained, evaluated = used_splits(cfg)
     lists = build_splits(cfg, ["train", *trained, *evaluated])
@@ -72,7 +72,7 @@ def read_splits(cfg, problems: Problems) -> tuple[Any, dict[str, list[Clip]]]:
             need_video = not cfg.MODEL.APPEARANCE_MODULE_DISABLE or any(c.tracks.suffix == ".pkl" for c in clips)
             splits[name] = keep_present(clips, split=name, allow_missing=cfg.DATA.ALLOW_MISSING,
                                         need_video=need_video)
-    return cfg, splits
+    return cfg, splits, TrainingList.of(list_name(cfg, "train"), train_list) if trained else None
 
 
 def draw_episodes(cfg, splits: Mapping[str, Sequence[Clip]], device: torch.device,
@@ -94,14 +94,15 @@ def draw_episodes(cfg, splits: Mapping[str, Sequence[Clip]], device: torch.devic
     return sampler, evaluators
 
 
-def _final_split(cfg) -> str:
+def final_split(cfg) -> str:
+    """The split whose figures are the run's result, if it evaluates."""
     return cfg.TRAIN.VAL_SPLIT if cfg.TRAIN.VAL_ONLY else cfg.TEST.SPLIT
 
 
 def _has_episodes(cfg, split: str, clips: Sequence[Clip]) -> bool:
     """Whether there are clips to draw from; a split that needs them has enough classes, too."""
     if not clips:
-        if split == _final_split(cfg):
+        if split == final_split(cfg):
             raise ConfigError("there are no clips to evaluate on; change TRAIN.VAL_SPLIT or TEST.SPLIT.")
         return False
     if split in (*used_splits(cfg)[0], cfg.TEST.SPLIT):  # validation makes do with fewer ways: Evaluator.from_config
@@ -119,29 +120,18 @@ def _training_sampler(cfg, clips: Sequence[Clip]) -> EpisodeSampler:
 
 def _evaluated_shots(cfg, split: str) -> list[int]:
     k_shots = [cfg.FEW_SHOT.K_SHOT] if used_splits(cfg)[0] and split == cfg.TRAIN.VAL_SPLIT else []
-    return k_shots + (tested_shots(cfg) if split == _final_split(cfg) else [])
+    return k_shots + (tested_shots(cfg) if split == final_split(cfg) else [])
 
 
-def check_output(cfg) -> None:
-    """Check where weights come from, and what lies in OUTPUT_DIR.
+def check_features(cfg) -> None:
+    """Check that the model has features, or needs none.
 
     Raises:
-        ConfigError, FileNotFoundError: The run could not start, or would mix with another one.
+        ConfigError: It has not.
     """
     if cfg.MODEL.FEAT_EXTRACTOR == "none" and not cfg.MODEL.APPEARANCE_MODULE_DISABLE:
         raise ConfigError("MODEL.FEAT_EXTRACTOR is 'none', which leaves the patch features to a caller; a run "
                           "needs dino or timm, or MODEL.APPEARANCE_MODULE_DISABLE True.")
-    trains, own = used_splits(cfg)[0], checkpoint_dir(cfg.OUTPUT_DIR)
-    last = last_checkpoint(cfg.OUTPUT_DIR) if trains else None
-    start, tested = cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg.TEST.CHECKPOINT_FILE_PATH
-    if start and trains and not last and not Path(start).is_file():
-        raise FileNotFoundError(f"No checkpoint at {start}; correct TRAIN.CHECKPOINT_FILE_PATH.")
-    is_to_come = trains and Path(tested).resolve().parent == own.resolve()
-    if tested and not is_to_come and not Path(tested).is_file():
-        raise FileNotFoundError(f"No checkpoint at {tested}; correct TEST.CHECKPOINT_FILE_PATH.")
-    if trains and not cfg.TRAIN.AUTO_RESUME and last:
-        raise ConfigError(f"{own} holds the checkpoints of another run, and "
-                          "TRAIN.AUTO_RESUME is False; remove them, or choose another OUTPUT_DIR.")
 
 
 def mixed_precision(cfg, device: torch.device) -> torch.dtype | None:

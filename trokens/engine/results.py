@@ -34,7 +34,7 @@ def provenance() -> dict[str, Any]:
 
 
 def gather_results(cfg, split: str, scores: Sequence[dict[str, Any]], checkpoint: str,
-                   made_with: dict[str, Any]) -> dict[str, Any]:
+                   about: dict[str, Any]) -> dict[str, Any]:
     """What results.json says.
 
     Args:
@@ -42,12 +42,12 @@ def gather_results(cfg, split: str, scores: Sequence[dict[str, Any]], checkpoint
         split: That was scored.
         scores: From :meth:`trokens.engine.evaluator.Evaluator.score`; the first one's figures stand at the top.
         checkpoint: That was scored.
-        made_with: From :func:`provenance`.
+        about: From :func:`provenance` and :func:`trokens.engine.seen.check_unseen`.
     """
     dataset = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
     by_k_shot = [{key: one[key] for key in ("k_shot", "accuracy", "interval", "clips")} for one in scores]
     return {**scores[0], "by_k_shot": by_k_shot, "checkpoint": checkpoint, "seed": cfg.RNG_SEED, "dataset": dataset,
-            "config_hash": config_hash(cfg), **made_with}
+            "config_hash": config_hash(cfg), **about}
 
 
 def tell_scores(split: str, scores: Sequence[dict[str, Any]]) -> None:

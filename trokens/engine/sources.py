@@ -1,53 +1,172 @@
-"""Where a run's weights come from: what training goes on from, and what is tested."""
+"""Which checkpoints a run uses, found once by its main process: what it goes on or starts from, what it tests."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trokens.checkpoint import BEST, checkpoint_dir, epoch_path, last_checkpoint, load_checkpoint
-from trokens.config import changed_options
-from trokens.distributed import barrier
-from trokens.engine.trainer import NO_BEST
-from trokens.models.trokens import Trokens
-from trokens.models.weights import load_weights
+from trokens.checkpoint import BEST, checkpoint_dir, epoch_path, find_last, has_checkpoints, read_head, saved_epochs
+from trokens.clips.trained import UNKNOWN, TrainingList
+from trokens.config import ConfigError, kept_options
 
 logger = logging.getLogger(__name__)
 
 
-def load_start(cfg, model: Trokens) -> dict[str, Any] | None:
-    """Load the weights that training starts from; return the state to go on from, if any."""
-    path = last_checkpoint(cfg.OUTPUT_DIR) if cfg.TRAIN.AUTO_RESUME else None
-    if path is not None:
-        state = load_checkpoint(path)
-        load_weights(model, state)
-        logger.info("Going on from %s (%d epochs and %d steps).", path, state["epoch"] + 1, state["step"])
-        if changed := changed_options(cfg, state["cfg"]):
-            logger.warning("%s was trained with other values of %s.", path, ", ".join(changed))
-        return state
-    if cfg.TRAIN.CHECKPOINT_FILE_PATH:
-        state = load_checkpoint(cfg.TRAIN.CHECKPOINT_FILE_PATH)
-        load_weights(model, state)
-        logger.info("Starting from the weights of %s.", cfg.TRAIN.CHECKPOINT_FILE_PATH)
-        if not cfg.TRAIN.CHECKPOINT_EPOCH_RESET and {"optimizer_state", "step", "pending"} <= state.keys():
-            return {**state, "best": NO_BEST}  # the best of another run lies in another folder
-    return None
+@dataclass(frozen=True)
+class Sources:
+    """The checkpoints of a run, and what their weights were trained on.
+
+    Attributes:
+        start: What training goes on from, or starts from; None for fresh weights.
+        head: What ``start`` holds besides weights and the optimizer's state.
+        is_own: ``start`` lies in OUTPUT_DIR, where an earlier run left it.
+        damaged: Files of OUTPUT_DIR that would have come before ``start``, and what is wrong with each.
+        history: The lists that the trained weights will have been trained on.
+        tested: What is tested; None where this run makes it, or where it tests its initial weights.
+        tested_history: The lists that the tested weights were trained on.
+    """
+
+    start: Path | None = None
+    head: dict[str, Any] = field(default_factory=dict)
+    is_own: bool = False
+    damaged: dict[Path, str] = field(default_factory=dict)
+    history: tuple[TrainingList, ...] = ()
+    tested: Path | None = None
+    tested_history: tuple[TrainingList, ...] = ()
 
 
-def load_tested(cfg, model: Trokens) -> str:
-    """Load the weights to test and say which they are."""
-    candidates = [Path(cfg.TEST.CHECKPOINT_FILE_PATH)] if cfg.TEST.CHECKPOINT_FILE_PATH else []
-    if cfg.TEST.TEST_EPOCH_NUM > 0:
-        candidates.append(epoch_path(cfg.OUTPUT_DIR, cfg.TEST.TEST_EPOCH_NUM))
-    if not candidates:
-        best = checkpoint_dir(cfg.OUTPUT_DIR) / BEST
-        candidates = [p for p in (best, last_checkpoint(cfg.OUTPUT_DIR)) if p is not None and p.is_file()]
-        candidates += filter(None, [cfg.TRAIN.CHECKPOINT_FILE_PATH])  # nothing was trained on top of it
-    barrier()
-    if not candidates:
-        logger.info("There is no checkpoint: testing the initial weights (no training at all).")
-        return "none (initial weights)"
-    load_weights(model, load_checkpoint(candidates[0]))
-    logger.info("Testing %s.", candidates[0])
-    return str(candidates[0])
+def list_name(cfg, split: str) -> str:
+    """Name of the list that a split belongs to, for :class:`trokens.clips.trained.TrainingList`."""
+    return _list_name(cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET, cfg.SSV2.SPLIT)
+
+
+def _list_name(dataset: str, ssv2_split: str) -> str:
+    return dataset.lower() + (f"/{ssv2_split}" if dataset.lower() == "ssv2" else "")
+
+
+def find_sources(cfg, training: TrainingList | None) -> Sources:
+    """Find the checkpoints, check that they are whole, and that they belong to this run.
+
+    Args:
+        cfg: Of the run.
+        training: Its training list; None where it does not train.
+
+    Raises:
+        ConfigError, FileNotFoundError, ValueError: The run could not start from them, or would mix with another one.
+    """
+    if training is None:
+        return _tested_sources(cfg)
+    start = _start(cfg, training)
+    tested = cfg.TEST.CHECKPOINT_FILE_PATH
+    if not tested or not cfg.TEST.ENABLE or _is_own(cfg, tested):
+        return Sources(**start, tested_history=start["history"])
+    return Sources(**start, tested=Path(tested), tested_history=_history(tested, _read(tested, "TEST")))
+
+
+def _start(cfg, training: TrainingList) -> dict[str, Any]:
+    own, start = checkpoint_dir(cfg.OUTPUT_DIR), cfg.TRAIN.CHECKPOINT_FILE_PATH
+    if not cfg.TRAIN.AUTO_RESUME and has_checkpoints(cfg.OUTPUT_DIR):
+        raise ConfigError(f"{own} holds the checkpoints of another run, and "
+                          "TRAIN.AUTO_RESUME is False; remove them, or choose another OUTPUT_DIR.")
+    last = find_last(cfg.OUTPUT_DIR)
+    if last.path is not None:
+        _check_same_list(last.path, last.head, training)
+        path, head = last.path, last.head
+    elif start:
+        path, head = Path(start), _read(start, "TRAIN")
+    else:
+        return {"history": (training,)}
+    others = tuple(one for one in _history(path, head) if one.digest != training.digest)
+    return {"start": path, "head": head, "is_own": last.path is not None, "damaged": last.damaged,
+            "history": (*others, training)}
+
+
+def _tested_sources(cfg) -> Sources:
+    """What a run tests that trains nothing."""
+    path = _named(cfg)
+    if path is None:
+        best, start = checkpoint_dir(cfg.OUTPUT_DIR) / BEST, cfg.TRAIN.CHECKPOINT_FILE_PATH
+        path = best if best.is_file() else _last(cfg) or (Path(start) if start else None)
+    if path is None:
+        return Sources()
+    head = _read(path, "TRAIN" if str(path) == cfg.TRAIN.CHECKPOINT_FILE_PATH else "TEST")
+    return Sources(tested=path, tested_history=_history(path, head))
+
+
+def trained_checkpoint(cfg, sources: Sources) -> Path | None:
+    """What is tested of a training that has ended; None where nothing was saved."""
+    path, best = _named(cfg), checkpoint_dir(cfg.OUTPUT_DIR) / BEST
+    return path or (best if best.is_file() else _last(cfg) or sources.start)
+
+
+def _named(cfg) -> Path | None:
+    """The checkpoint that the test options name."""
+    if cfg.TEST.CHECKPOINT_FILE_PATH:
+        return Path(cfg.TEST.CHECKPOINT_FILE_PATH)
+    number = cfg.TEST.TEST_EPOCH_NUM
+    if number <= 0:
+        return None
+    if not (path := epoch_path(cfg.OUTPUT_DIR, number)).is_file():
+        there = ", ".join(map(str, saved_epochs(cfg.OUTPUT_DIR))) or "none"
+        raise FileNotFoundError(f"No checkpoint at {path}, which TEST.TEST_EPOCH_NUM asks for; there are those of "
+                                f"epochs {there} (TRAIN.KEEP_EVERY keeps more).")
+    return path
+
+
+def _last(cfg) -> Path | None:
+    last = find_last(cfg.OUTPUT_DIR)
+    for what in last.damaged.values():
+        logger.warning("%s; so %s is tested.", what, last.path)
+    return last.path
+
+
+def _is_own(cfg, path: str) -> bool:
+    return Path(path).resolve().parent == checkpoint_dir(cfg.OUTPUT_DIR).resolve()
+
+
+def _read(path: str | Path, section: str) -> dict[str, Any]:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"No checkpoint at {path}; correct {section}.CHECKPOINT_FILE_PATH.")
+    return read_head(path)
+
+
+def _history(path: str | Path, head: dict[str, Any]) -> tuple[TrainingList, ...]:
+    """The lists that a checkpoint was trained on; a line where it does not say all of them."""
+    history = tuple(TrainingList.from_state(one) for one in head.get("trained", ())) or (UNKNOWN,)
+    if not all(one.is_known for one in history):
+        logger.info("%s does not say all that it was trained on: whether it knows classes that are evaluated cannot be "
+                    "checked.", path)
+    return history
+
+
+def _check_same_list(path: Path, head: dict[str, Any], training: TrainingList) -> None:
+    """Refuse to go on with a run's checkpoint on another training list; one without its list tells the dataset."""
+    if trained := head.get("trained"):
+        last = TrainingList.from_state(trained[-1])
+        is_same, before, differing = last.digest == training.digest, str(last), _differing(last, training)
+    else:
+        options = kept_options(head.get("cfg", ""))
+        name = _list_name(str(options.get("TRAIN.DATASET", "")), str(options.get("SSV2.SPLIT", "")))
+        is_same, before, differing = name in ("", training.name), f"'{name}'", ""
+    if is_same:
+        return
+    raise ConfigError(f"{path} was trained on the list {before}, and this run's training list is {training}"
+                      f"{differing}; choose another OUTPUT_DIR for this one, or go back to the list that the run began "
+                      "with.")
+
+
+def _differing(before: TrainingList, now: TrainingList) -> str:
+    """What two lists do not share, in brackets."""
+    gone, new = sorted(set(before.classes) - set(now.classes)), sorted(set(now.classes) - set(before.classes))
+    parts = [f"{where} {_some(names)}" for where, names in (("gone are", gone), ("new are", new)) if names]
+    if not parts:
+        shared = len(set(before.clips.tolist()) & set(now.clips.tolist()))
+        parts = [f"the classes are the same, {shared} clips are in both"]
+    return f" ({'; '.join(parts)})"
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join([f"'{name}'" for name in names[:most]] + [f"{len(names) - most} more"] * (len(names) > most))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from trokens.checkpoint import BEST, INTERRUPTED, checkpoint_dir, epoch_path, save_checkpoint, trained_state
+from trokens.checkpoint import trained_state
 from trokens.data.episodes import EpisodeSampler
-from trokens.distributed import StopFlag, barrier, is_main, rank, world_size
+from trokens.distributed import StopFlag, rank, world_size
 from trokens.engine.features import Features
+from trokens.engine.keeper import REMEDY, CheckpointKeeper, check_sound
 from trokens.engine.loggers import RunLog, progress
 from trokens.fewshot.task import FewShotTask
 from trokens.points.sampling import clip_seed
@@ -28,6 +29,7 @@ from trokens.structures import Episode
 
 logger = logging.getLogger(__name__)
 
+FIGURES = ("loss", "loss_class", "loss_match", "accuracy")  # of a step
 NO_BEST = {"accuracy": -1.0, "epoch": -1}
 
 
@@ -46,7 +48,7 @@ class Trainer:
         optimizer: Over the task's trainable parameters.
         loader: This process's training episodes, in the order of ``sampler``.
         sampler: Told the epoch, and how much of it is done.
-        output_dir: Gets the checkpoints.
+        keeper: Writes the checkpoints.
         device: Where the task lives.
         seed: Of dropout and stochastic depth.
         lr_at: Learning rate of an epoch.
@@ -57,7 +59,7 @@ class Trainer:
         checkpoint_period: Epochs between two checkpoints.
         log_period: Steps between two records.
         log: Takes the records.
-        cfg_text: Full config, kept in every checkpoint.
+        clip_ids: Of the clips that ``sampler`` numbers, for messages.
         precision: Type for mixed precision, or None.
         accumulate: Episodes whose gradients are averaged for one step of the optimizer. ``step`` counts episodes; an
             epoch's last group may be smaller, and only between groups does training stop.
@@ -65,16 +67,16 @@ class Trainer:
     """
 
     def __init__(self, task: FewShotTask, optimizer: torch.optim.Optimizer, loader: DataLoader,
-                 sampler: EpisodeSampler, *, output_dir: str | Path, device: torch.device, seed: int,
+                 sampler: EpisodeSampler, *, keeper: CheckpointKeeper, device: torch.device, seed: int,
                  lr_at: Callable[[int], float], clip_gradients: Callable[[nn.Module], None], max_epoch: int,
                  validate: Callable[[], dict] | None, eval_period: int, checkpoint_period: int, log_period: int,
-                 log: RunLog, cfg_text: str, precision: torch.dtype | None = None, accumulate: int = 1,
+                 log: RunLog, clip_ids: Sequence[str], precision: torch.dtype | None = None, accumulate: int = 1,
                  features: Features | None = None):
         self.task, self.optimizer, self.loader, self.sampler = task, optimizer, loader, sampler
-        self.output_dir, self.device, self.seed, self.features = output_dir, device, seed, features
+        self.keeper, self.device, self.seed, self.features = keeper, device, seed, features
         self.lr_at, self.clip_gradients, self.validate, self.log = lr_at, clip_gradients, validate, log
         self.max_epoch, self.eval_period, self.checkpoint_period = max_epoch, eval_period, checkpoint_period
-        self.log_period, self.cfg_text, self.precision, self.accumulate = log_period, cfg_text, precision, accumulate
+        self.log_period, self.clip_ids, self.precision, self.accumulate = log_period, clip_ids, precision, accumulate
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
         self.epoch, self.step = 0, 0  # where the next step stands
         self.best: dict[str, float] = NO_BEST
@@ -84,20 +86,16 @@ class Trainer:
         self.ddp = parallel(task, device) if world_size() > 1 else task
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint of this run (the model's weights are loaded by the caller)."""
-        saved = state["optimizer_state"]
-        for group, own in zip(saved["param_groups"], self.optimizer.param_groups, strict=True):
-            group["fused"] = own.get("fused")  # which kernel steps is this machine's choice, not the checkpoint's
-        self.optimizer.load_state_dict(saved)
+        """Go on from a checkpoint of this run (the caller has loaded the weights and the optimizer's state)."""
         if state["scaler_state"]:
             self.scaler.load_state_dict(state["scaler_state"])
         self.epoch, self.step, self.best = state["epoch"] + 1, state["step"], state["best"]
         self.pending = [{k: torch.tensor(v, device=self.device) for k, v in f.items()} for f in state["pending"]]
+        self.keeper.resume(state["recent"])
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds; ``epoch`` is the last whole one, from 0, and ``step`` the steps done since."""
-        return {"epoch": self.epoch - 1, "step": self.step, "best": self.best, "cfg": self.cfg_text,
-                "pending": check_finite(self.pending, self.epoch, self.step),
+        return {"epoch": self.epoch - 1, "step": self.step, "best": self.best, "pending": self._figures(),
                 "model_state": trained_state(self.task.model), "optimizer_state": self.optimizer.state_dict(),
                 "scaler_state": self.scaler.state_dict()}
 
@@ -154,7 +152,7 @@ class Trainer:
             with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
                 out = self.ddp(episode.to(self.device), features)
             if self.device.type == "cpu":  # a GPU would have to be waited for: it is checked when figures are read
-                check_finite([out], self.epoch, self.step + 1)
+                self._figures([out], self.step + 1)
             if place == 0:
                 self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(out["loss"] / size).backward()
@@ -163,7 +161,7 @@ class Trainer:
             self.clip_gradients(self.task)
             self.scaler.step(self.optimizer)
             self.scaler.update()
-        return {k: out[k].detach() for k in ("loss", "loss_class", "loss_match", "accuracy")}
+        return {k: out[k].detach() for k in FIGURES}
 
     def _place_in_group(self) -> tuple[int, int]:
         """Number of the next episode within those of its optimizer step, and how many these are."""
@@ -174,7 +172,7 @@ class Trainer:
         return len(range(self.sampler.rank, self.sampler.num_episodes, self.sampler.world_size))
 
     def _record(self) -> None:
-        figures = check_finite(self.pending, self.epoch, self.step)
+        figures = self._figures()
         seconds = (time.perf_counter() - self._since) / len(figures)
         self.pending, self._since = [], time.perf_counter()
         means = {k: sum(f[k] for f in figures) / len(figures) for k in figures[0]}
@@ -189,7 +187,7 @@ class Trainer:
 
     def _interrupt(self) -> None:
         if self.step or not self._is_checkpoint_due():
-            self._save(checkpoint_dir(self.output_dir) / INTERRUPTED)
+            self.keeper.save_interrupted(self.state())
         raise Interrupted(f"Stopped after {self.epoch} epochs and {self.step} steps; the same command goes on from "
                           "there.")
 
@@ -197,6 +195,7 @@ class Trainer:
         """Validate, then write: a crash in between repeats the epoch and comes to the same files."""
         self.epoch, self.step = self.epoch + 1, 0
         last = self.epoch == self.max_epoch
+        check_sound(self.state())  # the last step's loss says nothing of what it did to the weights
         if self.validate and (last or self.epoch % self.eval_period == 0):
             result = self.validate()
             self.log.write({"phase": "val", "epoch": self.epoch, "step": 0, "global_step": self._global_step(),
@@ -205,19 +204,29 @@ class Trainer:
                         100 * result["accuracy"], 100 * result["interval"])
             if result["accuracy"] > self.best["accuracy"]:
                 self.best = {"accuracy": result["accuracy"], "epoch": self.epoch}
-                self._save(checkpoint_dir(self.output_dir) / BEST)
+                self.keeper.save_best(self.state())
         if self._is_checkpoint_due():
-            self._save(epoch_path(self.output_dir, self.epoch))
-            if is_main():
-                (checkpoint_dir(self.output_dir) / INTERRUPTED).unlink(missing_ok=True)
+            self.keeper.save_epoch(self.epoch, self.state())
 
     def _is_checkpoint_due(self) -> bool:
         return self.epoch == self.max_epoch or self.epoch % self.checkpoint_period == 0
 
-    def _save(self, path: Path) -> None:
-        if is_main():
-            save_checkpoint(path, self.state())
-        barrier()
+    def _figures(self, steps: list[dict[str, Tensor]] | None = None, last: int | None = None) -> list[dict[str, float]]:
+        """Bring the figures of the steps up to ``last``, the pending ones by default, to the host, in one go.
+
+        Raises:
+            FloatingPointError: A loss is not finite; the message names the first such step and its clips.
+        """
+        steps, last = self.pending if steps is None else steps, self.step if last is None else last
+        figures = on_host(steps)
+        for step, f in enumerate(figures, last - len(figures) + 1):
+            if not all(math.isfinite(f[k]) for k in FIGURES[:3]):
+                plan = self.sampler[self.sampler.rank + (step - 1) * self.sampler.world_size]
+                clips = ", ".join(self.clip_ids[index] for index in plan.indices)
+                raise FloatingPointError(
+                    f"Loss is {f['loss']} at epoch {self.epoch + 1}, step {step}: loss_class={f['loss_class']:.4g} "
+                    f"loss_match={f['loss_match']:.4g}, on the clips {clips}; {REMEDY}, or look at these clips.")
+        return figures
 
 
 def last_record(state: dict[str, Any] | None) -> tuple[int, int]:
@@ -233,19 +242,9 @@ def parallel(task: nn.Module, device: torch.device) -> DistributedDataParallel:
                                    **{name: False})
 
 
-def check_finite(steps: list[dict[str, Tensor]], epoch: int, last_step: int) -> list[dict[str, float]]:
-    """Bring the figures of the steps up to ``last_step`` to the host, in one go.
-
-    Raises:
-        FloatingPointError: A loss is not finite; the message names the first such step.
-    """
-    keys = ("loss", "loss_class", "loss_match", "accuracy")
+def on_host(steps: list[dict[str, Tensor]]) -> list[dict[str, float]]:
+    """The figures of steps as numbers; a GPU is waited for once."""
     if not steps:
         return []
-    table = torch.stack([torch.stack([s[k].detach().float() for k in keys]) for s in steps]).tolist()
-    figures = [dict(zip(keys, row, strict=True)) for row in table]
-    for step, f in enumerate(figures, last_step - len(figures) + 1):
-        if not all(abs(f[k]) < float("inf") for k in keys[:3]):
-            raise FloatingPointError(f"Loss is {f['loss']} at epoch {epoch + 1}, step {step}: "
-                                     f"loss_class={f['loss_class']:.4g} loss_match={f['loss_match']:.4g}.")
-    return figures
+    table = torch.stack([torch.stack([s[k].detach().float() for k in FIGURES]) for s in steps]).tolist()
+    return [dict(zip(FIGURES, row, strict=True)) for row in table]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,20 @@ _DECIDED_BY = {
     "head.": "MODEL.NUM_CLASSES",
     "blocks.": "MF.MLP_RATIO",
     "dino.": "MODEL.DINO_CONFIG",
+}
+
+
+# which option decides whether there is a parameter
+_SWITCHED_BY = {
+    ".cross_motion_module.": "MODEL.MOTION_MODULE.USE_CROSS_MOTION_MODULE",
+    ".hod_motion_module.": "MODEL.MOTION_MODULE.USE_HOD_MOTION_MODULE",
+    ".space_pos_embed": "MF.USE_BASE_POS_EMBED",
+    ".time_pos_embed": "MF.USE_BASE_POS_EMBED",
+    ".spatial_pos_embed": "MF.USE_PT_SPACE_POS_EMBED",
+    ".blocks.": "MF.DEPTH",
+    "attn.qkv.bias": "MF.QKV_BIAS",
+    ".proj.weight": "MODEL.EMBED_DIM",
+    ".dino.": "MODEL.TRAIN_BACKBONE",
 }
 
 
@@ -128,3 +142,15 @@ def _convert_backbone(model: nn.Module, state: dict[str, Tensor]) -> dict[str, T
     if dino and model.dino is not None:
         rest |= {f"dino.{key}": value for key, value in model.dino.convert(dino).items()}
     return rest
+
+
+def misfit(missing: Sequence[str], unexpected: Sequence[str]) -> str:
+    """What weights and a model do not share, and which options make them do, for an error's sentence."""
+    parts = []
+    for what, names in (("they lack {} parameters of the model", missing),
+                        ("the model leaves out {} of their parameters", unexpected)):
+        if names:
+            options = {option: None for name in names for part, option in _SWITCHED_BY.items() if part in f".{name}"}
+            parts.append(f"{what.format(len(names))} (the first is {names[0]}); set "
+                         f"{', '.join(options) or 'the options of MODEL and MF'} as in their training")
+    return ", and ".join(parts)

@@ -1,0 +1,206 @@
+"""A run whose newest checkpoints are damaged goes on from the one before, says so, and writes over none of them."""
+
+import logging
+import os
+import shutil
+
+import pytest
+import torch
+from processes import in_processes
+from test_experiment import main
+from test_tensors import flip, place_of
+from tiny import assert_same_run, command, tiny_cfg
+
+from trokens.checkpoint import (
+    BEST,
+    INTERRUPTED,
+    checkpoint_dir,
+    epoch_path,
+    find_last,
+    load_checkpoint,
+    save_checkpoint,
+)
+from trokens.engine.experiment import Experiment
+
+CPU = torch.device("cpu")
+
+
+def run(data, folder, **changes):
+    return Experiment(tiny_cfg(data, folder, **changes), CPU).run()
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_data, tmp_path_factory):
+    """The folder of a finished run of three epochs, all of whose checkpoints are kept."""
+    folder = tmp_path_factory.mktemp("trained") / "out"
+    run(tiny_data, folder, SOLVER__MAX_EPOCH=3, TRAIN__KEEP_EVERY=1)
+    return folder
+
+
+@pytest.fixture
+def out(trained, tmp_path):
+    """A copy of that folder."""
+    return shutil.copytree(trained, tmp_path / "out")
+
+
+def spoil(path) -> bytes:
+    """Flip a bit of a checkpoint's weights; returns what it is now."""
+    flip(path, place_of(path, "data/0") + 5)
+    return path.read_bytes()
+
+
+def train(data, out, **changes):
+    return run(data, out, SOLVER__MAX_EPOCH=3, TRAIN__KEEP_EVERY=1, **changes)
+
+
+def restore(path) -> None:
+    """Give a damaged file that was put away its name again: whatever is there under that name has to be the same."""
+    path.with_name(path.name + ".damaged").unlink()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_training_goes_on_from_the_one_before_and_ends_like_an_undisturbed_run(tiny_data, trained, out, caplog, count):
+    damaged = {epoch_path(out, 3 - i): spoil(epoch_path(out, 3 - i)) for i in range(count)}
+    train(tiny_data, out)
+    for path, content in damaged.items():
+        kept = path.with_name(path.name + ".damaged")
+        assert kept.read_bytes() == content
+        line, = (r.getMessage() for r in caplog.records if kept.name in r.getMessage())
+        assert line == (f"{path} cannot be read as a checkpoint (its record 0 does not match its check sum); it is now "
+                        f"{kept.name}, and training goes on from {epoch_path(out, 3 - count)}.")
+        restore(path)
+    assert_same_run(trained, out)
+
+
+@pytest.mark.parametrize("what", ["weights", "moments"])
+def test_a_checkpoint_that_cannot_go_on_is_passed_over(tiny_data, trained, out, caplog, what):
+    path = epoch_path(out, 3)
+    state = load_checkpoint(path)
+    if what == "weights":
+        state["model_state"]["norm.weight"][3] = float("nan")
+    else:
+        state["optimizer_state"]["state"][2]["exp_avg"].view(-1)[0] = float("inf")
+    save_checkpoint(path, state)
+    train(tiny_data, out)
+    message = {"weights": "holds weights that are not finite (1 tensors, the first is norm.weight)",
+               "moments": "holds a state of the optimizer that is not finite (1 tensors, the first is state.2.exp_avg)"}
+    assert f"{path} {message[what]}" in caplog.text
+    restore(path)
+    assert_same_run(trained, out)
+
+
+def test_a_second_damaged_file_does_not_take_the_first_ones_place(tiny_data, out):
+    path = epoch_path(out, 3)
+    first = spoil(path)
+    train(tiny_data, out)
+    path.write_bytes(b"second")
+    train(tiny_data, out)
+    names = [path.with_name(path.name + end) for end in (".damaged", ".damaged2")]
+    assert [name.read_bytes() for name in names] == [first, b"second"]
+
+
+def test_an_interruption_that_is_damaged_falls_back_to_the_epoch(tiny_data, trained, out, caplog):
+    epoch_path(out, 3).unlink()
+    interrupted = checkpoint_dir(out) / INTERRUPTED
+    interrupted.write_bytes(epoch_path(out, 2).read_bytes())
+    spoil(interrupted)
+    train(tiny_data, out)
+    assert f"training goes on from {epoch_path(out, 2)}" in caplog.text
+    restore(interrupted)
+    assert_same_run(trained, out)
+
+
+def test_an_interruption_comes_before_an_older_epoch(tmp_path):
+    state = {"model_state": {"w": torch.ones(2)}, "epoch": 1, "step": 7}
+    save_checkpoint(checkpoint_dir(tmp_path) / INTERRUPTED, state)
+    for epochs in (2, 3):
+        save_checkpoint(epoch_path(tmp_path, epochs), {**state, "epoch": epochs - 1, "step": 0})
+    spoil(epoch_path(tmp_path, 3))
+    last = find_last(tmp_path)
+    assert last.path == checkpoint_dir(tmp_path) / INTERRUPTED and list(last.damaged) == [epoch_path(tmp_path, 3)]
+    assert last.head == {"epoch": 1, "step": 7}
+
+
+def test_the_best_is_the_last_resort(tiny_data, trained, out):
+    for path in checkpoint_dir(out).iterdir():
+        if path.name != BEST:
+            spoil(path)
+    best = load_checkpoint(checkpoint_dir(out) / BEST)
+    assert find_last(out).path == checkpoint_dir(out) / BEST and best["epoch"] >= 0
+    train(tiny_data, out)
+    for epochs in range(1, 4):
+        restore(epoch_path(out, epochs))
+    for epochs in range(1, best["epoch"] + 2):  # behind it
+        shutil.copyfile(epoch_path(trained, epochs), epoch_path(out, epochs))
+    assert_same_run(trained, out)
+
+
+def test_where_nothing_is_whole_nothing_begins_anew(tiny_data, out, capsys):
+    contents = {path: spoil(path) for path in checkpoint_dir(out).iterdir()}
+    assert main(command(tiny_data, out, SOLVER__MAX_EPOCH=3)) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "checkpoint_epoch_00003.pyth cannot be read" in error
+    assert error.endswith(f"no checkpoint in {checkpoint_dir(out)} can be gone on from; remove them to start anew, or "
+                          "choose another OUTPUT_DIR.\n")
+    assert {path: path.read_bytes() for path in checkpoint_dir(out).iterdir()} == contents
+
+
+def test_a_damaged_best_is_replaced_by_its_epoch_or_chosen_anew(tiny_data, trained, out, tmp_path, caplog):
+    best, number = checkpoint_dir(out) / BEST, load_checkpoint(checkpoint_dir(out) / BEST)["epoch"] + 1
+    accuracy = load_checkpoint(best)["best"]["accuracy"]
+    other = shutil.copytree(out, tmp_path / "other")
+    spoil(best)
+    run(tiny_data, out, SOLVER__MAX_EPOCH=4, TRAIN__KEEP_EVERY=1)
+    assert f"{epoch_path(out, number)}, the same state, takes its place" in caplog.text
+    for path in (checkpoint_dir(other) / BEST, *([epoch_path(other, number)] if number < 3 else [])):
+        path.unlink()
+    if number < 3:
+        run(tiny_data, other, SOLVER__MAX_EPOCH=4)
+        assert (f"{checkpoint_dir(other) / BEST} is gone, which epoch {number} had left ({100 * accuracy:.2f} %): the "
+                "best is chosen among the epochs from now on.") in caplog.text
+        assert load_checkpoint(checkpoint_dir(other) / BEST)["best"]["epoch"] == 4
+
+
+def test_a_damaged_checkpoint_is_never_tested(tiny_data, out, capsys):
+    spoil(checkpoint_dir(out) / BEST)
+    for changes in ({}, {"TEST__CHECKPOINT_FILE_PATH": checkpoint_dir(out) / BEST}):
+        assert main(command(tiny_data, out, TRAIN__ENABLE=False, **changes)) == 2
+        assert f"{BEST} cannot be read as a checkpoint (its record 0" in capsys.readouterr().err
+
+
+def test_without_a_best_the_test_falls_back_and_says_so(tiny_data, out, caplog):
+    (checkpoint_dir(out) / BEST).unlink()
+    content = spoil(epoch_path(out, 3))
+    result = run(tiny_data, out, TRAIN__ENABLE=False)
+    assert result["checkpoint"] == str(epoch_path(out, 2)) and epoch_path(out, 3).read_bytes() == content
+    assert f"its check sum); so {epoch_path(out, 2)} is tested." in caplog.text
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(out, monkeypatch):
+    def refuse(path, *args):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(PermissionError, match="checkpoint_epoch_00003"):
+        find_last(out)
+
+
+def train_here(own: int, data, out) -> list[str]:
+    """Train in this process, where files look whole to all but the first one; returns the warnings."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logging.getLogger("trokens").addHandler(handler)
+    train(data, out)
+    return [line for line in lines if "damaged" in line]
+
+
+def test_all_processes_go_on_from_the_same_checkpoint(tiny_data, tmp_path):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    in_processes(2, train_here, tiny_data, whole)
+    shutil.copytree(whole, out)
+    spoil(epoch_path(out, 3))
+    first, second = in_processes(2, train_here, tiny_data, out)
+    assert len(first) == 1 and not second
+    os.unlink(str(epoch_path(out, 3)) + ".damaged")
+    assert_same_run(whole, out)

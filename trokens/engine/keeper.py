@@ -1,0 +1,88 @@
+"""The checkpoints that a training leaves: sound ones only, and no more of them than are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from trokens.checkpoint import BEST, INTERRUPTED, checkpoint_dir, epoch_path, save_checkpoint
+from trokens.config import dump
+from trokens.distributed import barrier, is_main
+from trokens.engine.sources import Sources
+from trokens.tensors import not_finite, tensors_in
+
+NEWEST = 2  # epochs' checkpoints that are kept: where the last one is damaged, a run goes on from the one before
+REMEDY = "lower SOLVER.BASE_LR, set SOLVER.CLIP_GRAD_L2NORM (1.0 is usual) or TRAIN.MIXED_PRECISION False"
+
+
+class CheckpointKeeper:
+    """Writes a run's checkpoints, and removes those of older epochs once newer ones are whole.
+
+    It removes only what runs with this rule wrote: each checkpoint lists the epochs written last.
+
+    Args:
+        output_dir: Gets the checkpoints.
+        about: What each of them says of the run: ``cfg`` and ``trained``.
+        keep_every: The checkpoints of every n-th epoch stay; 0 for none but the newest two.
+        spared: Epochs whose checkpoints stay in any case.
+    """
+
+    def __init__(self, output_dir: str | Path, about: dict[str, Any], *, keep_every: int = 0,
+                 spared: Collection[int] = ()):
+        self.output_dir, self.about, self.keep_every, self.spared = output_dir, about, keep_every, spared
+        self.recent: list[int] = []  # epochs written last, ascending, one more than are kept
+
+    def resume(self, recent: list[int]) -> None:
+        """Go on from a checkpoint that lists these epochs."""
+        self.recent = list(recent)
+        self._remove_old()
+
+    def save_epoch(self, epochs: int, state: dict[str, Any]) -> None:
+        """Write the state after so many whole epochs, and remove what it makes superfluous."""
+        self.recent = [*(number for number in self.recent if number < epochs), epochs][-NEWEST - 1:]
+        self._save(epoch_path(self.output_dir, epochs), state)
+        if is_main():
+            (checkpoint_dir(self.output_dir) / INTERRUPTED).unlink(missing_ok=True)
+        self._remove_old()
+
+    def save_best(self, state: dict[str, Any]) -> None:
+        """Write the state that did best in validation."""
+        self._save(checkpoint_dir(self.output_dir) / BEST, state)
+
+    def save_interrupted(self, state: dict[str, Any]) -> None:
+        """Write a state within an epoch."""
+        self._save(checkpoint_dir(self.output_dir) / INTERRUPTED, state)
+
+    def _save(self, path: Path, state: dict[str, Any]) -> None:
+        check_sound(state)
+        if is_main():
+            save_checkpoint(path, {**state, **self.about, "recent": self.recent})
+        barrier()
+
+    def _remove_old(self) -> None:
+        for epochs in self.recent[:-NEWEST] if is_main() else ():
+            if epochs not in self.spared and not (self.keep_every and epochs % self.keep_every == 0):
+                epoch_path(self.output_dir, epochs).unlink(missing_ok=True)
+
+
+def build_keeper(cfg, sources: Sources) -> CheckpointKeeper:
+    """The keeper of a run; what its test names stays."""
+    spared = {cfg.TEST.TEST_EPOCH_NUM}
+    spared |= {epochs for epochs in range(1, cfg.SOLVER.MAX_EPOCH + 1) if cfg.TEST.CHECKPOINT_FILE_PATH
+               and epoch_path(cfg.OUTPUT_DIR, epochs).resolve() == Path(cfg.TEST.CHECKPOINT_FILE_PATH).resolve()}
+    about = {"cfg": dump(cfg), "trained": [one.state() for one in sources.history]}
+    return CheckpointKeeper(cfg.OUTPUT_DIR, about, keep_every=cfg.TRAIN.KEEP_EVERY, spared=spared)
+
+
+def check_sound(state: dict[str, Any]) -> None:
+    """Check that training can go on from a state.
+
+    Raises:
+        FloatingPointError: Weights or the optimizer's state are not finite.
+    """
+    for key, what in (("model_state", "Weights"), ("optimizer_state", "The optimizer's moments")):
+        if bad := not_finite(tensors_in(state[key])):
+            place = f"after {state['epoch'] + 1} epochs and {state['step']} steps"
+            raise FloatingPointError(f"{what} are not finite {place} ({len(bad)} tensors, the first is {bad[0]}), so "
+                                     f"nothing is saved; {REMEDY}.")

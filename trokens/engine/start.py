@@ -1,0 +1,153 @@
+"""Load what :mod:`trokens.engine.sources` found: the state that training goes on from, the weights that are tested."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trokens.checkpoint import BEST, checkpoint_dir, epoch_path, load_checkpoint
+from trokens.config import ConfigError, changed_meaning, changed_options
+from trokens.distributed import agreed, barrier, is_main
+from trokens.engine.optim import restore_optimizer
+from trokens.engine.sources import Sources, trained_checkpoint
+from trokens.engine.trainer import NO_BEST
+from trokens.files import whole_file
+from trokens.models.trokens import Trokens
+from trokens.models.weights import load_weights, misfit
+
+logger = logging.getLogger(__name__)
+
+_PUBLISHED_BEST = "checkpoint_best_published.pyth"
+
+
+def load_start(cfg, model: Trokens, optimizer: torch.optim.Optimizer, sources: Sources) -> dict[str, Any] | None:
+    """Load the weights that training starts from, and the optimizer's state where it goes on.
+
+    Returns:
+        ``epoch`` (the last whole one, from 0), ``step``, ``best``, ``pending``, ``scaler_state`` and ``recent`` of the
+        state to go on from; None to start at the first epoch.
+
+    Raises:
+        ValueError: The weights do not fit the model.
+    """
+    if sources.start is None:
+        return None
+    state, path = load_checkpoint(sources.start), sources.start
+    report = load_weights(model, state)
+    is_published = not {"step", "pending"} <= state.keys()
+    if sources.is_own and (report.missing or (report.unexpected and not is_published)):
+        raise ValueError(f"The weights of {path} cannot be trained on: {misfit(report.missing, report.unexpected)}.")
+    if report.missing:
+        _warn("%s lacks %d parameters of this model (the first is %s): they start from fresh values.", path,
+              len(report.missing), report.missing[0])
+    if not sources.is_own and (cfg.TRAIN.CHECKPOINT_EPOCH_RESET or is_published or "optimizer_state" not in state):
+        done = state.get("epoch", -1) + 1
+        logger.info("Starting at epoch 1 from the weights of %s%s; its %d epochs and its optimizer do not count.", path,
+                    ", a checkpoint of the published code" if is_published else "", done)
+        return None
+    best = agreed(lambda: _take_over(cfg, sources)) if sources.is_own else NO_BEST  # that lies in another folder
+    lost = restore_optimizer(optimizer, model, state)
+    epoch, step = sources.head.get("epoch", -1), state.get("step", 0)
+    logger.info("Going on from %s (%d epochs and %d steps)%s.", path, epoch + 1, step,
+                _published(lost) if is_published else "")
+    if lost and not is_published:
+        _warn("The optimizer's state of %s is not taken (%s): it starts fresh.", path, lost)
+    _tell_changes(cfg, path, state)
+    return {"epoch": epoch, "step": step, "best": best, "pending": state.get("pending", []),
+            "recent": state.get("recent", []), "scaler_state": state.get("scaler_state")}
+
+
+def _published(lost: str) -> str:
+    optimizer = f"its optimizer's state is not ({lost})" if lost else "so is its optimizer's state"
+    return (f", a checkpoint of the published code: its weights are taken, {optimizer}; figures and the best "
+            "checkpoint begin anew")
+
+
+def _take_over(cfg, sources: Sources) -> dict[str, float]:
+    """Put away what the run would write over, and find the best checkpoint so far (in the main process)."""
+    for path, what in sources.damaged.items():
+        kept = _free_name(path.with_name(path.name + ".damaged"))
+        os.replace(path, kept)
+        logger.warning("%s; it is now %s, and training goes on from %s.", what, kept.name, sources.start)
+    best = checkpoint_dir(cfg.OUTPUT_DIR) / BEST
+    if "best" not in sources.head:  # how good it is, the published code does not keep
+        if best.is_file():
+            os.replace(best, kept := _free_name(best.with_name(_PUBLISHED_BEST)))
+            logger.info("%s is now %s: its accuracy is not kept, so the best is chosen among the epochs from now on.",
+                        best, kept.name)
+        return NO_BEST
+    known = sources.head["best"]
+    if known["epoch"] < 1 or best == sources.start:
+        return known
+    if not best.is_file():
+        what = f"{best} is gone"
+    else:
+        try:
+            load_checkpoint(best, mapped=True)
+            return known
+        except ValueError as error:
+            what = str(error).partition(";")[0]
+            os.replace(best, _free_name(best.with_name(best.name + ".damaged")))
+    same = epoch_path(cfg.OUTPUT_DIR, known["epoch"])
+    if same.is_file():
+        with whole_file(best) as unfinished:
+            shutil.copyfile(same, unfinished)
+        logger.warning("%s; %s, the same state, takes its place.", what, same)
+        return known
+    logger.warning("%s, which epoch %d had left (%.2f %%): the best is chosen among the epochs from now on.", what,
+                   known["epoch"], 100 * known["accuracy"])
+    return NO_BEST
+
+
+def _free_name(path: Path) -> Path:
+    number, free = 1, path
+    while free.exists():
+        number, free = number + 1, path.with_name(f"{path.name}{number + 1}")
+    return free
+
+
+def load_tested(cfg, model: Trokens, sources: Sources) -> str:
+    """Load the weights to test, and say which they are and with which other options they were trained.
+
+    Raises:
+        ValueError: The checkpoint lacks parameters of the model.
+    """
+    path = sources.tested or (agreed(lambda: trained_checkpoint(cfg, sources)) if cfg.TRAIN.ENABLE else None)
+    barrier()
+    if path is None:
+        logger.info("There is no checkpoint: testing the initial weights (no training at all).")
+        return "none (initial weights)"
+    state = load_checkpoint(path)
+    report = load_weights(model, state)
+    if report.missing:
+        raise ValueError(f"The weights of {path} cannot be tested: {misfit(report.missing, [])}.")
+    if report.unexpected:
+        _warn("The weights of %s are not all used: %s.", path, misfit([], report.unexpected))
+    logger.info("Testing %s.", path)
+    try:
+        changed = changed_meaning(cfg, state.get("cfg"))
+    except ConfigError as error:
+        logger.info("%s does not say with which options it was trained: %s", path, error)
+        return str(path)
+    if changed:
+        _warn("%s was trained with other options than it is tested with, so its weights mean something else: %s.", path,
+              ", ".join(f"{key} {there} (now {here})" for key, (there, here) in changed.items()))
+    return str(path)
+
+
+def _tell_changes(cfg, path: Path, state: dict[str, Any]) -> None:
+    try:
+        if changed := changed_options(cfg, state.get("cfg")):
+            _warn("%s was trained with other values of %s.", path, ", ".join(changed))
+    except ConfigError as error:
+        logger.info("%s does not say with which options it was trained: %s", path, error)
+
+
+def _warn(text: str, *args) -> None:
+    if is_main():  # warnings of the others are shown, too
+        logger.warning(text, *args)
