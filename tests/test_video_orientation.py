@@ -1,12 +1,14 @@
 import itertools
 import math
 import struct
+import sys
 
+import av
 import numpy as np
 import pytest
 
 from trokens.video import VideoError, probe, read_video
-from trokens.video.orientation import AS_STORED, Orientation, from_matrix
+from trokens.video.orientation import AS_STORED, Orientation, from_matrix, orientation_of
 
 EIGHT = [(a, 0, 0, d) for a, d in itertools.product((1, -1), repeat=2)]
 EIGHT += [(0, b, c, 0) for b, c in itertools.product((1, -1), repeat=2)]
@@ -92,3 +94,11 @@ def test_decord_refuses_what_it_cannot_mirror(clip, monkeypatch):
     set_matrix(clip, -1, 0, 0, 1)
     with pytest.raises(VideoError, match=r"mirrored.*pyav"):
         read_video(clip, [0], backend="decord")
+
+
+def test_a_frame_is_let_go_once_nobody_needs_it(clip):
+    with av.open(str(clip)) as container:
+        frame = next(container.decode(video=0))
+        before = sys.getrefcount(frame)
+        orientation_of(frame)
+        assert sys.getrefcount(frame) == before  # else only the collector of cycles, which comes late, would free it

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 
 _ON_AXIS = math.cos(math.radians(5))  # below, the direction is no quarter turn that was rounded when it was written
 
@@ -62,7 +62,8 @@ _WORDS = {
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
     """How a decoded frame is shown."""
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    # What frame.side_data gives, the frame keeps, and is kept by it: memory would fill with frames that nobody needs.
+    data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)
     return AS_STORED if data is None else from_matrix(struct.unpack("=9i", bytes(data)[:36]))
 
 
