@@ -12,8 +12,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 CODE = [p for top in ("trokens", "tools", "point_tracking", "setup.py") for p in sorted(
     (ROOT / top).rglob("*.py") if (ROOT / top).is_dir() else [ROOT / top])]
 LAYERS = [
-    ["registry", "structures", "tensors", "distributed", "files", "folders", "commands", "parallel", "runtime",
-     "config"],
+    ["registry", "structures", "unpickle", "torch_pickle", "tensors", "distributed", "files", "folders", "commands",
+     "parallel", "runtime", "config"],
     ["points", "video", "metrics", "visualize"],
     ["clips", "data", "models", "fewshot.matchers"],
     ["fewshot.task", "fewshot.bank", "fewshot.bank_file", "fewshot.embed", "checkpoint", "extraction",

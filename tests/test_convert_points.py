@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pickle_bombs import BOMBS
 
 from tools.convert_points import main
 from trokens.points.io import read_point_file, write_tracks
@@ -48,6 +49,16 @@ def test_a_folder_is_converted_and_broken_files_are_counted(published, tmp_path,
     tracks = some_tracks(1)
     read = read_point_file(out / "ssv2/feat_dump/2.safetensors").tracks
     assert torch.equal(read.xy, tracks.xy.half().float()) and torch.equal(read.query_frame, tracks.query_frame)
+
+
+def test_files_without_end_do_not_keep_the_others_waiting(published, tmp_path, capsys):
+    names = ("nested tuples as a key", "brackets", "a huge number", "keys of one hash")
+    for i, name in enumerate(names):
+        (published / f"ssv2/feat_dump/0{i}.pkl").write_bytes(BOMBS[name][0])
+    assert run(published, tmp_path / "out") == 1
+    printed = capsys.readouterr()
+    assert "3 of 8 files are converted. 5 are broken." in printed.out and len(files(tmp_path / "out")) == 3
+    assert all(BOMBS[name][1] in printed.err for name in names)
 
 
 def test_a_converted_folder_is_gone_on_with(published, tmp_path, capsys):

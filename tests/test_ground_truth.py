@@ -121,6 +121,18 @@ def test_pickles_that_are_none_of_tapvids_are_refused(tmp_path):
         (clip,) = find_clips(dump(tmp_path / "a.pkl", [broken]), "strided")
         with pytest.raises(ValueError, match="It has no sound video, points and occluded"):
             clip.load()
+    lists = [1]
+    for _ in range(40):
+        lists = [lists, lists]
+    long = {"video": np.zeros((10_001, 1, 1, 3), np.uint8)}
+    often = {"video": np.zeros((9000, 1, 1, 3), np.uint8), "points": np.zeros((9, 9000, 2), np.float16),
+             "occluded": np.zeros((9, 9000), bool)}
+    for broken, cause in ((tapvid_record() | {"points": lists}, "points is a list, not an array"),
+                          (tapvid_record() | long, "video has 10001 frames, more than 10000"),
+                          (often, "16200 queries of 9000 frames each are more than")):
+        (clip,) = find_clips(dump(tmp_path / "a.pkl", [broken]), "strided")
+        with pytest.raises(ValueError, match=f"It has no sound video, points and occluded: {cause}"):
+            clip.load()
     endless = [tapvid_record()]
     endless.append(endless)
     assert len(find_clips(dump(tmp_path / "a.pkl", endless), "first")) == 2

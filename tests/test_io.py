@@ -1,3 +1,4 @@
+import codecs
 import io
 import os
 import pickle
@@ -92,7 +93,9 @@ def test_names_of_ours_in_a_pickle_of_others_mean_nothing(tmp_path, tracks):
 
 @pytest.mark.parametrize("changes", [
     {"trokens": 1}, {"trokens": "[]"}, {"trokens": "{"}, {"trokens": '{"schema": "2"}'},
-    {"trokens": "{}", "times": torch.zeros(3)}, {"trokens": "{}", "frame": "x"}])
+    {"trokens": "{}", "times": torch.zeros(3)}, {"trokens": "{}", "frame": "x"}, {"trokens": "[" * 100_000},
+    {"trokens": '{"schema": 1e999}'}, {"trokens": '{"schema": [1]}'}, {"vid_info": {str(i): i for i in range(101)}},
+    {"vid_info": {"fps": "1" * 1001}}, {"vid_info": {"f" * 1001: 1}}])
 def test_broken_additions_to_a_pickle_are_named(tmp_path, tracks, changes):
     with pytest.raises(ValueError, match=r"a\.pkl is no point file: "):
         read_tracks(dump(tmp_path / "a.pkl", published(tracks, **changes)))
@@ -193,6 +196,12 @@ def test_the_key_of_the_cluster_ids_is_an_option(tmp_path, tracks):
         read_tracks(path)
 
 
+def test_of_many_keys_the_first_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"has no 'pred_tracks', only key0, .*, key9, \.\.\.;") as error:
+        read_tracks(dump(tmp_path / "a.pkl", {f"key{i}": i for i in range(20_000)}))
+    assert len(str(error.value)) < 500
+
+
 def test_shapes_that_do_not_fit_are_named(tmp_path, tracks):
     for changes in ({"pred_visibility": tracks.visibility[:2]}, {"obj_ids": tracks.cluster[:3]},
                     {"pred_tracks": tracks.xy[..., :1]}, {"pred_tracks": tracks.xy[0, 0]}, {"pred_tracks": "no"},
@@ -229,6 +238,9 @@ def test_the_hand_made_tensor_of_these_tests_is_itself_readable(tmp_path, tracks
     assert pickles.load_pickle(path)["x"].tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
+LONG_TEXT = "a" * 10_000
+
+
 def hostile_objects(mark: Path) -> dict[str, object]:
     run = Reduced(os.system, f"touch {mark}")
     numpy_array = np._core.multiarray._reconstruct if hasattr(np, "_core") else np.core.multiarray._reconstruct
@@ -247,7 +259,13 @@ def hostile_objects(mark: Path) -> dict[str, object]:
         "negative offset": tensor((2,), (1,), offset=-4),
         "offset beyond its storage": tensor((2,), (1,), offset=5),
         "huge expanded tensor": tensor((10**6, 10**6), (0, 0)),
-        "many expanded tensors": [tensor((2**14, 2**13), (0, 0)) for _ in range(3)],
+        "expanded tensor far beyond the file": tensor((2**10, 2**10), (0, 0)),
+        "the same text as bytes again and again": [Reduced(codecs.encode, LONG_TEXT, "latin1") for _ in range(10)],
+        "dtype of no name": Reduced(np.dtype, ("f4",), False, True),
+        "storage of text": Reduced(torch._utils._rebuild_tensor_v2, "numbers", 0, (1,), (1,), False, {}),
+        "shape of shapes": Reduced(numpy_array, np.ndarray, (1,), b"b",
+                                   state=(1, ((1,),), np.dtype("f4"), False, b"1234")),
+        "many expanded tensors": [tensor((2**9, 2**9), (0, 0)) for _ in range(3)],
         "size of no numbers": tensor((2.5,), (1,)),
         "cut storage": tensor((2, 3), (3, 1), storage=legacy_storage()[:-4]),
         "array of objects": np.array([run], dtype=object),

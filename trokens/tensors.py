@@ -14,6 +14,8 @@ import xxhash
 from numpy import ndarray
 from torch import Tensor
 
+from trokens.torch_pickle import check_torch_file
+
 logger = logging.getLogger(__name__)
 
 
@@ -33,6 +35,7 @@ def read_torch_file(path: str | Path, *, mapped: bool = False) -> Any:
     """
     open(path, "rb").close()  # a file that may not be read is not a damaged one
     try:
+        check_torch_file(path)
         if is_zip := zipfile.is_zipfile(path):
             _compare_check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=(mapped and is_zip) or None)

@@ -28,6 +28,7 @@ from trokens.video import read_video
 
 EXACT = Path("points/exact/folder/feat_dump")  # where tools/make_moving_shapes.py writes the tracks of its clips
 MAX_TAPVID_BYTES = 2**33  # of a pickle of TAP-Vid, which holds all videos of its set uncompressed
+MAX_FRAMES = 10_000  # of its videos, each of which takes 192 KiB on the raster
 
 
 class KnownClip(NamedTuple):
@@ -127,12 +128,20 @@ def _unpack(record: dict, mode: str) -> tuple[Tensor, Tracks]:
         ValueError: The record is none of TAP-Vid's.
     """
     try:
-        video, points, occluded = (np.array(record[key]) for key in ("video", "points", "occluded"))
-        frames = resize(torch.from_numpy(video), RASTER).permute(0, 2, 3, 1).contiguous()
+        video, points, occluded = (_array(record[key], key) for key in ("video", "points", "occluded"))
+        if len(video) > MAX_FRAMES:
+            raise ValueError(f"video has {len(video)} frames, more than {MAX_FRAMES}")
         # There (0, 0) and (1, 1) are the outer corners of the first and the last pixel.
         xy = torch.from_numpy(points).float().transpose(0, 1) * RASTER - 0.5
         start = torch.zeros(len(points), dtype=torch.long)
         visibility = torch.from_numpy(~occluded.astype(bool)).transpose(0, 1)
-        return frames, QUERIES[mode](Tracks(xy, visibility, start, start, (RASTER, RASTER)))
+        truth = QUERIES[mode](Tracks(xy, visibility, start, start, (RASTER, RASTER)))
+        return resize(torch.from_numpy(video), RASTER).permute(0, 2, 3, 1).contiguous(), truth
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"It has no sound video, points and occluded: {error}.") from error
+        raise ValueError(f"It has no sound video, points and occluded: {str(error).rstrip('.')}.") from error
+
+
+def _array(value: np.ndarray, name: str) -> np.ndarray:
+    if not isinstance(value, np.ndarray):  # lists of lists may hold each other without end
+        raise TypeError(f"{name} is a {type(value).__name__}, not an array")
+    return value.copy()

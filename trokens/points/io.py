@@ -131,8 +131,9 @@ def _read_pickle(path: Path, obj_id_key: str) -> PointFile:
     content = load_pickle(path)
     for key in ("pred_tracks", "pred_visibility", obj_id_key):
         if key not in content:
-            keys = ", ".join(name for name in content if isinstance(name, str))
-            raise ValueError(f"{path} has no '{key}', only {keys}; POINT_INFO.OBJ_ID_KEY names the cluster ids.")
+            keys = [name[:50] for name in content][:10] + ["..."] * (len(content) > 10)
+            raise ValueError(f"{path} has no '{key}', only {', '.join(keys) or 'nothing'}; POINT_INFO.OBJ_ID_KEY names "
+                             "the cluster ids.")
     query_key = next((key for key in _QUERY_KEYS if content.get(key) is not None), None)
     try:
         xy = _numbers(content["pred_tracks"])
@@ -148,12 +149,20 @@ def _read_pickle(path: Path, obj_id_key: str) -> PointFile:
         if "trokens" in content:  # else such names are somebody else's
             arrays |= {name: _numbers(content[name]).copy() for name in ("frame", "times") if name in content}
         file = _point_file({name: torch.from_numpy(x) for name, x in arrays.items()}, content.get("trokens", "{}"))
-    except (ValueError, TypeError) as error:
+        file.metadata.update(_video_info(content.get("vid_info")))
+        return file
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:  # the last for deep metadata
         raise ValueError(f"{path} is no point file: {str(error).rstrip('.')}.") from error
-    info = content.get("vid_info")
-    if isinstance(info, dict):
-        file.metadata.update({f"vid_info.{key}": str(x) for key, x in info.items() if isinstance(x, int | float | str)})
-    return file
+
+
+def _video_info(info: Any) -> dict[str, str]:
+    """What a published file says of its video: a few numbers and words, so that no copy of them can be large."""
+    if not isinstance(info, dict):
+        return {}
+    words = {f"vid_info.{key}": str(x) for key, x in info.items() if isinstance(x, int | float | str)}
+    if len(words) > 100 or max(map(len, [*words, *words.values()]), default=0) > 1000:
+        raise ValueError("its vid_info is no description of a video")
+    return words
 
 
 def _point_file(tensors: dict[str, Tensor], text: str) -> PointFile:

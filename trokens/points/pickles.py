@@ -1,8 +1,8 @@
 """Published point files are pickles from the internet, and so are TAP-Vid's: read their arrays, execute nothing.
 
-Unpickling here builds dicts, lists, strings, numbers and arrays only. Every global that a pickle names is replaced by a
-function of this file that checks its arguments, or refused; so are the opcodes that make instances, set attributes, or
-reserve memory before they read. Tensors come out as numpy arrays.
+Unpickling here builds dicts, lists, strings, numbers and arrays only, at a cost that follows from the file's size
+(``trokens.unpickle``). Every global that a pickle names is replaced by a function of this file that checks its
+arguments, or refused. Tensors come out as numpy arrays.
 """
 
 from __future__ import annotations
@@ -20,38 +20,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trokens.unpickle import BoundedUnpickler, Budget, are_sizes, cause_of, last_element
+
 MAX_BYTES = 2**30  # of a point file, and of all arrays in it together; those of a long video take about 100 MB
 _STORAGES = {"DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8",
              "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?"}
+_LONGEST_STATE = 9  # that of a dtype
 
+class _Unpickler(BoundedUnpickler):
+    """Calls what is in ``allowed``, and fills the stand-ins of numpy's dtypes and arrays."""
 
-_REFUSED = b"".join((pickle.NEWOBJ, pickle.NEWOBJ_EX, pickle.INST, pickle.OBJ, pickle.EXT1, pickle.EXT2, pickle.EXT4,
-                     pickle.BYTEARRAY8))
-
-
-def _refuse(_unpickler: pickle._Unpickler) -> None:
-    raise pickle.UnpicklingError("it makes an instance or reserves memory")
-
-
-class _Unpickler(pickle._Unpickler):  # the Python form: a dict is its memo, and its opcode table can be cut
-    dispatch = pickle._Unpickler.dispatch | dict.fromkeys(_REFUSED, _refuse)
-
-    def __init__(self, file: io.BytesIO, allowed: Mapping[tuple[str, str], Any]):
-        super().__init__(file)
+    def __init__(self, file: io.BytesIO, budget: Budget, allowed: Mapping[tuple[str, str], Any]):
+        super().__init__(file, budget)
         self.allowed = allowed
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.allowed:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not allowed")
-        return self.allowed[module, name]
+        return self.allowed[module, name] if (module, name) in self.allowed else super().find_class(module, name)
 
-    def load_build(self) -> None:
-        state = self.stack.pop()
-        if not isinstance(self.stack[-1], _Dtype | _Array):
-            raise pickle.UnpicklingError(f"it sets the state of a {type(self.stack[-1]).__name__}")
-        self.stack[-1].fill(*state)
+    def call(self, function: Any, arguments: tuple) -> Any:
+        return function(*arguments) if callable(function) else super().call(function, arguments)
 
-    dispatch[pickle.BUILD[0]] = load_build
+    def build(self, made: Any, state: Any) -> None:
+        if not isinstance(made, _Dtype | _Array):
+            super().build(made, state)
+        if not isinstance(state, tuple) or len(state) > _LONGEST_STATE:
+            raise pickle.UnpicklingError("it holds an array of an unknown format")
+        made.fill(*state)
 
 
 class _StorageUnpickler(_Unpickler):
@@ -103,11 +97,15 @@ class _Dtype:
     """Stands for ``numpy.dtype``: a plain number type."""
 
     def __init__(self, name: str, *_align_copy: bool):
-        self.dtype = np.dtype(str(name))
+        if type(name) is not str or len(name) > 20:
+            raise pickle.UnpicklingError("it holds an array of what is no type")
+        self.dtype = np.dtype(name)
         if self.dtype.kind not in "biuf" or self.dtype.itemsize > 8:
             raise pickle.UnpicklingError(f"it holds an array of {self.dtype}")
 
     def fill(self, _version: int, byte_order: str, *_fields: Any) -> None:
+        if byte_order not in ("<", ">", "=", "|"):
+            raise pickle.UnpicklingError("it holds numbers of an unknown byte order")
         self.dtype = self.dtype.newbyteorder(byte_order)
 
 
@@ -117,14 +115,24 @@ class _Array:
     array: np.ndarray | None = None
 
     def fill(self, _version: int, shape: tuple, dtype: _Dtype, fortran: bool, data: bytes) -> None:
-        self.array = np.frombuffer(data, dtype.dtype).reshape(shape, order="F" if fortran else "C")
+        if not are_sizes(shape) or type(dtype) is not _Dtype or type(data) is not bytes:
+            raise pickle.UnpicklingError("it holds an array of an unknown format")
+        self.array = np.frombuffer(data, dtype.dtype).reshape(shape, order="F" if fortran is True else "C")
 
 
 class _Reader:
-    """The functions that a pickle may call; together they make at most ``max_bytes``."""
+    """The functions that a pickle may call.
 
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = self.left = max_bytes
+    Args:
+        num_bytes: Size of the file. Texts made into bytes have no more together, and tensors, which may be views that
+            repeat their numbers, not many times more.
+        max_bytes: Most that the tensors may have.
+        budget: What reading the file may cost.
+    """
+
+    def __init__(self, num_bytes: int, max_bytes: int, budget: Budget) -> None:
+        self.max_bytes = self.left = min(max_bytes, 16 * num_bytes + 2**20)
+        self.text_left, self.budget = num_bytes, budget
         self.allowed = {
             ("collections", "OrderedDict"): self.ordered_dict,
             ("_codecs", "encode"): self.encode,
@@ -141,7 +149,7 @@ class _Reader:
     def spend(self, count: int, itemsize: int = 1) -> None:
         self.left -= count * itemsize
         if self.left < 0:
-            raise pickle.UnpicklingError(f"its tensors need more than {self.max_bytes >> 20} MiB")
+            raise pickle.UnpicklingError(f"its tensors need more than {self.max_bytes / 2**20:.0f} MiB")
 
     def ordered_dict(self) -> dict:
         return {}
@@ -150,22 +158,31 @@ class _Reader:
         return _Array()
 
     def scalar(self, dtype: _Dtype, data: bytes) -> float | int | bool:
+        if type(dtype) is not _Dtype or type(data) is not bytes:
+            raise pickle.UnpicklingError("it holds a number of an unknown format")
         return np.frombuffer(data, dtype.dtype, 1)[0].item()
 
     def encode(self, text: str, encoding: str) -> bytes:
-        if encoding != "latin1":
+        if type(text) is not str or encoding != "latin1":
             raise pickle.UnpicklingError("it encodes text otherwise than as latin1")
-        self.spend(len(text))
+        self.text_left -= len(text)
+        if self.text_left < 0:
+            raise pickle.UnpicklingError("it encodes the same text again and again")
         return text.encode("latin1")
 
     def storage(self, data: bytes) -> _Storage:
         """Read what torch's legacy format makes of a storage: four pickles, the storage's key, its numbers."""
+        if type(data) is not bytes:
+            raise pickle.UnpicklingError("it holds a storage of an unknown format")
         file = io.BytesIO(data)
         for _magic_version_system in range(3):
-            _Unpickler(file, {}).load()
+            _Unpickler(file, self.budget, {}).load()
         types = {("torch", name): dtype for name, dtype in _STORAGES.items()}
-        kind, dtype, _key, _device, count, view = _StorageUnpickler(file, types).load()
-        _Unpickler(file, {}).load()  # the key once more
+        pid = _StorageUnpickler(file, self.budget, types).load()
+        if not isinstance(pid, tuple) or len(pid) != 6 or pid[1] not in _STORAGES.values():
+            raise pickle.UnpicklingError("it holds a storage of an unknown format")
+        kind, dtype, _key, _device, count, view = pid
+        _Unpickler(file, self.budget, {}).load()  # the key once more
         start, itemsize = file.tell() + 8, np.dtype(dtype).itemsize
         if kind != "storage" or view is not None or type(count) is not int:
             raise pickle.UnpicklingError("it holds a storage of an unknown format")
@@ -175,13 +192,15 @@ class _Reader:
 
     def tensor(self, storage: _Storage, offset: int, size: tuple, stride: tuple, *_flags: Any) -> np.ndarray:
         """View ``storage`` as its arguments say, which count elements."""
+        if type(storage) is not _Storage:
+            raise pickle.UnpicklingError("it holds a tensor without numbers")
         numbers = storage.numbers
-        if len(size) != len(stride) or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
+        if not (are_sizes(size) and are_sizes(stride) and are_sizes((offset,)) and len(size) == len(stride)):
             raise pickle.UnpicklingError("it holds a tensor whose size, stride or offset is no natural number")
         self.spend(math.prod(size), numbers.itemsize)
         if 0 in size:
             return np.empty(size, numbers.dtype)
-        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        last = last_element(offset, size, stride)
         if last >= len(numbers):
             raise pickle.UnpicklingError(f"it holds a tensor that reaches element {last} of {len(numbers)}")
         strides = [step * numbers.itemsize for step in stride]
@@ -214,16 +233,16 @@ def load_nested(path: str | os.PathLike, kind: str, max_bytes: int) -> Any:
     Raises:
         ValueError: The file is no such pickle, asks for anything else, or needs more than ``max_bytes``.
     """
-    if os.path.getsize(path) > max_bytes:
+    size = os.path.getsize(path)
+    if size > max_bytes:
         raise ValueError(f"{path} is no {kind}: it has more than {max_bytes >> 20} MiB.")
     with open(path, "rb") as file:
         data = io.BytesIO(file.read())
     try:
-        return _unwrapped(_Unpickler(data, _Reader(max_bytes).allowed).load())
+        budget = Budget(size)
+        return _unwrapped(_Unpickler(data, budget, _Reader(size, max_bytes, budget).allowed).load())
     except Exception as error:  # a broken or hostile file may fail anywhere
-        # Of a byte that is no instruction the unpickler says its number, of an early end nothing.
-        cause = {KeyError: "it is no pickle", EOFError: "it ends too early"}.get(type(error), str(error))
-        raise ValueError(f"{path} is no {kind} that is safe to read: {cause or type(error).__name__}.") from error
+        raise ValueError(f"{path} is no {kind} that is safe to read: {cause_of(error)}.") from error
 
 
 def _unwrapped(content: Any) -> Any:

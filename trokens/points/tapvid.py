@@ -17,6 +17,7 @@ from trokens.structures import Tracks, check_shape
 
 RASTER = 256
 THRESHOLDS = (1, 2, 4, 8, 16)
+MAX_POSITIONS = 2**26  # of all queries of a clip; TAP-Vid's longest have 250 frames and some 1,500 strided queries
 
 
 class Scores(NamedTuple):
@@ -90,8 +91,15 @@ def first_queries(tracks: Tracks) -> Tracks:
 
 
 def strided_queries(tracks: Tracks, stride: int = 5) -> Tracks:
-    """Ask for every track in every ``stride``-th frame where it is visible: it comes once for each of them."""
+    """Ask for every track in every ``stride``-th frame where it is visible: it comes once for each of them.
+
+    Raises:
+        ValueError: That is more than a computer holds; a small file can ask for it.
+    """
     row, point = tracks.visibility[::stride].nonzero().unbind(1)
+    if len(row) * tracks.num_positions > MAX_POSITIONS:
+        raise ValueError(f"{len(row)} queries of {tracks.num_positions} frames each are more than {MAX_POSITIONS} "
+                         "positions; cut the clip, or ask in mode 'first'.")
     return replace(tracks.select(point), query_frame=row * stride)
 
 

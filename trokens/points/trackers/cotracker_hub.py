@@ -8,11 +8,12 @@ from contextlib import nullcontext
 from functools import cache
 from multiprocessing import parent_process
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from filelock import FileLock
 from torch import nn
+
+from trokens.tensors import read_torch_file
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +59,9 @@ def load_predictor(name: str, source: str = "", weights: str = "") -> tuple[nn.M
         raise FileNotFoundError(f"{name} cannot be loaded ({error}): run once with network, or give a checkout of "
                                 "facebookresearch/co-tracker as source and a local file as weights.") from error
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        state = read_torch_file(file)
         predictor.model.load_state_dict(state.get("model", state))
-    except (RuntimeError, UnpicklingError, EOFError, AttributeError) as error:
+    except (RuntimeError, ValueError, AttributeError) as error:
         raise ValueError(f"{file} does not hold the weights of {name}: {error}") from error
     return predictor, hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
