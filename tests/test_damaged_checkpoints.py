@@ -89,6 +89,13 @@ def test_a_checkpoint_that_cannot_go_on_is_passed_over(tiny_data, trained, out, 
     assert_same_run(trained, out)
 
 
+def test_nothing_is_put_away_where_nothing_is_left_to_train(tiny_data, out, caplog):
+    content = spoil(epoch_path(out, 3))
+    run(tiny_data, out, SOLVER__MAX_EPOCH=2)
+    assert epoch_path(out, 3).read_bytes() == content
+    assert f"does not match its check sum); so {epoch_path(out, 2)} counts." in caplog.text
+
+
 def test_a_second_damaged_file_does_not_take_the_first_ones_place(tiny_data, out):
     path = epoch_path(out, 3)
     first = spoil(path)
@@ -122,16 +129,15 @@ def test_an_interruption_comes_before_an_older_epoch(tmp_path):
 
 
 def test_the_best_is_the_last_resort(tiny_data, trained, out):
-    for path in checkpoint_dir(out).iterdir():
-        if path.name != BEST:
-            spoil(path)
-    best = load_checkpoint(checkpoint_dir(out) / BEST)
-    assert find_last(out).path == checkpoint_dir(out) / BEST and best["epoch"] >= 0
+    best = checkpoint_dir(out) / BEST
+    shutil.copyfile(epoch_path(out, 1), best)
+    for epochs in (1, 2, 3):
+        spoil(epoch_path(out, epochs))
+    assert find_last(out).path == best
     train(tiny_data, out)
-    for epochs in range(1, 4):
+    for epochs in (1, 2, 3):
         restore(epoch_path(out, epochs))
-    for epochs in range(1, best["epoch"] + 2):  # behind it
-        shutil.copyfile(epoch_path(trained, epochs), epoch_path(out, epochs))
+    shutil.copyfile(epoch_path(trained, 1), epoch_path(out, 1))  # behind it
     assert_same_run(trained, out)
 
 

@@ -85,9 +85,9 @@ def test_a_run_that_fails_ends_with_its_workers(tiny_data, tmp_path):
         tiny_data, tmp_path, DATA_LOADER__NUM_WORKERS=2, SOLVER__BASE_LR=1e38, SOLVER__OPTIMIZING_METHOD="sgd"),))
     process.start()
     process.join(TIMEOUT)
-    assert process.exitcode == 1  # FloatingPointError
+    assert process.exitcode == 2  # FloatingPointError
     log = (tmp_path / "log.txt").read_text()
-    assert "epoch 1 step 3/3" in log and "FloatingPointError: Loss is" in log
+    assert "epoch 1 step 3/3" in log and "FloatingPointError: Loss is" in log and "Traceback" not in log
 
 
 def test_the_published_command_runs_under_torchrun(tiny_data, tmp_path):

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
     from trokens.distributed import pick_device, process_group
     from trokens.engine.experiment import Experiment
-    from trokens.engine.loggers import setup_logging
+    from trokens.engine.loggers import note, setup_logging
     from trokens.engine.trainer import Interrupted
 
     try:
@@ -86,11 +86,12 @@ def run(args: argparse.Namespace) -> int:
         with process_group(device, backend=cfg.DIST_BACKEND, init_method=args.init_method,
                            master_port=cfg.MASTER_PORT):
             Experiment(cfg, device).run()
-    except (ValueError, *PATH_ERRORS) as error:
+    except (ValueError, FloatingPointError, *PATH_ERRORS) as error:
         text = str(error)
         if text.startswith("Caught "):  # in a loader's process: torch gives its traceback, with the error last
             text = text.rstrip().rpartition("\n")[2].partition(": ")[2]
         print(f"{type(error).__name__}: {text}", file=sys.stderr)
+        note(f"{type(error).__name__}: {text}")
         return 2
     except Interrupted as stopped:
         return say_last(stopped, 143)

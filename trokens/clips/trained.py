@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from trokens.clips.names import reading
 from trokens.clips.split import Clip
 
 
@@ -75,8 +74,8 @@ class Learned(NamedTuple):
 def learned(history: Iterable[TrainingList], name: str, clips: Sequence[Clip]) -> Learned:
     """Which of some clips, and of their classes, a model was trained on.
 
-    A class is known by its name, whatever its number, spelled with or without capitals, spaces and underscores; by its
-    number only within one published list. Where labels tell nothing, the clips do: of a class with any clip that was
+    A class is known by its name, whatever its number, as people read it; by its number only within one published list.
+    Where labels tell nothing, the clips do: of a class with any clip that was
     trained on, the model has learned.
 
     Args:
@@ -106,7 +105,7 @@ def _fingerprints(ids: Iterable[str]) -> Tensor:
 
 def _class_key(name: str, label: str) -> str | None:
     """What two labels of one class have in common; None where a label tells nothing outside of its own clips."""
-    plain = re.sub(r"[\s_]+", "", unicodedata.normalize("NFKC", label).casefold())
+    plain = reading(label.replace("_", " "))
     if not plain.isdecimal():
         return plain
     return None if name == "folder" else f"{name}: {plain}"

@@ -29,6 +29,14 @@ def setup_logging(output_dir: str | Path | None = None) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+def note(text: str) -> None:
+    """Write a line into log.txt alone: it was said on the console by other means."""
+    record = logger.makeRecord(logger.name, logging.ERROR, __file__, 0, text, (), None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
+
+
 def progress(items: Iterable, total: int, title: str, *, lines: bool = True) -> Iterator:
     """Iterate with a bar on a terminal, and elsewhere, where ``lines`` are wanted, one at every fifth of the way."""
     if sys.stderr.isatty() and is_main():

@@ -46,9 +46,9 @@ def load_start(cfg, model: Trokens, optimizer: torch.optim.Optimizer, sources: S
         _warn("%s lacks %d parameters of this model (the first is %s): they start from fresh values.", path,
               len(report.missing), report.missing[0])
     if not sources.is_own and (cfg.TRAIN.CHECKPOINT_EPOCH_RESET or is_published or "optimizer_state" not in state):
-        done = state.get("epoch", -1) + 1
-        logger.info("Starting at epoch 1 from the weights of %s%s; its %d epochs and its optimizer do not count.", path,
-                    ", a checkpoint of the published code" if is_published else "", done)
+        logger.info("Starting at epoch 1 from the weights of %s%s; its %d epochs and its optimizer's state do not "
+                    "count.", path, ", a checkpoint of the published code" if is_published else "",
+                    state.get("epoch", -1) + 1)
         return None
     best = agreed(lambda: _take_over(cfg, sources)) if sources.is_own else NO_BEST  # that lies in another folder
     lost = restore_optimizer(optimizer, model, state)
@@ -70,6 +70,10 @@ def _published(lost: str) -> str:
 
 def _take_over(cfg, sources: Sources) -> dict[str, float]:
     """Put away what the run would write over, and find the best checkpoint so far (in the main process)."""
+    if sources.head.get("epoch", -1) + 1 >= cfg.SOLVER.MAX_EPOCH:  # it will write nothing
+        for what in sources.damaged.values():
+            logger.warning("%s; so %s counts.", what, sources.start)
+        return NO_BEST
     for path, what in sources.damaged.items():
         kept = _free_name(path.with_name(path.name + ".damaged"))
         os.replace(path, kept)
@@ -136,7 +140,8 @@ def load_tested(cfg, model: Trokens, sources: Sources) -> str:
         return str(path)
     if changed:
         _warn("%s was trained with other options than it is tested with, so its weights mean something else: %s.", path,
-              ", ".join(f"{key} {there} (now {here})" for key, (there, here) in changed.items()))
+              ", ".join(f"{key} {'was not there' if there is None else there} (now {here})"
+                        for key, (there, here) in changed.items()))
     return str(path)
 
 
