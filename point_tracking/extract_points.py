@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
@@ -148,20 +149,22 @@ def launch(args: argparse.Namespace) -> int:
     out = args.base_feat_path / (args.name or options.name)
     # Some processes have longer videos than others. None leaves before all are through: a launcher would take an
     # exit code of 1 for a crash, and end the rest.
-    with process_group(torch.device("cpu"), timeout=timedelta(days=365)):
-        videos, failed = sum_over_processes(torch.tensor(extract(args, options, out))).tolist()
+    with process_group(torch.device("cpu"), timeout=timedelta(days=365)), ExitStack() as owned:
+        videos, failed = sum_over_processes(torch.tensor(extract(args, options, out, owned))).tolist()
         if is_main():
             print(f"{videos - failed} of {videos} videos have points."
                   + (f" {failed} failed; their causes are in {out / 'failures.csv'}." if failed else ""))
     return int(failed > 0)
 
 
-def extract(args: argparse.Namespace, options, out: Path) -> tuple[int, int]:
-    """Do this process's part; return how many videos that is, and how many of them failed."""
-    from trokens.distributed import local_world_size, rank, world_size
-    from trokens.extraction.jobs import list_jobs, unfinished_jobs
-    from trokens.extraction.run import extract_list, write_failures
-    from trokens.extraction.settings import compare_settings, keep_settings
+def extract(args: argparse.Namespace, options, out: Path, owned: ExitStack) -> tuple[int, int]:
+    """Do this process's part; return how many videos that is, and how many of them failed.
+
+    Nobody else extracts this list until ``owned`` is left.
+    """
+    from trokens.distributed import in_main, rank, world_size
+    from trokens.extraction.jobs import list_jobs, own_list
+    from trokens.extraction.settings import compare_settings
 
     if rank():
         logging.getLogger("trokens.clips").setLevel(logging.WARNING)  # what is passed over is said once
@@ -172,7 +175,20 @@ def extract(args: argparse.Namespace, options, out: Path) -> tuple[int, int]:
                      pictures=f".{args.vis_format}" if args.make_vis or args.debug_mode else "")
     settings = {"fps": args.fps, "format": args.format, **asdict(options)}
     compare_settings(out, settings, jobs, rerun=args.rerun)
+    in_main(lambda: owned.enter_context(own_list(out, jobs, args.shard)))
     number, count = args.shard[0] * world_size() + rank(), args.shard[1] * world_size()
+    return extract_part(args, options, out, jobs, (number, count), settings)
+
+
+def extract_part(args: argparse.Namespace, options, out: Path, jobs: Sequence, part: tuple[int, int],
+                 settings: dict) -> tuple[int, int]:
+    """Do part I of N of the jobs; return how many that are, and how many of them failed."""
+    from trokens.distributed import local_world_size
+    from trokens.extraction.jobs import unfinished_jobs
+    from trokens.extraction.run import extract_list, write_failures
+    from trokens.extraction.settings import keep_settings
+
+    number, count = part
     mine = jobs[number::count]  # every count-th video: the list alone decides who does what
     todo = unfinished_jobs(mine, rerun=args.rerun)
     outcomes = extract_list(todo, options, min(args.workers, len(todo)), processes_here=local_world_size())

@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,17 @@ def faults() -> Path:
 def clip(tmp_path) -> Path:
     """A sound H.264 file of ``videos.NUM_FRAMES`` frames, with B-frames."""
     return videos.encode(tmp_path / "clip.mp4", **{"x264-params": videos.X264})
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 256 KB, for who may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], capture_output=True).returncode:
+        pytest.skip("no right to mount a disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.fixture(scope="session")

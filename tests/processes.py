@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -82,6 +83,19 @@ def wait_until_gone(pid: int) -> None:
             return True
 
     wait_for(is_gone, f"the end of process {pid}")
+
+
+def descendants(pid: int) -> set[int]:
+    """Processes that a process has started, and those that they have started."""
+    found, parents = set(), {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    new = {pid}
+    while new:
+        new = {child for child, parent in parents.items() if parent in new} - found
+        found |= new
+    return found
 
 
 def start(command: Sequence[str], launcher: Sequence[str] = ()) -> subprocess.Popen:

@@ -22,7 +22,7 @@ from trokens.clips.walk import is_video
 from trokens.data.synthetic import render_clip
 from trokens.data.write import write_video
 from trokens.extraction.extractor import Options
-from trokens.extraction.jobs import Job, list_jobs, unfinished_jobs
+from trokens.extraction.jobs import Job, list_jobs, own_list, unfinished_jobs
 from trokens.extraction.run import extract_list, write_failures
 from trokens.extraction.settings import compare_settings, keep_settings
 from trokens.files import write_csv
@@ -103,6 +103,23 @@ def test_torchrun_shares_the_list_and_waits_for_all(clips, undisturbed, tmp_path
     assert "Part 0 of 2: 5 videos" in done.stdout and "Part 1 of 2: 5 videos" in done.stdout
     assert done.stdout.count("9 of 10 videos have points. 1 failed") == 1
     assert files(tmp_path) == undisturbed
+
+
+def test_the_same_videos_are_extracted_by_one_command_at_a_time(clips, tmp_path, capsys):
+    flags = ("--base_feat_path", tmp_path, "--name", "n", *GRID)
+    videos = [(path, "folder") for path in sorted(clips.glob("0[01].mp4"))]
+    jobs = list_jobs(videos, clips, tmp_path / "n")
+    for shard, part in (((0, 1), "This list of videos is"), ((1, 2), "Part 1 of 2 of these videos is")):
+        with own_list(tmp_path / "n", jobs, shard):
+            said = run("--videos", clips / "0[01].mp4", *flags, "--shard", f"{shard[0]}/{shard[1]}")
+            error = capsys.readouterr().err
+            assert said == 2 and error.startswith(f"InUse: {part} being extracted into {tmp_path / 'n'} by process ")
+            assert error.endswith(f"wait for it, end it (kill {os.getpid()}), or give another --name.\n")
+            assert not (tmp_path / "n" / "extraction.json").exists()
+    with own_list(tmp_path / "n", jobs, (0, 2)):
+        assert run("--videos", clips / "0[01].mp4", *flags, "--shard", "1/2") == 0
+        assert run("--videos", clips / "0[34].mp4", *flags) == 0
+    assert not list((tmp_path / "n").glob("*.lock"))
 
 
 def test_a_process_without_work_waits_for_those_that_load_a_backbone(clips, tmp_path):

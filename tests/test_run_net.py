@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import time
 from multiprocessing import get_context, set_start_method
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import PRELOAD, TIMEOUT, finish, free_port, start
+from processes import PRELOAD, TIMEOUT, descendants, finish, free_port, start, wait_for, wait_until_gone
 from tiny import APPEARANCE, assert_same_run, command, figures, tiny_cfg
 
 from tools.run_net import main
@@ -78,6 +79,56 @@ def test_a_run_killed_again_and_again_ends_like_an_undisturbed_one(tiny_data, tm
         process.join(TIMEOUT)
         assert process.exitcode in {signal.SIGKILL: (-9, 0), signal.SIGTERM: (143, 0), None: (0,)}[number]
     assert_same_run(undisturbed, tmp_path)
+
+
+# Longer than any test.
+ENDLESS = LONGER | {"SOLVER.MAX_EPOCH": 100000, "TRAIN.EVAL_PERIOD": 100000, "TRAIN.CHECKPOINT_PERIOD": 100000}
+
+
+def records(folder: Path) -> int:
+    path = folder / "metrics.jsonl"
+    return len(path.read_text().splitlines()) if path.is_file() else 0
+
+
+def test_a_second_run_in_the_same_folder_ends_at_once(tiny_data, tmp_path, capsys):
+    run = start(command(tiny_data, tmp_path, ENDLESS))
+    try:
+        wait_for(lambda: records(tmp_path), "training")
+        names = sorted(path.name for path in tmp_path.rglob("*"))
+        for changes in ({}, {"TRAIN__ENABLE": False}):
+            assert main(command(tiny_data, tmp_path, ENDLESS, **changes)) == 2
+            assert re.fullmatch(rf"InUse: {tmp_path} is in use by process {run.pid} on .* since .* \(.*run_net.py .*\);"
+                                rf" wait for it, end it \(kill {run.pid}\), or choose another OUTPUT_DIR\.\n",
+                                capsys.readouterr().err)
+        assert sorted(path.name for path in tmp_path.rglob("*")) == names
+        run.send_signal(signal.SIGKILL)
+        run.communicate(timeout=TIMEOUT)
+    finally:
+        run.kill()
+    assert main(command(tiny_data, tmp_path, SOLVER__MAX_EPOCH=2)) == 0
+    assert not (tmp_path / "run.lock").exists()
+
+
+def test_nothing_trains_on_where_torchrun_was_killed(tiny_data, tmp_path):
+    port = free_port()
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
+    arguments = command(tiny_data, tmp_path, ENDLESS, DATA_LOADER__NUM_WORKERS=1)
+    run = start(arguments, launcher)
+    try:
+        wait_for(lambda: records(tmp_path), "training")
+        family = descendants(run.pid)
+        assert len(family) >= 4  # two processes, each with one of a loader
+        second = start(arguments, [*launcher[:-1], f"--master_port={free_port()}"])
+        code, _, err = finish(second)
+        assert code == 1 and err.count("is in use by process") == 1 and "run_net.py\", line" not in err
+        run.send_signal(signal.SIGKILL)
+        for pid in family:
+            wait_until_gone(pid)
+        _, err = run.communicate(timeout=TIMEOUT)
+        assert "Traceback" not in err and err.count("the same command goes on from there.") == 1
+    finally:
+        run.kill()
+    assert load_checkpoint(checkpoint_dir(tmp_path) / INTERRUPTED)["step"] > 0
 
 
 def test_a_run_that_fails_ends_with_its_workers(tiny_data, tmp_path):

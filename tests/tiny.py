@@ -87,7 +87,8 @@ def figures(output_dir: Path) -> list[dict]:
 def assert_same_run(first: Path, second: Path) -> None:
     """Two runs left the same last and best checkpoint, the same figures, and nothing behind."""
     names = [sorted(path.name for path in (folder / "checkpoints").iterdir()) for folder in (first, second)]
-    assert names[0] == names[1] and not any(name.endswith("partial") for name in names[0])
+    assert names[0] == names[1] and not any(name.endswith(("partial", "tmp")) for name in names[0])
+    assert not (second / "run.lock").exists()
     for name in names[0]:
         one, two = (torch.load(folder / "checkpoints" / name, weights_only=True) for folder in (first, second))
         for state in (one, two):

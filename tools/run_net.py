@@ -10,7 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
-from trokens.commands import end_with
+from trokens.commands import EndedByMain, end_with
+from trokens.files import WriteError
+from trokens.runtime.lock import OTHER_FOLDER, InUse, refuse_if_locked
 from trokens.runtime.signals import Stopped, ends_on_signals
 
 KEPT = "Checkpoints and caches are kept: the same command goes on from them."
@@ -74,24 +76,31 @@ def run(args: argparse.Namespace) -> int:
         cfg = load_cfg(args.cfg, args.overrides)
     except ConfigError as error:
         return say_last(f"ConfigError: {error}", 2)
+    try:
+        refuse_if_locked(cfg.OUTPUT_DIR, remedy=OTHER_FOLDER)
+    except InUse as error:
+        return say_last(f"InUse: {error}", 2)
 
     from trokens.distributed import pick_device, process_group
     from trokens.engine.experiment import Experiment
     from trokens.engine.loggers import note, setup_logging
+    from trokens.engine.output import own_output
     from trokens.engine.trainer import Interrupted
 
+    setup_logging()
     try:
-        setup_logging(cfg.OUTPUT_DIR)
         device = pick_device(cfg.NUM_GPUS)
         with process_group(device, backend=cfg.DIST_BACKEND, init_method=args.init_method,
-                           master_port=cfg.MASTER_PORT):
+                           master_port=cfg.MASTER_PORT), own_output(cfg.OUTPUT_DIR):
             Experiment(cfg, device).run()
-    except (ValueError, FloatingPointError, *PATH_ERRORS) as error:
+    except (ValueError, WriteError, FloatingPointError, *PATH_ERRORS) as error:
         text = str(error)
         if text.startswith("Caught "):  # in a loader's process: torch gives its traceback, with the error last
             text = text.rstrip().rpartition("\n")[2].partition(": ")[2]
         print(f"{type(error).__name__}: {text}", file=sys.stderr)
         note(f"{type(error).__name__}: {text}")
+        return 2
+    except EndedByMain:
         return 2
     except Interrupted as stopped:
         return say_last(stopped, 143)

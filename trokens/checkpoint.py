@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from trokens.files import whole_file
 from trokens.tensors import not_finite, read_torch_file, tensors_in
 
 INTERRUPTED = "checkpoint_interrupted.pyth"
@@ -29,14 +29,13 @@ def epoch_path(output_dir: str | Path, num_epochs: int) -> Path:
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write ``state`` so that a crash at any moment leaves either the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as f:
-        torch.save(state, f)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(partial, path)
+    """Write ``state`` so that a crash at any moment leaves either the old file or the new one.
+
+    Raises:
+        WriteError: The disk does not take it; the old file is still there.
+    """
+    with whole_file(path) as unfinished, open(unfinished, "wb") as file:
+        torch.save(state, file)
 
 
 def trained_state(model: nn.Module) -> dict[str, Any]:

@@ -12,6 +12,10 @@ from typing import NoReturn
 from trokens.runtime.signals import Stopped, end_quietly, ends_on_signals, kill_children
 
 
+class EndedByMain(Exception):
+    """What the other processes of a run end with where the main process has said why."""
+
+
 def check_at_least(parser: argparse.ArgumentParser, args: argparse.Namespace, **least: int) -> None:
     """End a command that was given a number below the least one of its flag."""
     for flag, number in least.items():
@@ -45,6 +49,8 @@ def run_command(work: Callable[[], int], interrupted: str) -> int:
     try:
         with ends_on_signals(interrupted):
             return work()
+    except EndedByMain:
+        return 2
     except (ValueError, OSError, RuntimeError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 2

@@ -11,6 +11,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from trokens.commands import EndedByMain
+from trokens.runtime.parents import end_with_launcher
+
 logger = logging.getLogger(__name__)
 
 
@@ -99,7 +102,7 @@ def pick_device(num_gpus: int) -> torch.device:
 @contextmanager
 def process_group(device: torch.device, *, backend: str = "nccl", init_method: str = "env://",
                   master_port: int = 8888, timeout: timedelta = timedelta(hours=2)) -> Iterator[None]:
-    """Join the other processes that torchrun started; do nothing for a single process.
+    """Join the other processes that torchrun started, with which this one ends; do nothing more for a single process.
 
     Args:
         device: From :func:`pick_device`. On the CPU gloo is used whatever ``backend`` says. On GPUs both
@@ -109,6 +112,7 @@ def process_group(device: torch.device, *, backend: str = "nccl", init_method: s
         timeout: How long the processes wait for each other. By default hours: one may download weights, or embed a
             clip more, while the others wait.
     """
+    end_with_launcher()
     if world_size() == 1:
         yield
         return
@@ -147,6 +151,25 @@ def agreed(decide: Callable[[], Any]) -> Any:
     if answer[1] is not None:
         raise answer[1]
     return answer[0]
+
+
+def in_main(work: Callable[[], object]) -> None:
+    """Do something in the main process while the others wait, such as writing a file that is the run's.
+
+    Raises:
+        EndedByMain: In the others, where it has failed; in the main process, the error itself.
+    """
+    failed = torch.zeros(1)
+    try:
+        if is_main():
+            work()
+    except BaseException:
+        failed += 1
+        raise
+    finally:
+        broadcast(failed, source=0)
+    if failed:
+        raise EndedByMain
 
 
 class StopFlag:

@@ -1,17 +1,55 @@
-"""Files that are whole or absent, whoever is killed when."""
+"""Files that are whole or absent, whoever is killed when, and one sentence where a disk does not take them."""
 
 from __future__ import annotations
 
 import csv
+import errno
+import fcntl
 import hashlib
+import json
 import os
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 LONGEST_NAME = 255  # bytes, on nearly every file system
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # which no reading ends with
+_PROBE = bytes(2**16)
+_REMEDY = "free some space there, or choose another folder"
+_REMEDIES = {
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f), or choose a folder on another file system",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.EACCES: "change its permissions, or choose another folder",
+    errno.EPERM: "change its permissions, or choose another folder",
+    errno.ENAMETOOLONG: "choose a folder with a shorter path",
+    errno.EEXIST: "move the file that is in the way, or choose another folder",
+    errno.ENOTDIR: "move the file that is in the way, or choose another folder",
+    errno.EISDIR: "move the folder that is in the way, or choose another one",
+    errno.ENOENT: "choose a folder that can be made",
+}
+
+
+class WriteError(OSError):
+    """A file cannot be written; the message names it, the cause and a remedy."""
+
+    @classmethod
+    def of(cls, path: str | os.PathLike, error: OSError, remedy: str = _REMEDY) -> WriteError:
+        """What to raise for a file or folder, of what the system says; ``remedy`` is for a disk that is full."""
+        return cls(f"{path} cannot be written ({error.strerror or error}); {_REMEDIES.get(error.errno, remedy)}.")
+
+
+@contextmanager
+def writing(path: str | os.PathLike, remedy: str = _REMEDY) -> Iterator[None]:
+    """Raise an OSError of the block, all of which is about writing this file or making this folder, as a WriteError."""
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        raise WriteError.of(path, error, remedy) from error
 
 
 @contextmanager
@@ -20,18 +58,79 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 
     A reader never sees part of a file, and of several writers the last one wins. The folder is made. A killed process
     leaves its unfinished file behind, hidden, for :func:`remove_unfinished`.
+
+    Raises:
+        WriteError: The disk does not take it, whatever the block made of that; nothing is left of it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{_stem(path.name)}.{secrets.token_hex(4)}.tmp")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mark = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        yield unfinished
-        with open(unfinished, "rb") as file:
-            os.fsync(file.fileno())  # else a power cut may leave the name without the content
-        os.replace(unfinished, path)
+        with suppress(OSError):  # where the file system has no locks
+            fcntl.flock(mark, fcntl.LOCK_EX)  # tells that its writer is alive
+        try:
+            yield unfinished
+        except Exception as error:
+            if cause := _cause_in_disk(error, unfinished, path):
+                raise WriteError.of(path, cause) from error
+            raise
+        with writing(path):
+            with open(unfinished, "rb") as file:
+                os.fsync(file.fileno())  # else a power cut may leave the name without the content
+            os.replace(unfinished, path)
     except BaseException:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()
         raise
+    finally:
+        os.close(mark)
+
+
+def _cause_in_disk(error: Exception, unfinished: Path, path: Path) -> OSError | None:
+    """Why a file could not be written, where that is what ended its writer.
+
+    Libraries have errors of their own for it, so the disk is asked. An OSError may also be about what the writer reads.
+    """
+    if isinstance(error, OSError) and (error.errno in _NO_ROOM or error.filename in map(str, (unfinished, path))):
+        return error
+    try:
+        with open(unfinished, "ab") as file:
+            file.write(_PROBE)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as cause:
+        return cause if cause.errno in _NO_ROOM else None
+    return None
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a whole text, in UTF-8."""
+    with whole_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a whole line to a file.
+
+    Raises:
+        WriteError: The disk does not take it; nothing of it is left.
+    """
+    data = f"{line}\n".encode()
+    with writing(path), open(path, "ab", buffering=0) as file:
+        before = file.seek(0, os.SEEK_END)
+        try:
+            if file.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            file.truncate(before)
+            raise
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Write a whole JSON file."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def write_csv(path: str | os.PathLike, rows: Iterable[Iterable]) -> None:
@@ -42,14 +141,31 @@ def write_csv(path: str | os.PathLike, rows: Iterable[Iterable]) -> None:
 
 
 def remove_unfinished(paths: Iterable[Path]) -> None:
-    """Remove what killed writers of these files left in their folders; nobody may be writing them now."""
+    """Remove what killed writers of these files left in their folders; what a living one is writing stays."""
     stems: dict[Path, set[str]] = defaultdict(set)
     for path in paths:
         stems[path.parent].add(_stem(path.name))
     for folder, wanted in stems.items():
         for name in os.listdir(folder) if folder.is_dir() else ():
             if name.startswith(".") and name.endswith(".tmp") and name[1:].rsplit(".", 2)[0] in wanted:
-                (folder / name).unlink()
+                _remove_abandoned(folder / name)
+
+
+def remove_all_unfinished(folder: Path) -> None:
+    """Remove what killed writers left in a folder, whatever the files' names."""
+    for path in [*folder.glob(".*.tmp"), *folder.glob("*.partial")]:  # the second ones by older versions
+        _remove_abandoned(path)
+
+
+def _remove_abandoned(path: Path) -> None:
+    with suppress(FileNotFoundError), open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        except OSError:  # no locks there: as if its writer were gone
+            pass
+        path.unlink(missing_ok=True)
 
 
 def _stem(name: str) -> str:

@@ -6,14 +6,15 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, get_context
 from typing import Any
+
+from trokens.runtime.parents import end_with_parent
 
 logger = logging.getLogger(__name__)
 
@@ -89,8 +90,7 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 
 
 def _start_worker(set_up: Callable[[], None] | None) -> None:
-    # A worker whose parent was killed would wait for work forever.
-    threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
+    end_with_parent()
     os.environ["OMP_NUM_THREADS"] = "1"  # for torch, whether it comes later or is there already
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Loader processes: each keeps to one core, and only the main process may end them.
+"""Loader processes: each keeps to one core, and only the main process may end them, with which they end.
 
 Schedulers, launchers and terminals signal every process of a run. The main process then finishes its step, for which it
 needs the workers; and when it fails, it ends them by SIGTERM and waits, so that they may not be deaf to it either.
@@ -14,6 +14,7 @@ import threading
 import cv2
 from torch.utils.data import DataLoader
 
+from trokens.runtime.parents import end_with_parent
 from trokens.runtime.signals import SIGNALS
 
 
@@ -34,6 +35,7 @@ class SteadyLoader(DataLoader):
 def _init_worker(_worker: int) -> None:
     cv2.setNumThreads(1)  # PyTorch does the same for its own
     signal.set_wakeup_fd(-1)  # of the main process, which counts its own signals there
+    end_with_parent()
     heed_main_process()
 
 

@@ -11,7 +11,7 @@ import torch
 
 from trokens.config import dump
 from trokens.data.loader import ClipReader, episode_loader
-from trokens.distributed import agreed, barrier, is_main, world_size
+from trokens.distributed import agreed, in_main, world_size
 from trokens.engine.features import FeatureStore, train_features
 from trokens.engine.keeper import build_keeper
 from trokens.engine.loggers import build_log
@@ -24,6 +24,7 @@ from trokens.engine.sources import Sources, find_sources
 from trokens.engine.start import load_start, load_tested
 from trokens.engine.trainer import Trainer, last_record
 from trokens.fewshot.task import FewShotTask
+from trokens.files import write_text
 from trokens.models.trokens import Trokens, build_model
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Experiment:
         device: From :func:`trokens.distributed.pick_device`.
 
     Raises:
+        WriteError: OUTPUT_DIR does not take what the run writes.
         ConfigError, FileNotFoundError, ValueError: The data do not allow the run; one message names all problems.
     """
 
@@ -56,9 +58,7 @@ class Experiment:
             self.about = check_unseen(self.cfg, self.splits, self.sources)
         problems.raise_all()
         self.about |= provenance()  # now: the code on disk may change while the run goes on
-        if is_main():
-            Path(cfg.OUTPUT_DIR).mkdir(parents=True, exist_ok=True)
-            (Path(cfg.OUTPUT_DIR) / "config.yaml").write_text(dump(self.cfg))
+        in_main(lambda: write_text(Path(cfg.OUTPUT_DIR) / "config.yaml", dump(self.cfg)))
 
     def run(self) -> dict[str, Any] | None:
         """Do what the config asks for; returns the test's result, if there was a test."""
@@ -119,8 +119,7 @@ class Experiment:
         scores = self.evaluators[split].score(model, tested_shots(self.cfg))
         result = gather_results(self.cfg, split, scores, source, self.about)
         tell_scores(split, scores)
-        write_results(self.cfg, result)
-        barrier()
+        in_main(lambda: write_results(self.cfg, result))
         return result
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from trokens.checkpoint import BEST, INTERRUPTED, checkpoint_dir, epoch_path, save_checkpoint
 from trokens.config import dump
-from trokens.distributed import barrier, is_main
+from trokens.distributed import in_main, is_main
 from trokens.engine.sources import Sources
 from trokens.tensors import not_finite, tensors_in
 
@@ -56,9 +56,7 @@ class CheckpointKeeper:
 
     def _save(self, path: Path, state: dict[str, Any]) -> None:
         check_sound(state)
-        if is_main():
-            save_checkpoint(path, {**state, **self.about, "recent": self.recent})
-        barrier()
+        in_main(lambda: save_checkpoint(path, {**state, **self.about, "recent": self.recent}))
 
     def _remove_old(self) -> None:
         for epochs in self.recent[:-NEWEST] if is_main() else ():

@@ -7,22 +7,31 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from trokens.distributed import is_main
+from trokens.distributed import in_main, is_main
+from trokens.files import append_line, write_text, writing
 
 logger = logging.getLogger(__name__)
 
 
 def setup_logging(output_dir: str | Path | None = None) -> None:
-    """Send log lines to the console and to OUTPUT_DIR/log.txt, in the main process; warnings only in the others."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    """Send log lines to the console and, given the folder, to log.txt; warnings only, and to the console, in processes
+    that are not the main one.
+
+    Raises:
+        WriteError: log.txt cannot be made.
+    """
+    handlers: list[logging.Handler] = [_Console(sys.stdout)]
     if output_dir and is_main():
-        Path(output_dir).mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(Path(output_dir) / "log.txt"))
+        path = Path(output_dir) / "log.txt"
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handlers.append(_LogFile(path, encoding="utf-8"))
     logging.basicConfig(level=logging.INFO if is_main() else logging.WARNING, handlers=handlers, force=True,
                         format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     for noisy in ("httpx", "timm", "huggingface_hub"):
@@ -35,6 +44,34 @@ def note(text: str) -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)
+
+
+class _LogFile(logging.FileHandler):
+    """A file of lines that ends with the first one that the disk does not take."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        logging.getLogger().removeHandler(self)
+        stream, self.stream = self.stream, None
+        with suppress(OSError):
+            stream.close()
+        logger.warning("%s takes no more lines (%s); the console goes on.", self.baseFilename, error.strerror)
+
+
+class _Console(logging.StreamHandler):
+    """Standard output, which may be a file on a full disk, or a pipe that nobody reads any more."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+            return
+        logging.getLogger().removeHandler(self)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.stream.fileno())  # else Python fails at its end, with what is left to be written
+        os.close(nowhere)
 
 
 def progress(items: Iterable, total: int, title: str, *, lines: bool = True) -> Iterator:
@@ -61,23 +98,22 @@ class RunLog:
     def __init__(self, output_dir: str | Path, *, start: tuple[int, int] = (0, 0), sinks: Iterable = ()):
         self.path = Path(output_dir) / "metrics.jsonl"
         self.sinks = list(sinks)
-        if not is_main():
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [line for line in self._lines() if _before(line, start)]
-        partial = self.path.with_name(self.path.name + ".partial")
-        partial.write_text("".join(line + "\n" for line in kept))
-        os.replace(partial, self.path)
+        in_main(lambda: write_text(self.path, "".join(line + "\n" for line in self._lines() if _before(line, start))))
 
     def _lines(self) -> list[str]:
-        return self.path.read_text().splitlines() if self.path.is_file() else []
+        return self.path.read_text(errors="replace").splitlines() if self.path.is_file() else []
 
     def write(self, record: dict[str, Any]) -> None:
-        """Add one record: ``phase``, ``epoch``, ``step`` and figures."""
-        if not is_main():
-            return
-        with open(self.path, "a") as f:
-            f.write(json.dumps(record) + "\n")
+        """Add one record: ``phase``, ``epoch``, ``step`` and figures.
+
+        Raises:
+            WriteError: The disk does not take it; nothing of it is left.
+            EndedByMain: So it was in the main process, which alone writes.
+        """
+        in_main(lambda: self._write(record))
+
+    def _write(self, record: dict[str, Any]) -> None:
+        append_line(self.path, json.dumps(record))
         for sink in list(self.sinks):
             try:
                 sink(record)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 import subprocess
@@ -13,7 +12,8 @@ from typing import Any
 import torch
 
 from trokens.config import config_hash
-from trokens.distributed import is_main, world_size
+from trokens.distributed import world_size
+from trokens.files import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +59,7 @@ def tell_scores(split: str, scores: Sequence[dict[str, Any]]) -> None:
 
 
 def write_results(cfg, result: dict[str, Any]) -> None:
-    """Write results.json, and the further copy that the config asks for, in the main process."""
-    if not is_main():
-        return
-    for path in filter(None, (str(Path(cfg.OUTPUT_DIR) / "results.json"), cfg.TEST.SAVE_RESULTS_PATH)):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(json.dumps(result, indent=1) + "\n")
+    """Write results.json, and the further copy that the config asks for."""
+    for path in filter(None, (Path(cfg.OUTPUT_DIR) / "results.json", cfg.TEST.SAVE_RESULTS_PATH)):
+        write_json(path, result)
     logger.info("Results: %s", Path(cfg.OUTPUT_DIR) / "results.json")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from trokens.clips.datasets import READERS
 from trokens.clips.lists import clip_id
 from trokens.files import LONGEST_NAME, remove_unfinished
+from trokens.runtime.lock import folder_lock
 
 FPS = {"ssv2": 12.0}  # frames a second at which points are extracted, where it is not DEFAULT_FPS
 DEFAULT_FPS = 10.0
@@ -90,3 +93,17 @@ def unfinished_jobs(jobs: Sequence[Job], *, rerun: bool = False) -> list[Job]:
     todo = [job for job, paths in files_of if rerun or any(path.name not in there[path.parent] for path in paths)]
     remove_unfinished(path for job in todo for path in (job.points, job.failure, job.trails) if path)
     return todo
+
+
+@contextmanager
+def own_list(out: Path, jobs: Sequence[Job], shard: tuple[int, int]) -> Iterator[None]:
+    """Keep others from extracting the same part of the same list in the block; other parts and lists may share ``out``.
+
+    Raises:
+        InUse: Another command extracts it.
+    """
+    key = hashlib.sha256(repr((shard, [(job.video, job.points) for job in jobs])).encode()).hexdigest()[:12]
+    part = f"Part {shard[0]} of {shard[1]} of these videos" if shard[1] > 1 else "This list of videos"
+    with folder_lock(out, name=f"extraction-{key}.lock", what=f"{part} is being extracted into {out}",
+                     remedy="give another --name"):
+        yield
