@@ -291,6 +291,7 @@ def test_the_hash_names_the_experiment_not_the_machine():
     plain = config_hash(load_cfg(path))
     machine = """NUM_GPUS 8 OUTPUT_DIR x DATA.PATH_TO_DATA_DIR y DATA.PATH_TO_TROKEN_PT_DATA z MASTER_PORT 1
         DATA_LOADER.NUM_WORKERS 2 WANDB.ID i WANDB.EXP_NAME e MODEL.BACKBONE_WEIGHTS w TEST.BANK disk TEST.BANK_DIR d
+        DATA.CHANGED_VIDEO warn
         DATA.CLIP_CACHE c DATA.CLIP_CACHE_GB 5 MODEL.FEATURE_CACHE f MODEL.ACT_CHECKPOINT True MODEL.COMPILE True"""
     assert re.fullmatch("[0-9a-f]{12}", plain) and config_hash(load_cfg(path, machine.split())) == plain
     for pair in ("RNG_SEED 2", "FEW_SHOT.K_SHOT 5", "POINT_INFO.HOD.BINNING linear", "TEST.BANK_DTYPE half"):

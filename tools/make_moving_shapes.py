@@ -24,6 +24,7 @@ from trokens.data.synthetic import LEVELS, SPLITS, TEXTURES, clip_seed, render_c
 from trokens.data.write import write_video
 from trokens.parallel import parallel_map
 from trokens.points.io import write_tracks
+from trokens.points.source import describe_video
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -51,7 +52,8 @@ def write_clip(clip: tuple[str, str, int], args: argparse.Namespace) -> None:
     video = args.out / split / motion / f"{index:03d}.mp4"
     write_video(video, frames)
     points = args.out / EXACT / f"{clip_id(video, args.out)}.safetensors"
-    write_tracks(points, tracks, {"tracker": "exact", "level": args.level, "textures": args.textures})
+    write_tracks(points, tracks, {"tracker": "exact", "level": args.level, "textures": args.textures,
+                                  **describe_video(video)})
 
 
 def render_all(args: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from trokens.data.loader import ClipReader
 from trokens.extraction.jobs import DEFAULT_FPS, FPS
 from trokens.parallel import DIED
 from trokens.points.io import PointFile, read_point_file
+from trokens.points.source import SourceCheck, video_change
 from trokens.structures import Tracks
 from trokens.video import VideoError, VideoInfo, check_whole, probe
 
@@ -95,12 +96,27 @@ class ClipCheck:
                 info = self._probe(clip.video, add)
         if points is not None:
             self._check_points(points, info, clip, add)
+            self._check_source(points, clip, add)
         if not self.quick and all(finding.severity == WARNING for finding in found):
             try:
-                replace(self.reader, clips=[clip]).read(0, with_video=self.with_video)
+                replace(self.reader, clips=[clip], source_check=SourceCheck("ignore")).read(
+                    0, with_video=self.with_video)
             except Exception as error:
                 add("clip unreadable", str(error), clip.video)
         return found
+
+    def _check_source(self, points: PointFile, clip: Clip, add) -> None:
+        mode = self.reader.source_check.mode
+        if mode == "ignore" or not clip.video.is_file():
+            return
+        try:
+            change = video_change(points.metadata, clip.video)
+        except OSError:
+            return  # `_probe` tells
+        if change:
+            used = self.with_video or points.tracks.size is None
+            add("video changed", f"not the one its points were extracted from: {change}", clip.video,
+                ERROR if used and mode == "error" else WARNING)
 
     @staticmethod
     def _probe(video: Path, add) -> VideoInfo | None:

@@ -182,6 +182,9 @@ _C.DATA.TRAIN_CROP_SIZE = 224
 _C.DATA.DECODING_BACKEND = "pyav"
 # RandAugment on training clips: photometric, one draw a clip (AUG.AA_TYPE).
 _C.DATA.USE_RAND_AUGMENT = False
+# A video that is not the one its points were extracted from: error, warn (videos that were encoded or scaled anew on
+# purpose), or ignore. Published point files do not tell.
+_C.DATA.CHANGED_VIDEO = "error"
 # Folder that keeps the frames clips show, so that later epochs open no video; "" = none. Kept are resized frames, or
 # those of full size where they are augmented first (AUG.ORDER published).
 _C.DATA.CLIP_CACHE = ""

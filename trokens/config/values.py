@@ -24,6 +24,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "MODEL.DINO_CONFIG": tuple(f"dinov2_vit{size}14{reg}" for reg in ("", "_reg") for size in "sblg"),
     "MODEL.FEAT_EXTRACT_MODE": ("nearest", "bilinear", "bicubic"),
     "MF.HEAD_ACT": ("tanh", "gelu", "relu"),
+    "DATA.CHANGED_VIDEO": ("error", "warn", "ignore"),
     "DATA.DECODING_BACKEND": ("pyav", "decord"),
     "DATA.CLIP_CACHE_FORMAT": ("raw", "jpeg"),
     "AUG.ORDER": ("published", "resize_first"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,8 +16,9 @@ from trokens.data.transforms import PhotometricAugment, resize, resize_frames
 from trokens.data.workers import SteadyLoader
 from trokens.distributed import num_cores
 from trokens.points.geometry import decoded_frames, frame_positions, normalize_tracks, query_mask
-from trokens.points.io import read_tracks
+from trokens.points.io import read_point_file
 from trokens.points.sampling import choose_points, clip_seed
+from trokens.points.source import SourceCheck, other_video
 from trokens.structures import Clips, Episode, Tracks
 from trokens.video import probe, read_video
 
@@ -40,6 +41,7 @@ class ClipReader:
         resize_first: Augment the resized frames, not those of full size.
         cache: Keeps the frames between decoding and augmentation: resized ones without ``augment`` or with
             ``resize_first``, else those of full size. None keeps nothing.
+        source_check: Says what becomes of a video that is not the one its points were extracted from.
     """
 
     clips: Sequence[Clip]
@@ -54,6 +56,7 @@ class ClipReader:
     augment: PhotometricAugment | None = None
     resize_first: bool = False
     cache: ClipCache | None = None
+    source_check: SourceCheck = field(default_factory=SourceCheck)
 
     @classmethod
     def from_config(cls, cfg, clips: Sequence[Clip], *, augment: bool) -> ClipReader:
@@ -65,7 +68,8 @@ class ClipReader:
                    obj_id_key=cfg.POINT_INFO.OBJ_ID_KEY,
                    backend="decord" if cfg.DATA.DECODING_BACKEND == "decord" else "pyav",
                    augment=PhotometricAugment(cfg.AUG.AA_TYPE) if augment else None,
-                   resize_first=cfg.AUG.ORDER == "resize_first", cache=ClipCache.from_config(cfg))
+                   resize_first=cfg.AUG.ORDER == "resize_first", cache=ClipCache.from_config(cfg),
+                   source_check=SourceCheck(cfg.DATA.CHANGED_VIDEO))
 
     def read(self, index: int, *, with_video: bool, key: str | None = None) -> Clips:
         """Read clip ``index`` as a batch of one.
@@ -82,9 +86,12 @@ class ClipReader:
         clip = self.clips[index]
         seed = clip_seed(clip.id if key is None else key)
         generator = torch.Generator().manual_seed(seed % 2**63)
-        tracks = read_tracks(clip.tracks, self.obj_id_key)
+        file = read_point_file(clip.tracks, self.obj_id_key)
+        tracks = file.tracks
         positions = frame_positions(tracks.num_positions, self.num_frames)  # (T,)
         size, video = tracks.size, None
+        if with_video or size is None:
+            self.source_check(clip.id, clip.tracks, file.metadata, clip.video)
         if with_video:
             frames, own_size = self._frames(clip, tracks, positions)
             size = size or own_size
@@ -109,7 +116,10 @@ class ClipReader:
         resized = self.augment is None or self.resize_first
 
         def decode() -> ClipFrames:
-            frames = read_video(clip.video, self._frame_numbers(clip, tracks, positions), backend=self.backend)
+            try:
+                frames = read_video(clip.video, self._frame_numbers(clip, tracks, positions), backend=self.backend)
+            except IndexError as error:
+                raise other_video(clip.id, clip.tracks, clip.video, str(error).rstrip(".")) from error
             return ClipFrames(resize_frames(frames, self.size) if resized else frames, tuple(frames.shape[1:3]))
 
         if self.cache is None:

@@ -21,6 +21,7 @@ from trokens.points.clustering import cluster_patches, kmeans_patches
 from trokens.points.geometry import frame_positions
 from trokens.points.io import write_tracks
 from trokens.points.queries import grid_query_points, semantic_query_points
+from trokens.points.source import describe_video
 from trokens.points.trackers import build_tracker
 from trokens.structures import Tracks
 from trokens.video import check_whole, probe, read_video
@@ -188,6 +189,7 @@ def extract_video(job: Job, extractor: Extractor, threads: int = 1) -> None:
         VideoError: The video cannot be read, or it is cut.
         MemoryError: Memory does not hold its frames, or what the tracker makes of them.
     """
+    source = describe_video(job.video)
     info = probe(job.video)
     check_whole(job.video, info)
     (height, width), numbers = info.size, resample(info.times, job.fps)
@@ -200,7 +202,7 @@ def extract_video(job: Job, extractor: Extractor, threads: int = 1) -> None:
         _draw_query_frames(job.trails, frames, queries)
     if job.trails:  # after those and before the points: a later run looks for these two
         write_animation(job.trails, draw_trails(frames, tracks), job.fps or info.fps)
-    metadata = {"source": job.video.name, "fps": f"{job.fps or info.fps:g}", **extractor.tracker.metadata,
+    metadata = {"source": job.video.name, **source, "fps": f"{job.fps or info.fps:g}", **extractor.tracker.metadata,
                 "options": json.dumps(asdict(extractor.options))}
     write_tracks(job.points, tracks, metadata, times=torch.from_numpy(info.times[numbers.numpy()]))
 

@@ -2,7 +2,8 @@
 
 Ours are safetensors: ``xy (T, N, 2)`` float32 in pixels, ``visibility (T, N)``, ``query_frame (N,)``, ``cluster (N,)``,
 ``frame (T,)`` and ``times (T,)`` (seconds) where known, and as metadata one JSON text ``trokens``: ``schema``,
-``height``, ``width``, and what the writer adds (tracker, frame rate, ...).
+``height``, ``width``, ``sum`` (a check sum of all else, compared when the file is read), and what the writer adds
+(tracker, frame rate, ...). Files of earlier versions have no check sum.
 
 Published ones are pickles: ``pred_tracks (L, M, 2)``, ``pred_visibility (L, M)``, ``obj_ids (M,)``,
 ``point_queries (M,)``; their data card also names ``vid_info``, a dict of ``fps``, ``height`` and the like, which
@@ -16,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,27 +27,13 @@ from torch import Tensor
 
 from trokens.files import whole_file
 from trokens.points import POINT_SUFFIXES
+from trokens.points.content import SCHEMA, Damaged, PointFile, content_sum, metadata_text, parse_metadata, point_file
 from trokens.points.pickles import dump_pickle, load_pickle
-from trokens.structures import Tracks, check_shape
+from trokens.structures import Tracks
 
-SCHEMA = 1
 _QUERY_KEYS = ("point_queries", "per_point_queries")
 _PICKLE_KEYS = {"xy": "pred_tracks", "visibility": "pred_visibility", "cluster": "obj_ids",
                 "query_frame": _QUERY_KEYS[0]}
-
-
-class PointFile(NamedTuple):
-    """What a point file holds.
-
-    Attributes:
-        tracks: The trajectories.
-        metadata: What its writer said (tracker, frame rate, ...); ``vid_info.height`` and the like of a published file.
-        times: Time stamp of every position in seconds, (T,) float64; None where unknown.
-    """
-
-    tracks: Tracks
-    metadata: dict[str, str]
-    times: Tensor | None
 
 
 def write_tracks(path: str | os.PathLike, tracks: Tracks, metadata: dict[str, str] | None = None, *,
@@ -70,9 +57,10 @@ def write_tracks(path: str | os.PathLike, tracks: Tracks, metadata: dict[str, st
     if times is not None:
         tensors["times"] = times.double()
     tensors = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
-    text = {**(metadata or {}), "schema": str(SCHEMA)}
+    text = {key: value for key, value in (metadata or {}).items() if key != "sum"} | {"schema": str(SCHEMA)}
     if tracks.size is not None:
         text["height"], text["width"] = map(str, tracks.size)
+    text["sum"] = content_sum(tensors, text)
     # One sorted text: safetensors writes several keys in an order of its own, and equal content is to be equal bytes.
     text = {"trokens": json.dumps(text, sort_keys=True)}
     if path.suffix == ".pkl":
@@ -100,12 +88,36 @@ def read_point_file(path: str | os.PathLike, obj_id_key: str = "obj_ids") -> Poi
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is broken, unsafe, of a newer schema, or lacks a key; the message names it.
+        ValueError: The file is broken, damaged, unsafe, of a newer schema, or lacks a key; the message names it.
     """
     path = _known(path)
     if not path.is_file():
         raise FileNotFoundError(f"No point file {path}.")
-    return _read_pickle(path, obj_id_key) if path.suffix == ".pkl" else _read_safetensors(path)
+    try:
+        return _read_pickle(path, obj_id_key) if path.suffix == ".pkl" else _read_safetensors(path)
+    except Damaged as error:
+        own = "; one that was changed on purpose has to lose its 'trokens' text" if path.suffix == ".pkl" else ""
+        raise ValueError(f"{path} is damaged: its content does not match its check sum; delete it and extract its "
+                         f"video again, or fetch it again{own}.") from error
+
+
+def read_metadata(path: str | os.PathLike) -> dict[str, str]:
+    """Read what the writer of a point file of ours said of it, without the points where the format allows it.
+
+    Returns:
+        As ``PointFile.metadata``; {} for a published file.
+
+    Raises:
+        ValueError, OSError: The file cannot be read.
+    """
+    path = _known(path)
+    if path.suffix == ".pkl":
+        return parse_metadata(metadata_text(load_pickle(path)))
+    try:
+        with safe_open(path, framework="np") as file:
+            return parse_metadata(metadata_text(file.metadata() or {}))
+    except SafetensorError as error:
+        raise ValueError(f"{path} cannot be read: {str(error).rstrip('.')}.") from error
 
 
 def _known(path: str | os.PathLike) -> Path:
@@ -117,14 +129,27 @@ def _known(path: str | os.PathLike) -> Path:
 
 def _read_safetensors(path: Path) -> PointFile:
     try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get("trokens", "{}")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- no Mapping
-        return _point_file(tensors, text)
+        text, tensors = _load(path)
+        return point_file(tensors, text)
+    except Damaged:
+        raise
     except KeyError as error:
         raise ValueError(f"{path} is no point file of schema {SCHEMA}: it lacks {error}.") from error
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {str(error).rstrip('.')}.") from error
+
+
+def _load(path: Path, framework: str = "np") -> tuple[str, dict[str, Tensor]]:
+    """The metadata and the tensors of a safetensors file; by way of numpy in half the time."""
+    try:
+        with safe_open(path, framework=framework) as file:
+            content = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- no Mapping
+            text = metadata_text(file.metadata() or {})
+    except (TypeError, AttributeError):  # numbers that numpy does not know, such as bfloat16
+        if framework == "pt":
+            raise
+        return _load(path, "pt")
+    return text, {name: torch.as_tensor(value) for name, value in content.items()}
 
 
 def _read_pickle(path: Path, obj_id_key: str) -> PointFile:
@@ -148,9 +173,14 @@ def _read_pickle(path: Path, obj_id_key: str) -> PointFile:
         }
         if "trokens" in content:  # else such names are somebody else's
             arrays |= {name: _numbers(content[name]).copy() for name in ("frame", "times") if name in content}
-        file = _point_file({name: torch.from_numpy(x) for name, x in arrays.items()}, content.get("trokens", "{}"))
+        tensors = {name: torch.from_numpy(x) for name, x in arrays.items()}
+        written = torch.from_numpy(_numbers(content[_PICKLE_KEYS["cluster"]]).copy()) if (
+            _PICKLE_KEYS["cluster"] in content) else tensors["cluster"]
+        file = point_file(tensors, metadata_text(content), cluster=written)
         file.metadata.update(_video_info(content.get("vid_info")))
         return file
+    except Damaged:
+        raise
     except (ValueError, TypeError, ArithmeticError, RecursionError) as error:  # the last for deep metadata
         raise ValueError(f"{path} is no point file: {str(error).rstrip('.')}.") from error
 
@@ -163,23 +193,6 @@ def _video_info(info: Any) -> dict[str, str]:
     if len(words) > 100 or max(map(len, [*words, *words.values()]), default=0) > 1000:
         raise ValueError("its vid_info is no description of a video")
     return words
-
-
-def _point_file(tensors: dict[str, Tensor], text: str) -> PointFile:
-    """Put together what either format holds under the names of ours."""
-    metadata = json.loads(text)
-    if not isinstance(metadata, dict):
-        raise ValueError("its metadata are no JSON object")
-    schema = int(metadata.pop("schema", 0))
-    if schema > SCHEMA:
-        raise ValueError(f"its schema is {schema}, and this version reads up to {SCHEMA}; update Trokens")
-    size = (int(metadata.pop("height")), int(metadata.pop("width"))) if {"height", "width"} <= metadata.keys() else None
-    times = tensors.get("times")
-    tracks = Tracks(tensors["xy"].float(), tensors["visibility"].bool(), tensors["query_frame"].long(),
-                    tensors["cluster"].long(), size, tensors.get("frame"))
-    if times is not None:
-        check_shape("times", times, "T", {"T": tracks.num_positions})
-    return PointFile(tracks, metadata, times)
 
 
 def _numbers(value: Any) -> np.ndarray:

@@ -1,0 +1,98 @@
+"""What a point file holds, whatever its format, and the check sum of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from trokens.structures import Tracks, check_shape
+from trokens.tensors import check_sum
+
+SCHEMA = 1
+
+
+class Damaged(ValueError):
+    """A file holds something else than was written into it."""
+
+
+class PointFile(NamedTuple):
+    """What a point file holds.
+
+    Attributes:
+        tracks: The trajectories.
+        metadata: What its writer said (tracker, frame rate, ...); ``vid_info.height`` and the like of a published file.
+        times: Time stamp of every position in seconds, (T,) float64; None where unknown.
+    """
+
+    tracks: Tracks
+    metadata: dict[str, str]
+    times: Tensor | None
+
+
+def metadata_text(content: Mapping[str, Any]) -> str:
+    """The JSON text of a file's metadata; "{}" where it has none.
+
+    Raises:
+        Damaged: It stands under another key than ours.
+    """
+    if "trokens" not in content and any(isinstance(text, str) and '"schema"' in text for text in content.values()):
+        raise Damaged
+    return content.get("trokens", "{}")
+
+
+def parse_metadata(text: str) -> dict[str, Any]:
+    """Read that text.
+
+    Raises:
+        ValueError: It is no JSON object.
+    """
+    try:
+        metadata = json.loads(text) if isinstance(text, str) else None
+    except RecursionError:  # brackets without end
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise ValueError("its metadata are no JSON object")
+    return metadata
+
+
+def content_sum(tensors: Mapping[str, Tensor], text: Mapping[str, str]) -> str:
+    """Of all that a point file holds: 16 hex digits."""
+    names = sorted(tensors)
+    kinds = [(name, str(tensors[name].dtype), tensors[name].shape) for name in names]
+    about = json.dumps([text, kinds], sort_keys=True)
+    return f"{check_sum(*(tensors[name].numpy() for name in names), about=about):016x}"
+
+
+def point_file(tensors: dict[str, Tensor], text: str, cluster: Tensor | None = None) -> PointFile:
+    """Put together what either format holds under the names of ours.
+
+    Args:
+        tensors: By name.
+        text: The metadata.
+        cluster: The clusters that were written, where others are to be used.
+
+    Raises:
+        Damaged: The check sum is another one.
+        KeyError, ValueError: A tensor is missing, shapes do not fit, or the schema is newer.
+    """
+    metadata = parse_metadata(text)
+    schema = int(metadata.get("schema", 0))
+    if schema > SCHEMA:
+        raise ValueError(f"its schema is {schema}, and this version reads up to {SCHEMA}; update Trokens")
+    written, all_written = metadata.pop("sum", None), tensors if cluster is None else tensors | {"cluster": cluster}
+    try:
+        if written is not None and written != content_sum(all_written, metadata):
+            raise Damaged
+    except TypeError as error:  # a type of numbers that nobody wrote
+        raise Damaged from error
+    metadata.pop("schema", None)
+    size = (int(metadata.pop("height")), int(metadata.pop("width"))) if {"height", "width"} <= metadata.keys() else None
+    times = tensors.get("times")
+    tracks = Tracks(tensors["xy"].float(), tensors["visibility"].bool(), tensors["query_frame"].long(),
+                    tensors["cluster"].long(), size, tensors.get("frame"))
+    if times is not None:
+        check_shape("times", times, "T", {"T": tracks.num_positions})
+    return PointFile(tracks, metadata, times)
