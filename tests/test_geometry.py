@@ -38,6 +38,20 @@ def test_centered_coordinates_put_pixel_centers_on_cells():
     assert tracks.min() == -1 and tracks.max() == 1 and grid == len(image)
 
 
+@pytest.mark.parametrize("coords", ["published", "centered"])
+@pytest.mark.parametrize("size", [(240, 427), (1080, 1921), (64, 64)])
+def test_half_precision_is_that_of_torch(size, coords):
+    less = int(coords == "centered")
+    xy = (torch.rand(1000, 2, generator=torch.Generator().manual_seed(0)) * 1.4 - 0.2) * torch.tensor(size[::-1])
+    half = xy.half()
+    want = torch.stack([2 * (half[:, 0] / (size[1] - less)) - 1, 2 * (half[:, 1] / (size[0] - less)) - 1], dim=1)
+    tracks = normalize_tracks(xy, size, coords, torch.float16)
+    assert want.dtype == torch.float16 and tracks.dtype == torch.float32 and torch.equal(tracks, want.float())
+    away = (tracks - normalize_tracks(half.float(), size, coords)).abs().max()
+    assert 4e-4 < away < 2**-10  # inside the frame; beyond it numbers lie farther apart
+    assert torch.equal(normalize_tracks(xy, size, coords, torch.float32), normalize_tracks(xy, size, coords))
+
+
 def test_unknown_coordinates_are_an_error():
     with pytest.raises(ValueError, match=r"POINT_INFO.COORDS is 'center'"):
         normalize_tracks(torch.zeros(1, 2), (4, 4), "center")

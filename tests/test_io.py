@@ -187,6 +187,22 @@ def test_query_frames_have_two_names_and_may_be_absent(tmp_path, tracks):
     assert read_tracks(dump(tmp_path / "a.pkl", content)).query_frame.tolist() == [0] * 7
 
 
+def test_positions_in_half_precision_stay_so(tmp_path, tracks):
+    half = tracks.xy.half()
+    first = read_tracks(dump(tmp_path / "a.pkl", published(tracks, pred_tracks=half)))
+    assert first.dtype == torch.float16 and first.xy.dtype == torch.float32 and torch.equal(first.xy, half.float())
+    for suffix in ("safetensors", "pkl"):
+        write_tracks(tmp_path / f"b.{suffix}", first)
+        again = read_tracks(tmp_path / f"b.{suffix}")
+        assert again.dtype == torch.float16 and torch.equal(again.xy, first.xy)
+    with open(tmp_path / "b.pkl", "rb") as file:
+        assert torch.equal(pickle.load(file)["pred_tracks"], half)
+    for other in (tracks.xy, tracks.xy.double(), half.numpy().astype(np.float64)):
+        assert read_tracks(dump(tmp_path / "a.pkl", published(tracks, pred_tracks=other))).dtype == torch.float32
+    assert read_tracks(dump(tmp_path / "a.pkl", published(tracks, pred_tracks=half.numpy()))).dtype == torch.float16
+    assert first.select(torch.tensor([1])).dtype == torch.float16
+
+
 def test_the_key_of_the_cluster_ids_is_an_option(tmp_path, tracks):
     content = published(tracks)
     content["ids"] = content.pop("obj_ids")

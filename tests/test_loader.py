@@ -72,6 +72,26 @@ def test_a_published_point_file_spreads_over_the_whole_video(tiny_data, tmp_path
     assert batch.tracks.abs().max() < 1.5  # divided by the video's own size
 
 
+def test_positions_are_normalized_in_the_precision_of_their_file(tiny_data, tmp_path):
+    read = reader(tiny_data, POINT_INFO__COORDS="centered")
+    tracks = read_tracks(read.clips[0].tracks)
+    got = {}
+    for stored in (torch.float16, torch.float32):
+        path = tmp_path / f"{stored}.pkl"
+        write_tracks(path, replace(tracks, xy=tracks.xy.half().float(), dtype=stored))
+        for option in ("auto", "float16", "float32"):
+            clip = replace(read.clips[0], tracks=path)
+            got[stored, option] = replace(read, clips=[clip], track_dtype=option).read(0, with_video=False).tracks
+    assert torch.equal(got[torch.float16, "auto"], got[torch.float16, "float16"])
+    assert torch.equal(got[torch.float32, "auto"], got[torch.float32, "float32"])
+    for option in ("float16", "float32"):
+        assert torch.equal(got[torch.float16, option], got[torch.float32, option])
+    away = (got[torch.float16, "auto"] - got[torch.float16, "float32"]).abs().max()
+    assert 1e-4 < away < 2**-10 and got[torch.float16, "auto"].dtype == torch.float32
+    assert read.track_dtype == "auto"
+    assert reader(tiny_data, POINT_INFO__TRACK_DTYPE="float32").track_dtype == "float32"
+
+
 def test_evaluation_draws_depend_on_the_clip_alone(tiny_data):
     read = reader(tiny_data, split="test", augment=False)
     alone = [read.read(i, with_video=True) for i in (4, 7)]

@@ -35,6 +35,7 @@ class Tracks:
         size: Source frame (height, width) in pixels, or None where the file does not say.
         frame: The video's own frame number of every position, (T,) long; None means that the positions
             are spread evenly over the video, as in the published point files.
+        dtype: Type in which the point file keeps ``xy``: float32, or float16 as in the published ones.
     """
 
     xy: Tensor
@@ -43,6 +44,7 @@ class Tracks:
     cluster: Tensor
     size: tuple[int, int] | None = None
     frame: Tensor | None = None
+    dtype: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}

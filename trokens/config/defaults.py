@@ -276,6 +276,9 @@ _C.POINT_INFO.USE_PT_QUERY_MASK = False
 _C.POINT_INFO.OBJ_ID_KEY = "obj_ids"
 # Pixels to [-1, 1]: published (2x/W - 1) or centered (2x/(W-1) - 1, exact at pixel centers).
 _C.POINT_INFO.COORDS = "published"
+# Precision of that arithmetic: auto (float16 for point files that keep positions so, as the published ones do and as
+# the published code computes, else float32), float16 or float32.
+_C.POINT_INFO.TRACK_DTYPE = "auto"
 _C.POINT_INFO.HOD = CN()
 # Direction bins of the histogram of oriented displacements.
 _C.POINT_INFO.HOD.NUM_BINS = 32

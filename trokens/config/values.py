@@ -34,6 +34,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "FEW_SHOT.PROTOTYPE": ("published", "per_clip"),
     "POINT_INFO.SAMPLING_TYPE": ("cluster_sample", "random", "stratified", "hod", "hod_obj_id"),
     "POINT_INFO.COORDS": ("published", "centered"),
+    "POINT_INFO.TRACK_DTYPE": ("auto", "float16", "float32"),
     "POINT_INFO.HOD.BINNING": ("published", "linear"),
     "SOLVER.LR_POLICY": ("cosine", "steps_with_relative_lrs"),
     "SOLVER.OPTIMIZING_METHOD": ("sgd", "adam", "adamw"),

@@ -35,6 +35,7 @@ class ClipReader:
         sampling: How points are chosen, see :func:`trokens.points.sampling.choose_points`.
         hod_clusters: Motion groups of the ``hod`` samplings.
         coords: How pixels become [-1, 1], see :func:`trokens.points.geometry.normalize_tracks`.
+        track_dtype: Precision in which they become so: float16, float32, or auto, that of the point file.
         obj_id_key: Key of the cluster ids in a published point file.
         backend: Decoder of :func:`trokens.video.read_video`.
         augment: Applied to the frames of training clips; None leaves them as they are.
@@ -51,6 +52,7 @@ class ClipReader:
     sampling: str
     hod_clusters: int = 16
     coords: str = "published"
+    track_dtype: str = "auto"
     obj_id_key: str = "obj_ids"
     backend: str = "pyav"
     augment: PhotometricAugment | None = None
@@ -65,7 +67,7 @@ class ClipReader:
         return cls(clips, num_frames=cfg.DATA.NUM_FRAMES, size=cfg.DATA.TRAIN_CROP_SIZE,
                    num_points=cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE, sampling=cfg.POINT_INFO.SAMPLING_TYPE,
                    hod_clusters=cfg.POINT_INFO.HOD.NUM_CLUSTERS, coords=cfg.POINT_INFO.COORDS,
-                   obj_id_key=cfg.POINT_INFO.OBJ_ID_KEY,
+                   track_dtype=cfg.POINT_INFO.TRACK_DTYPE, obj_id_key=cfg.POINT_INFO.OBJ_ID_KEY,
                    backend="decord" if cfg.DATA.DECODING_BACKEND == "decord" else "pyav",
                    augment=PhotometricAugment(cfg.AUG.AA_TYPE) if augment else None,
                    resize_first=cfg.AUG.ORDER == "resize_first", cache=ClipCache.from_config(cfg),
@@ -102,9 +104,10 @@ class ClipReader:
         chosen = choose_points(tracks, self.num_points, method=self.sampling, generator=generator,
                                hod_clusters=self.hod_clusters)
         shown = positions[:, None], chosen  # of (L, M): (T, N)
+        dtype = tracks.dtype if self.track_dtype == "auto" else getattr(torch, self.track_dtype)
         return Clips(
             video=video,
-            tracks=normalize_tracks(tracks.xy[shown], size, self.coords)[None],
+            tracks=normalize_tracks(tracks.xy[shown], size, self.coords, dtype)[None],
             visibility=tracks.visibility[shown][None],
             query_mask=query_mask(tracks.query_frame[chosen], positions)[None],
             class_id=torch.tensor([clip.class_id]),

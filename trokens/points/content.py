@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from trokens.structures import Tracks, check_shape
@@ -38,7 +39,8 @@ def metadata_text(content: Mapping[str, Any]) -> str:
     Raises:
         Damaged: It stands under another key than ours.
     """
-    if "trokens" not in content and any(isinstance(text, str) and '"schema"' in text for text in content.values()):
+    texts = {id(text): text for text in content.values() if isinstance(text, str)}  # each once, however often it comes
+    if "trokens" not in content and any('"schema"' in text for text in texts.values()):
         raise Damaged
     return content.get("trokens", "{}")
 
@@ -91,8 +93,9 @@ def point_file(tensors: dict[str, Tensor], text: str, cluster: Tensor | None = N
     metadata.pop("schema", None)
     size = (int(metadata.pop("height")), int(metadata.pop("width"))) if {"height", "width"} <= metadata.keys() else None
     times = tensors.get("times")
+    dtype = torch.float16 if tensors["xy"].dtype == torch.float16 else torch.float32
     tracks = Tracks(tensors["xy"].float(), tensors["visibility"].bool(), tensors["query_frame"].long(),
-                    tensors["cluster"].long(), size, tensors.get("frame"))
+                    tensors["cluster"].long(), size, tensors.get("frame"), dtype)
     if times is not None:
         check_shape("times", times, "T", {"T": tracks.num_positions})
     return PointFile(tracks, metadata, times)

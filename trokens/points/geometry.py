@@ -42,7 +42,8 @@ def _spread(count: int, num: int) -> Tensor:
     return torch.from_numpy(np.floor(np.linspace(0, count - 1, num)).astype(np.int64))  # float64, as the files' writer
 
 
-def normalize_tracks(xy: Tensor, size: tuple[int, int], coords: str = "published") -> Tensor:
+def normalize_tracks(xy: Tensor, size: tuple[int, int], coords: str = "published",
+                     dtype: torch.dtype = torch.float32) -> Tensor:
     """Map pixel positions to [-1, 1] inside the frame.
 
     Args:
@@ -50,15 +51,18 @@ def normalize_tracks(xy: Tensor, size: tuple[int, int], coords: str = "published
         size: Frame (height, width) in pixels.
         coords: "published" divides by the width and height (2x/W - 1); "centered" maps the centers of the first
             and last pixel to -1 and 1 (2x/(W-1) - 1), which is what reading with ``align_corners=True`` expects.
+        dtype: Type that each operation rounds to. The published code computes in that of its files, float16, whose
+            numbers lie 2^-11 to 2^-10 apart at the sides of the frame.
 
     Returns:
-        (..., 2); points outside the frame lie outside [-1, 1].
+        (..., 2) float32; points outside the frame lie outside [-1, 1].
     """
     if coords not in ("published", "centered"):
         raise ValueError(f"POINT_INFO.COORDS is '{coords}'; expected published or centered.")
     height, width = size
-    extent = xy.new_tensor([width, height]) - float(coords == "centered")
-    return 2 * (xy / extent) - 1
+    extent = torch.tensor([width, height], dtype=torch.float32) - float(coords == "centered")
+    share = (xy.to(dtype).float() / extent).to(dtype)  # torch divides half precision so
+    return (2 * share - 1).float()
 
 
 def query_mask(query_frame: Tensor, positions: Tensor) -> Tensor:

@@ -5,11 +5,12 @@ Ours are safetensors: ``xy (T, N, 2)`` float32 in pixels, ``visibility (T, N)``,
 ``height``, ``width``, ``sum`` (a check sum of all else, compared when the file is read), and what the writer adds
 (tracker, frame rate, ...). Files of earlier versions have no check sum.
 
-Published ones are pickles: ``pred_tracks (L, M, 2)``, ``pred_visibility (L, M)``, ``obj_ids (M,)``,
+Published ones are pickles: ``pred_tracks (L, M, 2)``, float16 as a rule, ``pred_visibility (L, M)``, ``obj_ids (M,)``,
 ``point_queries (M,)``; their data card also names ``vid_info``, a dict of ``fps``, ``height`` and the like, which
 becomes metadata. The published loader asks for the query frames under another name, ``per_point_queries``, and finds
 none; pickles written here have the extractor's name only, so that its numbers stay what they were. What else a file of
 ours holds goes into the pickle under its own name; the published loader reads by name and does not look there.
+Positions in float16 stay so, in either format (``Tracks.dtype``).
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def write_tracks(path: str | os.PathLike, tracks: Tracks, metadata: dict[str, st
         ValueError: Another suffix.
     """
     path = _known(path)
-    tensors = {"xy": tracks.xy.float(), "visibility": tracks.visibility.bool(),
+    tensors = {"xy": tracks.xy.to(tracks.dtype), "visibility": tracks.visibility.bool(),
                "query_frame": tracks.query_frame.long(), "cluster": tracks.cluster.long()}
     if tracks.frame is not None:
         tensors["frame"] = tracks.frame.long()
@@ -135,7 +136,7 @@ def _read_safetensors(path: Path) -> PointFile:
         raise
     except KeyError as error:
         raise ValueError(f"{path} is no point file of schema {SCHEMA}: it lacks {error}.") from error
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, TypeError, ArithmeticError) as error:
         raise ValueError(f"{path} cannot be read: {str(error).rstrip('.')}.") from error
 
 
@@ -166,7 +167,8 @@ def _read_pickle(path: Path, obj_id_key: str) -> PointFile:
         visibility = _shaped(_numbers(content["pred_visibility"]), (num_positions, num_points))
         query_frame = np.zeros(num_points) if query_key is None else _numbers(content[query_key])
         arrays = {
-            "xy": _shaped(xy, (num_positions, num_points, 2)).astype(np.float32),
+            "xy": _shaped(xy, (num_positions, num_points, 2)).astype(
+                np.float16 if xy.dtype == np.float16 else np.float32),
             "visibility": visibility > 0.5,
             "query_frame": _shaped(query_frame, (num_points,)).astype(np.int64),
             "cluster": _shaped(_numbers(content[obj_id_key]), (num_points,)).astype(np.int64),
