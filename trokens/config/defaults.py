@@ -51,7 +51,8 @@ _C.TRAIN.CHECKPOINT_EPOCH_RESET = False
 _C.TRAIN.MIXED_PRECISION = False
 # Evaluate on the validation split and stop.
 _C.TRAIN.VAL_ONLY = False
-# Split that chooses the best checkpoint: val, or test as the published code does.
+# Split that chooses the best checkpoint: val, or test, where the published code validates (to test the last epoch then,
+# see TEST.TEST_EPOCH_NUM).
 _C.TRAIN.VAL_SPLIT = "val"
 
 # ---------------------------------------------------------------------------

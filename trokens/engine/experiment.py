@@ -95,9 +95,10 @@ class Experiment:
         reader = ClipReader.from_config(cfg, self.splits["train"], augment=True)
         loader = episode_loader(reader, self.sampler, with_video=model.appearance and features is None,
                                 num_workers=cfg.DATA_LOADER.NUM_WORKERS, pin_memory=cfg.DATA_LOADER.PIN_MEMORY)
-        if validation is not None and cfg.TRAIN.VAL_SPLIT == cfg.TEST.SPLIT:
-            logger.info("Checkpoints are selected on '%s', the split that is tested (the published protocol): the "
-                        "test accuracy is optimistic.", cfg.TEST.SPLIT)
+        if validation is not None and cfg.TRAIN.VAL_SPLIT == cfg.TEST.SPLIT and cfg.TEST.TEST_EPOCH_NUM < 1:
+            logger.info("Checkpoints are selected on '%s', the split that is tested: the test accuracy is optimistic. "
+                        "The published code validates there too, but tests its last epoch (TEST.TEST_EPOCH_NUM %d).",
+                        cfg.TEST.SPLIT, cfg.SOLVER.MAX_EPOCH)
         log = build_log(cfg, start=last_record(state), config=json_config(cfg))
         task = FewShotTask.from_config(cfg, model)
         trainer = Trainer(
