@@ -287,7 +287,8 @@ def test_tracker_options_are_read_as_yaml(text, value):
     assert tracker_option(text) == ("a", value)
 
 
-@pytest.mark.parametrize("text", ["a", "a=", "a=[1", "a=[1]", "a=2000-13-01", "a={"])
+@pytest.mark.parametrize("text", ["a", "a=", "a=[1", "a=[1]", "a=2000-13-01", "a={", "a=!!bool no way",
+                                  "a=" + "[" * 5000])
 def test_other_tracker_options_are_refused(capsys, text):
     with pytest.raises(SystemExit, match="2"):
         run("--videos", "x", "--base_feat_path", "y", "--tracker_options", text)

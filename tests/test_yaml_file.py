@@ -156,6 +156,8 @@ HOSTILE = {
     "nothing to start from": ("_BASE_:\n", "run.yaml:1: _BASE_ = None is not a path; name one file."),
     "a device to start from": ("_BASE_: /dev/zero\n", "/dev/zero cannot be read (it is a device or a pipe)"),
     "a long name to start from": ("_BASE_: " + "a" * 5000, "cannot be read (File name too long)"),
+    "a long name of a checkpoint": ("TRAIN: {CHECKPOINT_FILE_PATH: " + "a" * 5000 + "/k600_motionformer_224_16x4.pyth}"
+                                    "\nRNG_SEED: x\n", "run.yaml:2: RNG_SEED = 'x' is a str"),
     "a zero byte to start from": ('_BASE_: "a\\0b"', "run.yaml:1: '_BASE_' = 'a\\x00b' cannot be read as str"),
 }
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,7 @@ def _merge(cfg: CN, settings: list[Setting], problems: list[str]) -> set[str]:
 
 
 def _is_never_read(key: str, value: Any) -> bool:
-    return key in NEVER_READ and Path(str(value)).name == NEVER_READ[key] and not Path(str(value)).exists()
+    return key in NEVER_READ and os.path.basename(str(value)) == NEVER_READ[key] and not os.path.exists(str(value))
 
 
 def _read_pairs(overrides: Sequence[Any], problems: list[str]) -> list[Setting]:

@@ -18,7 +18,7 @@ def tracker_option(text: str) -> tuple[str, str | int | float | bool]:
     key, equals, written = text.partition("=")
     try:
         value = yaml.safe_load(written)
-    except (yaml.YAMLError, ValueError):  # the latter for a date such as 2000-13-01
+    except (yaml.YAMLError, ValueError, LookupError, RecursionError):  # a date such as 2000-13-01, !!bool no
         value = None
     if not equals or not isinstance(value, str | int | float):  # a truth value is an int
         raise argparse.ArgumentTypeError(f"'{text}' is not of the form KEY=VALUE with a number, a word, true or false")
