@@ -7,7 +7,6 @@ clip and their means over every set.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs 
 from trokens.commands import check_at_least, end_with, run_command
 from trokens.data.ground_truth import KnownClip, find_clips, rendered_clips
 from trokens.data.synthetic import LEVELS
+from trokens.files import check_writable, write_json
 from trokens.points.tapvid import QUERIES, query_points, score
 from trokens.points.tracker_options import add_tracker_options
 from trokens.points.trackers import build_tracker
@@ -73,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure_sets(args: argparse.Namespace) -> int:
     """Print the figures of every set, and write them where asked for."""
+    if args.json:
+        check_writable(args.json)
     tracker = build_tracker(args.tracker, **dict(args.tracker_options))
     sets = {source: find_clips(source, args.query_mode) for source in args.truth}
     sets |= {f"Moving Shapes, {level}": rendered_clips(level, args.num_clips) for level in args.moving_shapes}
@@ -96,8 +98,7 @@ def measure_sets(args: argparse.Namespace) -> int:
         print()
         report["sets"][name] = {"clips": figures, "mean": mean, "failures": failures}
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
+        write_json(args.json, report)
     failed = sum(len(part["failures"]) for part in report["sets"].values())
     if failed:
         print(f"{failed} of {sum(map(len, sets.values()))} clips failed; the means leave them out.", file=sys.stderr)

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
 from trokens.commands import check_at_least, end_with, run_command
+from trokens.files import WriteError
 from trokens.points import POINT_SUFFIXES
 from trokens.points.tracker_options import add_tracker_options
 
@@ -202,8 +203,11 @@ def extract_part(args: argparse.Namespace, options, out: Path, jobs: Sequence, p
     print(f"{name}{len(mine)} videos, {len(mine) - len(todo)} of them done before; writing to {out}", flush=True)
     try:
         failed = sum(outcome.failure is not None for outcome in progress(outcomes, len(todo), name))
-    finally:
-        write_failures(out)
+    except BaseException:
+        with suppress(WriteError):  # a full disk is what ended the work
+            write_failures(out)
+        raise
+    write_failures(out)
     return len(mine), failed
 
 

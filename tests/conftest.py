@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -50,13 +51,23 @@ def clip(tmp_path) -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of 256 KB, for who may mount one."""
+    """A disk of 1 MB, for who may mount one."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True).returncode:
         pytest.skip("no right to mount a disk")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture
+def fill(small_disk):
+    """Fill the disk up to so many bytes."""
+    def fill(free: int) -> None:
+        (small_disk / "fill").unlink(missing_ok=True)
+        (small_disk / "fill").write_bytes(bytes(shutil.disk_usage(small_disk).free - free))
+
+    return fill
 
 
 @pytest.fixture(scope="session")

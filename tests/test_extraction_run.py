@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -219,6 +220,23 @@ def test_a_video_that_memory_does_not_hold_is_named_at_once(tmp_path, monkeypatc
         failure, = csv.DictReader(file)
     assert failure["video_path"] == str(video) and failure["cause"].startswith(what.format(video))
     assert run(*flags, "--fps", 1, "--name", "slower") == 0
+
+
+@pytest.mark.parametrize(("workers", "pictures"), [(0, ()), (2, ()), (0, ("--make_vis",)),
+                                                   (0, ("--make_vis", "--vis_format", "mp4"))])
+def test_a_full_disk_ends_the_run_and_blames_no_video(clips, small_disk, fill, capsys, workers, pictures):
+    flags = ("--videos", clips / "0[0-4].mp4", "--base_feat_path", small_disk, "--name", "n", *GRID, *pictures)
+    fill(18000)  # four pages: the lock, the settings, and some of the five
+    assert run(*flags, "--workers", workers) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(rf"WriteError: {small_disk}/n/folder/\w+/\d\d\.\w+ cannot be written \(No space left on "
+                        r"device\); free some space there, or choose another folder\.\n", error)
+    names = {path.name for path in small_disk.rglob("*") if path.is_file() and path.suffix not in (".gif", ".mp4")}
+    assert {name for name in names if not name.endswith(".safetensors")} == {"fill", "extraction.json"}
+    assert bool(not pictures) <= len(names) - 2 < 5
+    fill(0)
+    (small_disk / "fill").unlink()
+    assert run(*flags) == 0
 
 
 def test_points_of_two_kinds_are_never_mixed(tmp_path):

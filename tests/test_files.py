@@ -83,13 +83,13 @@ def test_whatever_writes_a_file_too_large_for_its_disk_it_is_one_sentence_and_no
 
 
 @pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
-def test_a_full_disk_is_one_sentence_and_nothing_is_left(small_disk, write):
-    write_text(small_disk / "good", "x" * 230000)
+def test_a_full_disk_is_one_sentence_and_nothing_is_left(small_disk, fill, write):
+    fill(20000)
     with pytest.raises(WriteError) as error, whole_file(small_disk / "new") as unfinished:
         write(unfinished)
     assert str(error.value) == (f"{small_disk / 'new'} cannot be written (No space left on device); free some space "
                                 "there, or choose another folder.")
-    assert os.listdir(small_disk) == ["good"]
+    assert os.listdir(small_disk) == ["fill"]
 
 
 def test_a_read_only_disk_is_one_sentence(small_disk):

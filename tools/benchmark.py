@@ -25,6 +25,7 @@ import trokens.benchmarks
 from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.timing import Figure, Setting
 from trokens.commands import end_with, run_command
+from trokens.files import check_writable, write_json
 
 FALL = 0.7  # of its recorded value, to which a ratio may fall
 
@@ -92,6 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     torch.set_num_threads(args.threads)
     setting = Setting(torch.device(args.device), args.repeats, args.small, tuple(args.videos))
+    if args.json:
+        check_writable(args.json)
     parts = args.parts or list(BENCHMARKS)
     recorded = ratios(args.check) if args.check else {}
     figures = measure(parts, setting)
@@ -101,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         machine = {"torch": torch.__version__, "python": platform.python_version(), "threads": args.threads,
                    "device": torch.cuda.get_device_name() if setting.device.type == "cuda" else platform.machine()}
-        args.json.write_text(json.dumps({"machine": machine, "figures": [asdict(f) for f in figures]}, indent=1) + "\n")
+        write_json(args.json, {"machine": machine, "figures": [asdict(f) for f in figures]})
     lower = fallen(figures, recorded)
     for line in lower.values():
         print(f"Slower than recorded: {line}.", file=sys.stderr)

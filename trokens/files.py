@@ -63,7 +63,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         WriteError: The disk does not take it, whatever the block made of that; nothing is left of it.
     """
     path = Path(path)
-    unfinished = path.with_name(f".{_stem(path.name)}.{secrets.token_hex(4)}.tmp")
+    unfinished = _unfinished(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         mark = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -105,6 +105,22 @@ def _cause_in_disk(error: Exception, unfinished: Path, path: Path) -> OSError | 
     return None
 
 
+def check_writable(path: str | os.PathLike) -> None:
+    """Find out now what else would be found out when the work is done: whether a file can be made there.
+
+    Raises:
+        WriteError: It cannot.
+    """
+    path = Path(path)
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = _unfinished(path)
+        os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        unfinished.unlink()
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a whole text, in UTF-8."""
     with whole_file(path) as unfinished:
@@ -117,12 +133,12 @@ def append_line(path: Path, line: str) -> None:
     Raises:
         WriteError: The disk does not take it; nothing of it is left.
     """
-    data = f"{line}\n".encode()
+    rest = f"{line}\n".encode()
     with writing(path), open(path, "ab", buffering=0) as file:
         before = file.seek(0, os.SEEK_END)
         try:
-            if file.write(data) < len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            while rest:
+                rest = rest[file.write(rest):]  # where only a part has room, the next attempt tells why
         except OSError:
             file.truncate(before)
             raise
@@ -166,6 +182,10 @@ def _remove_abandoned(path: Path) -> None:
         except OSError:  # no locks there: as if its writer were gone
             pass
         path.unlink(missing_ok=True)
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{_stem(path.name)}.{secrets.token_hex(4)}.tmp")
 
 
 def _stem(name: str) -> str:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from trokens.config import dump
 from trokens.data.loader import ClipReader, episode_loader
 from trokens.distributed import agreed, in_main, world_size
 from trokens.engine.features import FeatureStore, train_features
 from trokens.engine.keeper import build_keeper
 from trokens.engine.loggers import build_log
 from trokens.engine.optim import build_optimizer, clip_gradients, learning_rate_from_config
+from trokens.engine.output import check_room, start_output
 from trokens.engine.plan import describe_run, tested_shots
 from trokens.engine.prepare import Problems, check_features, draw_episodes, mixed_precision, read_splits
 from trokens.engine.results import gather_results, provenance, tell_scores, write_results
@@ -24,7 +23,6 @@ from trokens.engine.sources import Sources, find_sources
 from trokens.engine.start import load_start, load_tested
 from trokens.engine.trainer import Trainer, last_record
 from trokens.fewshot.task import FewShotTask
-from trokens.files import write_text
 from trokens.models.trokens import Trokens, build_model
 
 logger = logging.getLogger(__name__)
@@ -58,7 +56,7 @@ class Experiment:
             self.about = check_unseen(self.cfg, self.splits, self.sources)
         problems.raise_all()
         self.about |= provenance()  # now: the code on disk may change while the run goes on
-        in_main(lambda: write_text(Path(cfg.OUTPUT_DIR) / "config.yaml", dump(self.cfg)))
+        in_main(lambda: start_output(self.cfg))
 
     def run(self) -> dict[str, Any] | None:
         """Do what the config asks for; returns the test's result, if there was a test."""
@@ -87,6 +85,7 @@ class Experiment:
             logger.info("Nothing is left to train: the checkpoint has %d epochs of %d.", state["epoch"] + 1,
                         cfg.SOLVER.MAX_EPOCH)
             return
+        in_main(lambda: check_room(cfg, model))
         validation = self.evaluators.get(cfg.TRAIN.VAL_SPLIT)
         store = FeatureStore.from_config(cfg)
         if validation is not None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from trokens.checkpoint import checkpoint_dir
+from torch import nn
+
+from trokens.checkpoint import checkpoint_dir, trained_state
+from trokens.config import dump
 from trokens.distributed import in_main
 from trokens.engine.loggers import setup_logging
-from trokens.files import remove_all_unfinished
+from trokens.engine.results import result_paths
+from trokens.files import WriteError, check_writable, remove_all_unfinished, write_text
 from trokens.runtime.lock import OTHER_FOLDER, folder_lock
 
 
@@ -28,6 +33,32 @@ def own_output(folder: str | Path) -> Iterator[None]:
         in_main(lambda: _clean(Path(folder)))
         in_main(lambda: setup_logging(folder))
         yield
+
+
+def start_output(cfg) -> None:
+    """Write the config down, and find out now whether the results can be written at the end; in the main process.
+
+    Raises:
+        WriteError: One of them cannot.
+    """
+    write_text(Path(cfg.OUTPUT_DIR) / "config.yaml", dump(cfg))
+    for path in result_paths(cfg):
+        check_writable(path)
+
+
+def check_room(cfg, model: nn.Module) -> None:
+    """Refuse to train where not even one checkpoint has room, which would be found out after an epoch.
+
+    Raises:
+        WriteError: So it is.
+    """
+    moments = {"sgd": 1, "adam": 2, "adamw": 2}[cfg.SOLVER.OPTIMIZING_METHOD]
+    size = sum(value.nbytes for value in trained_state(model).values())
+    size += moments * sum(p.nbytes for p in model.parameters() if p.requires_grad)
+    free = shutil.disk_usage(cfg.OUTPUT_DIR).free
+    if size > free:
+        raise WriteError(f"{checkpoint_dir(cfg.OUTPUT_DIR)} has room for {free / 2**20:.1f} MB, and a checkpoint takes "
+                         f"{size / 2**20:.1f} MB; free some space there, or choose another OUTPUT_DIR.")
 
 
 def _clean(folder: Path) -> None:

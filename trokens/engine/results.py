@@ -58,8 +58,13 @@ def tell_scores(split: str, scores: Sequence[dict[str, Any]]) -> None:
                     100 * one["interval"], one["episodes"], one["clips"], 100 * one["chance"])
 
 
+def result_paths(cfg) -> list[Path]:
+    """results.json, and the further copy that the config asks for."""
+    return [Path(path) for path in (Path(cfg.OUTPUT_DIR) / "results.json", cfg.TEST.SAVE_RESULTS_PATH) if path]
+
+
 def write_results(cfg, result: dict[str, Any]) -> None:
-    """Write results.json, and the further copy that the config asks for."""
-    for path in filter(None, (Path(cfg.OUTPUT_DIR) / "results.json", cfg.TEST.SAVE_RESULTS_PATH)):
+    """Write the results to their places."""
+    for path in result_paths(cfg):
         write_json(path, result)
     logger.info("Results: %s", Path(cfg.OUTPUT_DIR) / "results.json")

@@ -16,6 +16,7 @@ from trokens.data.transforms import resize
 from trokens.data.write import write_animation
 from trokens.distributed import check_memory, pick_device
 from trokens.extraction.jobs import Job
+from trokens.files import whole_file
 from trokens.models.backbone import IMAGENET_MEAN, IMAGENET_STD, build_backbone, build_timm_backbone
 from trokens.points.clustering import cluster_patches, kmeans_patches
 from trokens.points.geometry import frame_positions
@@ -214,6 +215,6 @@ def _draw_query_frames(trails: Path, frames: Tensor, queries: Queries) -> None:
     numbers = queries.frames[rows].tolist()
     pictures = draw_clusters(frames[numbers], queries.labels[rows],
                              [queries.points[number == n, 1:] for n in numbers])
-    trails.parent.mkdir(parents=True, exist_ok=True)
     for n, picture in zip(numbers, pictures, strict=True):
-        Image.fromarray(picture.numpy()).save(trails.with_name(f"{trails.stem}_query_{n:04}.png"))
+        with whole_file(trails.with_name(f"{trails.stem}_query_{n:04}.png")) as unfinished:
+            Image.fromarray(picture.numpy()).save(unfinished, "PNG")

@@ -41,6 +41,11 @@ class Job(NamedTuple):
         """Where the cause is noted if the video cannot be extracted: one file a video, whoever writes it."""
         return self.points.parent.parent / "failed" / f"{self.points.stem}.txt"
 
+    @property
+    def files(self) -> list[Path]:
+        """What is written for the video."""
+        return [path for path in (self.points, self.failure, self.trails) if path]
+
 
 def list_jobs(videos: Sequence[tuple[Path, str]], root: Path, out: Path, *, fps: float | None = None,
               suffix: str = ".safetensors", pictures: str = "", clusters: bool = False) -> list[Job]:
@@ -91,7 +96,7 @@ def unfinished_jobs(jobs: Sequence[Job], *, rerun: bool = False) -> list[Job]:
     folders = {path.parent for _, paths in files_of for path in paths}
     there = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in folders}
     todo = [job for job, paths in files_of if rerun or any(path.name not in there[path.parent] for path in paths)]
-    remove_unfinished(path for job in todo for path in (job.points, job.failure, job.trails) if path)
+    remove_unfinished(path for job in todo for path in job.files)
     return todo
 
 

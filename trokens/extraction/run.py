@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ import torch
 from trokens.distributed import num_cores
 from trokens.extraction.extractor import Extractor, Options, extract_video
 from trokens.extraction.jobs import Job
-from trokens.files import write_csv
+from trokens.files import WriteError, remove_unfinished, write_csv
 from trokens.parallel import DIED, parallel_map
 from trokens.video import VideoError
 
@@ -45,6 +45,7 @@ def extract_list(jobs: Sequence[Job], options: Options, num_workers: int = 0, *,
 
     Raises:
         ValueError, FileNotFoundError: As `Extractor`, at once.
+        WriteError: A file cannot be written, for example since the disk is full; on the way.
         RuntimeError: The workers cannot start, for example for lack of memory; on the way.
     """
     if not jobs:
@@ -56,8 +57,16 @@ def extract_list(jobs: Sequence[Job], options: Options, num_workers: int = 0, *,
     del extractor
     if torch.cuda.is_available():
         torch.cuda.empty_cache()  # the workers need the room
-    results = parallel_map(_work, jobs, num_workers, died=DIED, set_up=partial(_set_up_worker, options, threads))
-    return (_noted(Outcome(job, failure)) for job, failure in results)
+    return _from_workers(jobs, num_workers, partial(_set_up_worker, options, threads))
+
+
+def _from_workers(jobs: Sequence[Job], num_workers: int, set_up: Callable[[], None]) -> Iterator[Outcome]:
+    try:
+        with closing(parallel_map(_work, jobs, num_workers, died=DIED, set_up=set_up)) as results:
+            for job, failure in results:
+                yield _noted(Outcome(job, failure))
+    finally:
+        remove_unfinished(path for job in jobs for path in job.files)  # of workers that were killed
 
 
 _worker: dict = {}  # what a worker process builds once
@@ -77,6 +86,8 @@ def _attempt(job: Job, extractor: Extractor, threads: int) -> str | None:
     """Extract one video; return the cause where that fails."""
     try:
         extract_video(job, extractor, threads)
+    except WriteError:
+        raise  # no other video would find room either
     except (VideoError, OSError, MemoryError) as error:
         return str(error) or type(error).__name__
     except Exception as error:  # one video must not end a run of thousands

@@ -129,9 +129,7 @@ def _lock(path: Path, what: str, remedy: str) -> int:
             seen = reach == "locked" and before is not None and before.host == socket.gethostname()
             if before is not None and not seen and _is_alive(path, before):
                 raise InUse(_in_use(path, before, what, remedy))
-            with writing(path):
-                os.ftruncate(file, 0)
-                os.pwrite(file, json.dumps(Owner.this()._asdict()).encode(), 0)
+            _write_down(file, path)
             kept, file = file, None
             return kept
         finally:
@@ -147,6 +145,16 @@ def _try_lock(file: int, kind: int = fcntl.LOCK_EX) -> str:
     except OSError as error:
         return "refused" if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else "none"
     return "locked"
+
+
+def _write_down(file: int, path: Path) -> None:
+    try:
+        with writing(path):
+            os.ftruncate(file, 0)
+            os.pwrite(file, json.dumps(Owner.this()._asdict()).encode(), 0)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _awaited_owner(file: int) -> Owner | None:

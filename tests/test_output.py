@@ -1,0 +1,162 @@
+"""A run's folder on a disk that is full, limited, read-only or no folder at all: one sentence, and nothing is lost."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from test_experiment import main
+from test_files import limited
+from tiny import command, figures, tiny_cfg
+
+from trokens.checkpoint import checkpoint_dir, last_checkpoint, load_checkpoint
+from trokens.engine.experiment import Experiment
+from trokens.engine.loggers import RunLog
+
+FULL = "(No space left on device); free some space there, or choose another folder.\n"
+
+
+def left(folder: Path) -> set[str]:
+    """What lies in a folder, without what every run leaves."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")} - {"checkpoints", "config.yaml", "log.txt"}
+
+
+def test_a_disk_that_is_full_from_the_start_is_one_sentence(tiny_data, small_disk, fill, capsys):
+    fill(4096)  # a page for run.lock
+    assert main(command(tiny_data, small_disk)) == 2
+    captured = capsys.readouterr()
+    assert captured.err == f"WriteError: {small_disk}/config.yaml cannot be written {FULL}"
+    assert left(small_disk) == {"fill"}
+    fill(0)
+    assert main(command(tiny_data, small_disk)) == 2
+    assert capsys.readouterr().err == f"WriteError: {small_disk}/run.lock cannot be written {FULL}"
+    assert left(small_disk) == {"fill"}
+
+
+def test_a_disk_without_room_for_a_checkpoint_is_refused_before_training(tiny_data, small_disk, fill, capsys):
+    fill(40000)
+    assert main(command(tiny_data, small_disk)) == 2
+    assert capsys.readouterr().err == (
+        f"WriteError: {small_disk}/checkpoints has room for 0.0 MB, and a checkpoint takes 0.1 MB; free some space "
+        "there, or choose another OUTPUT_DIR.\n")
+
+
+def test_a_disk_that_fills_up_in_training_leaves_the_last_checkpoint(tiny_data, tmp_path, small_disk, fill, capsys):
+    Experiment(tiny_cfg(tiny_data, tmp_path / "whole"), torch.device("cpu")).run()
+    size = last_checkpoint(tmp_path / "whole").stat().st_size
+    fill(2 * size + 60000)  # the best one and that of the first epoch
+    assert main(command(tiny_data, small_disk)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"WriteError: {small_disk}/checkpoints/checkpoint_") and error.endswith(FULL)
+    assert error.count("\n") == 1
+    assert load_checkpoint(last_checkpoint(small_disk))["epoch"] == 0
+    assert not {name for name in left(small_disk) if name.endswith(("tmp", "partial", "lock"))}
+    (small_disk / "fill").unlink()
+    subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
+    assert main(command(tiny_data, small_disk)) == 0
+    assert figures(small_disk) == figures(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("limit", [2000, 30000])
+def test_a_limit_of_the_size_of_files_is_one_sentence(tiny_data, tmp_path, capsys, limit):
+    with limited(limit):
+        assert main(command(tiny_data, tmp_path)) == 2
+    error = capsys.readouterr().err
+    name = "config.yaml" if limit == 2000 else "checkpoints/checkpoint_best.pyth"
+    assert error == (f"WriteError: {tmp_path}/{name} cannot be written (File too large); raise the limit of a file's "
+                     "size (ulimit -f), or choose a folder on another file system.\n")
+    assert left(tmp_path) <= {"metrics.jsonl"}
+
+
+def test_a_read_only_disk_is_one_sentence(tiny_data, small_disk, capsys):
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    for folder in (small_disk, small_disk / "out"):
+        assert main(command(tiny_data, folder)) == 2
+        assert capsys.readouterr().err == (f"WriteError: {folder} cannot be written (Read-only file system); choose a "
+                                           "folder that can be written to.\n")
+
+
+def test_a_folder_that_cannot_be_is_one_sentence(tiny_data, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for folder, cause in (("/proc/out", "No such file or directory"), (tmp_path / ("x" * 300), "File name too long"),
+                          (f"/{'/'.join(['y' * 250] * 17)}", "File name too long"), (tmp_path / "file", "File exists"),
+                          (tmp_path / "file" / "out", "Not a directory")):
+        assert main(command(tiny_data, folder)) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"WriteError: {folder} cannot be written ({cause}); ") and error.count("\n") == 1
+        assert "choose a" in error
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "results.json", "metrics.jsonl", "log.txt", "checkpoints"])
+def test_something_in_the_way_is_named_before_training(tiny_data, tmp_path, capsys, name):
+    if name == "checkpoints":
+        (tmp_path / name).touch()
+    else:
+        (tmp_path / name / "x").mkdir(parents=True)
+    assert main(command(tiny_data, tmp_path)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"WriteError: {tmp_path}/{name}") and " in the way" in error and error.count("\n") == 1
+
+
+def test_a_place_for_the_results_that_cannot_be_is_named_before_any_work(tiny_data, tmp_path, capsys):
+    path = tmp_path / "file" / "results.json"
+    path.parent.touch()
+    assert main(command(tiny_data, tmp_path / "out", TEST__SAVE_RESULTS_PATH=path)) == 2
+    assert capsys.readouterr().err.startswith(f"WriteError: {path} cannot be written (")
+    assert left(tmp_path / "out") == set()
+
+
+def test_results_that_cannot_be_written_leave_the_old_ones(tiny_data, tmp_path, capsys, monkeypatch):
+    assert main(command(tiny_data, tmp_path, TRAIN__ENABLE=False)) == 0
+    before = (tmp_path / "results.json").read_bytes()
+    results = sys.modules["trokens.engine.results"]
+    write = results.write_json
+
+    def limited_write(path, value):
+        with limited(100):
+            write(path, value)
+
+    monkeypatch.setattr(results, "write_json", limited_write)
+    assert main(command(tiny_data, tmp_path, TRAIN__ENABLE=False)) == 2
+    assert capsys.readouterr().err.startswith(f"WriteError: {tmp_path}/results.json cannot be written (File too large)")
+    assert (tmp_path / "results.json").read_bytes() == before
+
+
+def test_a_log_that_takes_no_lines_is_said_once_and_the_run_goes_on(tiny_data, tmp_path, capfd):
+    (tmp_path / "log.txt").symlink_to("/dev/full")
+    assert main(command(tiny_data, tmp_path)) == 0
+    out, err = capfd.readouterr()
+    assert err == "" and out.count("log.txt takes no more lines (No space left on device); the console goes on.") == 1
+    assert "Results: " in out
+
+
+def test_a_console_that_takes_no_lines_does_not_end_the_run(tiny_data, tmp_path):
+    code = (f"import sys; sys.path[:0] = {sys.path!r}\nfrom trokens.commands import end_with\n"
+            "from tools.run_net import main\nend_with(lambda: main(sys.argv[1:]))")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code, *command(tiny_data, tmp_path)], stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Results: " in (tmp_path / "log.txt").read_text()
+
+
+def test_a_record_is_written_whole_or_not_at_all(tmp_path):
+    log = RunLog(tmp_path)
+    record = {"phase": "train", "epoch": 0, "step": 1, "global_step": 1}
+    log.write(record)
+    with limited(len(json.dumps(record)) + 20), pytest.raises(OSError, match=r"metrics.jsonl cannot be written \(File"):
+        log.write(record)
+    assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [record]
+
+
+def test_leftovers_of_killed_runs_are_removed(tiny_data, tmp_path):
+    folder = checkpoint_dir(tmp_path)
+    folder.mkdir()
+    for path in (folder / "checkpoint_best.pyth.partial", folder / ".checkpoint_best.pyth.00112233.tmp",
+                 tmp_path / ".results.json.00112233.tmp"):
+        path.write_bytes(b"half")
+    assert main(command(tiny_data, tmp_path, TRAIN__ENABLE=False)) == 0
+    assert left(tmp_path) == {"results.json"} and not os.listdir(folder)
