@@ -22,7 +22,7 @@ from trokens.commands import check_at_least, end_with, run_command
 from trokens.data.ground_truth import KnownClip, find_clips, rendered_clips
 from trokens.data.synthetic import LEVELS
 from trokens.files import check_writable, write_json
-from trokens.points.tapvid import QUERIES, query_points, score
+from trokens.points.tapvid import QUERIES, check_truth, count_lost, query_points, score
 from trokens.points.tracker_options import add_tracker_options
 from trokens.points.trackers import build_tracker
 
@@ -54,13 +54,22 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def measure(tracker, clip: KnownClip, mode: str, use_clusters: bool) -> dict[str, float]:
-    """Track one clip and score it; the figures are those of COLUMNS."""
+def measure(tracker, clip: KnownClip, mode: str, use_clusters: bool) -> tuple[dict[str, float], int]:
+    """Track one clip and score it.
+
+    Returns:
+        The figures of COLUMNS, and how many visible positions the tracker gives no finite number for.
+
+    Raises:
+        ValueError: The true tracks are not sound.
+    """
     frames, truth = clip.load()
+    check_truth(truth)
     start = time.process_time()
     result = tracker.track(frames, query_points(truth), truth.cluster if use_clusters else None)
     seconds = time.process_time() - start
-    return score(result.tracks, result.visibility, truth, mode)._asdict() | {"cpu_seconds": seconds}
+    figures = score(result.tracks, result.visibility, truth, mode)._asdict() | {"cpu_seconds": seconds}
+    return figures, count_lost(result.tracks, truth)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,20 +92,24 @@ def measure_sets(args: argparse.Namespace) -> int:
     width = 2 + max(len(title) for title in (*sets, "mean of 1000 clips", *(c.name for s in sets.values() for c in s)))
     for name, clips in sets.items():
         print(f"{name:{width}}" + "".join(f"{column:>11}" for column in COLUMNS.values()))
-        figures, failures = {}, {}
+        figures, lost, failures = {}, {}, {}
         for clip in clips:
             try:
-                figures[clip.name] = measure(tracker, clip, args.query_mode, args.use_clusters)
+                figures[clip.name], count = measure(tracker, clip, args.query_mode, args.use_clusters)
             except Exception as error:  # one clip must not end the run
                 failures[clip.name] = f"{type(error).__name__}: {error}"
                 print(f"{clip.name:{width}} failed: {failures[clip.name]}", flush=True)
             else:
                 print_row(f"{clip.name:{width}}", figures[clip.name])
+                if count:
+                    lost[clip.name] = count
+                    print(f"{clip.name}: {count} visible positions of the tracker are not finite, and count as misses.",
+                          file=sys.stderr)
         mean = {key: fmean(row[key] for row in figures.values()) for key in COLUMNS} if figures else None
         if mean:
             print_row(f"{f'mean of {len(figures)} clips':{width}}", mean)
         print()
-        report["sets"][name] = {"clips": figures, "mean": mean, "failures": failures}
+        report["sets"][name] = {"clips": figures, "mean": mean, "failures": failures, "lost": lost}
     if args.json:
         write_json(args.json, report)
     failed = sum(len(part["failures"]) for part in report["sets"].values())

@@ -132,3 +132,81 @@ def test_an_interruption_ends_in_one_line(toy, monkeypatch, capsys):
     monkeypatch.setattr(TRACKERS.get("toy"), "track", interrupted)
     assert run("--tracker", "toy", "--moving_shapes", "easy", "--num_clips", 1) == 130
     assert capsys.readouterr().err == "Interrupted before all clips were measured.\n"
+
+
+@pytest.fixture
+def known(tiny_data, tmp_path):
+    """Writes a video with its true tracks; returns its path."""
+    def of(**changes) -> Path:
+        video = tmp_path / "truth" / "a.mp4"
+        video.parent.mkdir(exist_ok=True)
+        video.write_bytes(next(tiny_data.glob("val/*/0.mp4")).read_bytes())
+        content = {"query_points": np.array([[0, 5, 6], [2, 30, 31]], np.float32),
+                   "tracks": np.full((12, 2, 2), 20, np.float32), "visibility": np.ones((12, 2), bool)}
+        np.savez(video.with_suffix(".npz"), **content | changes)
+        return video
+    return of
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_unknown_positions_in_the_truth_are_named_and_count_in_no_score(toy, known, value, tmp_path, capsys):
+    tracks = np.full((12, 2, 2), 20, np.float32)
+    tracks[7, 1, 0] = value
+    flags = ("--tracker", "toy", "--truth", known(tracks=tracks), "--json", tmp_path / "out.json")
+    assert run(*flags) == 1
+    printed = capsys.readouterr()
+    assert (f"failed: ValueError: Point 1 is visible in frame 7, and its true position there is ({value:g}, 20) "
+            "(1 such positions); mend the true tracks, or mark it as hidden.\n") in printed.out
+    assert "1 of 1 clips failed; the means leave them out." in printed.err
+    report, = json.loads((tmp_path / "out.json").read_text())["sets"].values()
+    assert report["mean"] is None and not toy  # no tracker was given what is not known
+    visibility = np.ones((12, 2), bool)
+    visibility[7, 1] = False
+    known(tracks=tracks, visibility=visibility)
+    assert run(*flags) == 0
+
+
+@pytest.mark.parametrize(("changes", "cause"), [
+    ({"query_points": np.array([[0, np.nan, 6], [2, 30, 31]], np.float32), "visibility": np.zeros((12, 2), bool)},
+     "Point 0 is asked for in frame 0, and its true position there is (nan, 6)"),
+    ({"query_points": np.array([[-1, 5, 6], [2, 30, 31]], np.float32)}, "a query frame is not among the 12 frames"),
+    ({"query_points": np.array([[np.nan, 5, 6], [2, 30, 31]], np.float32)}, "a query frame is not among"),
+    ({"visibility": np.where(np.arange(24).reshape(12, 2) == 5, np.nan, 1.0)}, "visibility is not finite everywhere"),
+])
+def test_truth_that_is_none_is_named(toy, known, changes, cause, capsys):
+    assert run("--tracker", "toy", "--truth", known(**changes)) == 1
+    assert cause in capsys.readouterr().out
+
+
+def test_unknown_positions_in_a_pickle_of_tapvid_are_named(toy, tmp_path, capsys):
+    record = tapvid_record()
+    record["points"][0, 4] = np.nan  # visible
+    record["points"][1, 0] = np.nan  # hidden
+    clean = tapvid_record()
+    clean["points"][2] = np.nan  # hidden throughout
+    blurred = tapvid_record()
+    blurred["occluded"] = np.where(np.arange(18).reshape(3, 6) == 9, np.nan, record["occluded"])
+    path = dump(tmp_path / "set.pkl", {"bad": record, "good": clean, "blurred": blurred})
+    assert run("--tracker", "toy", "--truth", path, "--query_mode", "first", "--json", tmp_path / "out.json") == 1
+    report = json.loads((tmp_path / "out.json").read_text())["sets"][path]
+    assert list(report["clips"]) == ["good"]
+    assert "Point 0 is visible in frame 4, and its true position there is (nan, nan)" in report["failures"]["bad"]
+    assert "visibility is not finite everywhere" in report["failures"]["blurred"]
+
+
+def test_positions_that_a_tracker_loses_are_said(known, tmp_path, capsys):
+    @TRACKERS.register("lost_test")
+    class Lost:
+        def track(self, frames, query_points, cluster=None):
+            xy = query_points[:, 1:].expand(len(frames), -1, -1).clone()
+            xy[3:6, 0] = float("nan")
+            return TrackResult(xy, torch.ones(xy.shape[:2], dtype=torch.bool), torch.ones(xy.shape[:2]))
+
+    try:
+        path = known()
+        assert run("--tracker", "lost_test", "--truth", path, "--json", tmp_path / "out.json") == 0
+    finally:
+        del TRACKERS._entries["lost_test"]
+    assert capsys.readouterr().err == "a: 3 visible positions of the tracker are not finite, and count as misses.\n"
+    report, = json.loads((tmp_path / "out.json").read_text())["sets"].values()
+    assert report["lost"] == {"a": 3}

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv",
                             ".3gp", ".3g2", ".ts", ".mts", ".m2ts", ".vob", ".asf", ".gif"})
+_BESIDE = (*POINT_SUFFIXES, ".npz")  # points and true tracks, which belong to clips
 _POINT_FOLDER = "feat_dump"  # beside it extraction draws its pictures, which are no clips
 
 
@@ -92,7 +93,7 @@ def say_passed_over(root: str | os.PathLike, tree: Tree, further: Mapping[str, S
         further: What else, such as "videos in no class folder" -> their paths.
     """
     suffixes = Counter(os.path.splitext(file)[1].lower() or "none" for file in tree.files
-                       if not is_video(file) and not file.endswith(POINT_SUFFIXES))
+                       if not is_video(file) and not file.endswith(_BESIDE))
     groups = {"hidden files or folders": tree.hidden, "what cannot be read": tree.lost, **(further or {}),
               "links to folders that are read by other names": [f"{link} is {name or 'this folder itself'}"
                                                                 for link, name in tree.again]}

@@ -88,10 +88,12 @@ def load_truth(video: Path) -> tuple[Tensor, Tracks]:
         query, xy = content["query_points"].float(), content["tracks"].float()
         point = torch.arange(len(query))
         frame = query[:, 0].long()
+        if not ((frame >= 0) & (frame < len(xy))).all():
+            raise ValueError(f"a query frame is not among the {len(xy)} frames")
         xy[frame, point] = query[:, 1:]  # trackers start exactly there, and no measure counts this frame
         cluster = content.get("layer", torch.zeros(len(query))).long()
-        return frames, Tracks(xy, content["visibility"].bool(), frame, cluster, tuple(frames.shape[1:3]))
-    except (KeyError, IndexError) as error:
+        return frames, Tracks(xy, _truths(content["visibility"]), frame, cluster, tuple(frames.shape[1:3]))
+    except (KeyError, IndexError, ValueError) as error:
         raise ValueError(f"{beside} has no sound query_points, tracks and visibility: {error}.") from error
 
 
@@ -134,7 +136,7 @@ def _unpack(record: dict, mode: str) -> tuple[Tensor, Tracks]:
         # There (0, 0) and (1, 1) are the outer corners of the first and the last pixel.
         xy = torch.from_numpy(points).float().transpose(0, 1) * RASTER - 0.5
         start = torch.zeros(len(points), dtype=torch.long)
-        visibility = torch.from_numpy(~occluded.astype(bool)).transpose(0, 1)
+        visibility = ~_truths(torch.from_numpy(occluded)).transpose(0, 1)
         truth = QUERIES[mode](Tracks(xy, visibility, start, start, (RASTER, RASTER)))
         return resize(torch.from_numpy(video), RASTER).permute(0, 2, 3, 1).contiguous(), truth
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
@@ -145,3 +147,10 @@ def _array(value: np.ndarray, name: str) -> np.ndarray:
     if not isinstance(value, np.ndarray):  # lists of lists may hold each other without end
         raise TypeError(f"{name} is a {type(value).__name__}, not an array")
     return value.copy()
+
+
+def _truths(x: Tensor) -> Tensor:
+    """As bool; NaN would be True."""
+    if not x.isfinite().all():
+        raise ValueError("visibility is not finite everywhere")
+    return x.bool()

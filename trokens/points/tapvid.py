@@ -47,7 +47,8 @@ def score(xy: Tensor, visibility: Tensor, truth: Tracks, mode: str) -> Scores:
         mode: Which frames count: "strided", all but a point's query frame, or "first", those after it.
 
     Raises:
-        ValueError: The shapes or the mode do not fit, the size is unknown, or no visible position counts.
+        ValueError: The shapes or the mode do not fit, the size is unknown, no visible position counts, or a visible
+            true position is not finite.
     """
     if mode not in QUERIES:
         raise ValueError(f"Query mode '{mode}' is unknown; expected {' or '.join(QUERIES)}.")
@@ -56,6 +57,7 @@ def score(xy: Tensor, visibility: Tensor, truth: Tracks, mode: str) -> Scores:
     sizes = {"T": truth.num_positions, "N": truth.num_points}
     check_shape("xy", xy, "T N 2", sizes)
     check_shape("visibility", visibility, "T N", sizes)
+    check_truth(truth)
 
     frame = torch.arange(truth.num_positions)[:, None]
     counts = frame != truth.query_frame if mode == "strided" else frame > truth.query_frame   # (T, N)
@@ -72,6 +74,28 @@ def score(xy: Tensor, visibility: Tensor, truth: Tracks, mode: str) -> Scores:
         jaccard.append(_count(right & said) / (_count(seen) + _count(said & ~right)))
     same = (visibility == truth.visibility) & counts
     return Scores(fmean(jaccard), fmean(delta), _count(same) / _count(counts))
+
+
+def check_truth(truth: Tracks) -> None:
+    """Check that every position that counts is known: where a point is asked for, and wherever it is visible.
+
+    Raises:
+        ValueError: One is NaN or infinite, and would count as a miss of the tracker; the message names it.
+    """
+    unknown = ~truth.xy.isfinite().all(-1)                                                    # (T, N)
+    asked = torch.arange(truth.num_positions)[:, None] == truth.query_frame
+    broken = (unknown & (truth.visibility | asked)).nonzero()
+    if len(broken):
+        frame, point = broken[0].tolist()
+        x, y = truth.xy[frame, point].tolist()
+        state = "visible" if truth.visibility[frame, point] else "asked for"
+        raise ValueError(f"Point {point} is {state} in frame {frame}, and its true position there is ({x:g}, {y:g}) "
+                         f"({len(broken)} such positions); mend the true tracks, or mark it as hidden.")
+
+
+def count_lost(xy: Tensor, truth: Tracks) -> int:
+    """Visible positions (T, N) for which a tracker gives no finite ones ``xy`` (T, N, 2): they count as misses."""
+    return _count(truth.visibility & ~xy.isfinite().all(-1))
 
 
 def _count(x: Tensor) -> int:
