@@ -143,12 +143,15 @@ def put(name: str, where, value: float) -> Callable[[Tracks], Tracks]:
     (lambda t: put("xy", t.visibility, torch.nan)(t), "error", "positions not finite", "visible positions"),
     (lambda t: put("xy", (3, 0), torch.inf)(put("visibility", (3, 0), True)(t)),
      "error", "positions not finite", "1 of"),
+    (lambda t: put("xy", (3, 0), torch.inf)(put("visibility", (3, 0), False)(t)),
+     "error", "positions infinite", "1 hidden positions"),
     (put("visibility", ..., False), "warning", "nothing visible", "points are hidden throughout"),
+    (lambda t: put("visibility", ..., False)(put("xy", ..., torch.nan)(t)), "error", "no positions", "all 24 points"),
     (put("query_frame", 0, 12), "error", "query frame outside", "to 12 of 12 positions"),
     (put("query_frame", 0, -1), "error", "query frame outside", "chosen at -1 to"),
     (lambda t: replace(t, frame=t.frame.flip(0)), "error", "frames not ascending", "at frames 11 to 0"),
     (lambda t: replace(t, frame=t.frame * 0 + 11), "error", "frames not ascending", "at frames 11 to 11"),
-], ids=range(7))
+], ids=range(9))
 def test_values_that_no_sound_writer_writes_are_found(data, change, severity, finding, detail):
     data.change("train", 0, 0, change)
     code, found = data.check("--quick")

@@ -72,19 +72,20 @@ def test_training_goes_on_from_the_one_before_and_ends_like_an_undisturbed_run(t
     assert_same_run(trained, out)
 
 
-@pytest.mark.parametrize("what", ["weights", "moments"])
+@pytest.mark.parametrize("what", ["weights", "moments", "large"])
 def test_a_checkpoint_that_cannot_go_on_is_passed_over(tiny_data, trained, out, caplog, what):
     path = epoch_path(out, 3)
     state = load_checkpoint(path)
-    if what == "weights":
-        state["model_state"]["norm.weight"][3] = float("nan")
+    if what != "moments":
+        state["model_state"]["norm.weight"][3] = float("nan") if what == "weights" else 1e30
     else:
         state["optimizer_state"]["state"][2]["exp_avg"].view(-1)[0] = float("inf")
     save_checkpoint(path, state)
     train(tiny_data, out)
-    message = {"weights": "holds weights that are not finite (1 tensors, the first is norm.weight)",
-               "moments": "holds a state of the optimizer that is not finite (1 tensors, the first is state.2.exp_avg)"}
-    assert f"{path} {message[what]}" in caplog.text
+    message = {"weights": f"{path} holds weights that are not finite (1 tensors, the first is norm.weight)",
+               "moments": f"The optimizer's moments are not finite (1 tensors, the first is state.2.exp_avg) in {path}",
+               "large": f"Weights are beyond 1e+09 or not finite (1 tensors, the first is norm.weight) in {path}"}
+    assert message[what] in caplog.text
     restore(path)
     assert_same_run(trained, out)
 

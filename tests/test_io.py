@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -372,3 +373,22 @@ def test_files_that_are_no_pickles_are_told_in_words(tmp_path, content, cause):
     (tmp_path / "a.pkl").write_bytes(content)
     with pytest.raises(ValueError, match=rf"a\.pkl is no point file that is safe to read: {cause}\.$"):
         read_tracks(tmp_path / "a.pkl")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pkl"])
+@pytest.mark.parametrize("size", [(0, 40), (30, 0), (-30, 40), (30, -1)])
+def test_a_frame_size_that_cannot_be_is_refused(tmp_path, tracks, suffix, size):
+    path = tmp_path / f"x{suffix}"
+    write_tracks(path, replace(tracks, size=size))
+    with pytest.raises(ValueError, match=rf"x\{suffix} .*its frames are {size[1]} x {size[0]} pixels; extract it "):
+        read_tracks(path)
+
+
+@pytest.mark.parametrize(("key", "name"), [("point_queries", "query_frame"), ("obj_ids", "cluster")])
+def test_numbers_of_points_that_are_not_finite_are_refused(tmp_path, key, name):
+    content = {"pred_tracks": torch.zeros(3, 2, 2), "pred_visibility": torch.ones(3, 2), "obj_ids": torch.zeros(2),
+               "point_queries": torch.zeros(2)}
+    content[key][1] = float("nan")
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(ValueError, match=rf"x\.pkl .*its {name} has numbers that are not finite"):
+        read_tracks(tmp_path / "x.pkl")

@@ -97,8 +97,9 @@ def sound(**changes) -> dict:
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"model_state": {"a": torch.ones(2), "b": torch.tensor([float("nan")])}},
-     r"Weights are not finite after 3 epochs and 7 steps \(1 tensors, the first is b\), so nothing is saved; lower "
-     r"SOLVER\.BASE_LR, set SOLVER\.CLIP_GRAD_L2NORM .* or TRAIN\.MIXED_PRECISION False"),
+     r"Weights are beyond 1e\+09 or not finite \(1 tensors, the first is b\) after 3 epochs and 7 steps, so nothing is "
+     r"saved; lower SOLVER\.BASE_LR, set SOLVER\.CLIP_GRAD_L2NORM .* or TRAIN\.MIXED_PRECISION False"),
+    ({"model_state": {"a": torch.ones(2), "b": torch.tensor([-1e35])}}, r"the first is b\) after 3 epochs"),
     ({"optimizer_state": {"state": {0: {"exp_avg": torch.tensor([float("inf")])}}}},
      r"The optimizer's moments are not finite .*the first is state\.0\.exp_avg")])
 def test_what_cannot_go_on_is_never_written(tmp_path, changes, message):

@@ -53,6 +53,31 @@ def test_a_clip_shows_the_frames_that_its_points_lie_on(tiny_data):
         assert torch.equal(query_mask(tracks.query_frame[where, None], positions)[:, 0], batch.query_mask[0, :, n])
 
 
+@pytest.mark.parametrize(("spoil", "message"), [
+    (lambda xy: xy.fill_(torch.nan), "has no position for any point that is shown: all are NaN; extract it again."),
+    (lambda xy: xy[..., 0].fill_(torch.nan), "has no position for any point"),
+    (lambda xy: xy[:, 3].fill_(torch.inf), r"has \d+ positions that are infinite among those that are shown"),
+])
+@pytest.mark.parametrize("sampling", ["cluster_sample", "random", "stratified", "hod", "hod_obj_id"])
+def test_positions_that_cannot_be_shown_are_refused_with_file_and_clip(tiny_data, tmp_path, spoil, message, sampling):
+    read = reader(tiny_data, options=MOTION, POINT_INFO__SAMPLING_TYPE=sampling, POINT_INFO__NUM_POINTS_TO_SAMPLE=24)
+    clip = replace(read.clips[2], tracks=tmp_path / "x.safetensors")
+    tracks = read_tracks(read.clips[2].tracks)
+    spoil(tracks.xy)
+    write_tracks(clip.tracks, tracks)
+    with pytest.raises(ValueError, match=rf"x\.safetensors of clip '{clip.id}' {message}"):
+        replace(read, clips=[clip]).read(0, with_video=False)
+
+
+def test_single_positions_that_are_nan_are_shown(tiny_data, tmp_path):
+    read = reader(tiny_data, options=MOTION, POINT_INFO__NUM_POINTS_TO_SAMPLE=24)
+    clip = replace(read.clips[2], tracks=tmp_path / "x.safetensors")
+    tracks = read_tracks(read.clips[2].tracks)
+    tracks.xy[:, 1:] = torch.nan
+    write_tracks(clip.tracks, tracks)
+    assert replace(read, clips=[clip]).read(0, with_video=False).tracks.isnan().sum() == 4 * 23 * 2
+
+
 def test_without_frames_everything_else_stays_the_same(tiny_data):
     read = reader(tiny_data)
     assert same(replace(read.read(3, with_video=True), video=None), read.read(3, with_video=False))

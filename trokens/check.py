@@ -162,9 +162,14 @@ class ClipCheck:
     @staticmethod
     def _check_values(tracks: Tracks, clip: Clip, add) -> None:
         """Check what a sound writer cannot have written, whatever the video."""
+        hidden_infinite = ~tracks.visibility & tracks.xy.isinf().any(-1)  # it spoils what is computed all the same
+        if count := hidden_infinite.sum().item():
+            add("positions infinite", f"{count} hidden positions", clip.tracks)
         if broken := (tracks.visibility & ~tracks.xy.isfinite().all(-1)).sum().item():
             add("positions not finite", f"{broken} of {tracks.visibility.sum()} visible positions", clip.tracks)
-        if not tracks.visibility.any():
+        elif tracks.xy.isnan().any(-1).all():
+            add("no positions", f"all {tracks.num_points} points are NaN throughout", clip.tracks)
+        elif not tracks.visibility.any():
             add("nothing visible", f"{tracks.num_points} points are hidden throughout", clip.tracks, WARNING)
         low, high = (x.item() for x in tracks.query_frame.aminmax())
         if low < 0 or high >= tracks.num_positions:

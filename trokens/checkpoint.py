@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from trokens.tensors import not_finite, read_torch_file, tensors_in
 
 INTERRUPTED = "checkpoint_interrupted.pyth"
 BEST = "checkpoint_best.pyth"
+MOST = 1e9  # no sound weight comes near
 
 
 def checkpoint_dir(output_dir: str | Path) -> Path:
@@ -145,14 +147,24 @@ def read_head(path: str | Path, *, to_go_on: bool = False) -> dict[str, Any]:
         to_go_on: Check the optimizer's state too.
 
     Raises:
-        FileNotFoundError, ValueError: As :func:`load_checkpoint`; or the optimizer's state is not finite.
+        FileNotFoundError, ValueError: As :func:`load_checkpoint`; or what :func:`out_of_range` finds.
     """
     state = load_checkpoint(path, mapped=True)
-    if to_go_on and (bad := not_finite(tensors_in(state.get("optimizer_state")))):
-        raise ValueError(f"{path} holds a state of the optimizer that is not finite ({len(bad)} tensors, the first is "
-                         f"{bad[0]}); give another checkpoint.")
+    if to_go_on and (bad := out_of_range(state)):
+        raise ValueError(f"{bad} in {path}; give another checkpoint.")
     heavy = ("model_state", "optimizer_state")
     return {key: copy.deepcopy(value) for key, value in state.items() if key not in heavy}  # no part of the file
+
+
+def out_of_range(state: dict[str, Any]) -> str:
+    """What of a state keeps training from going on: weights or moments that are not finite, or weights that grew beyond
+    all measure, whose products overflow; "" where nothing does."""
+    for key, what, most in (("model_state", "Weights are", MOST), ("optimizer_state", "The optimizer's moments are",
+                                                                   math.inf)):
+        if bad := not_finite(tensors_in(state.get(key)), most):
+            beyond = f"beyond {most:g} or " if most < math.inf else ""
+            return f"{what} {beyond}not finite ({len(bad)} tensors, the first is {bad[0]})"
+    return ""
 
 
 def _place(state: dict[str, Any]) -> tuple[int, int]:

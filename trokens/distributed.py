@@ -135,21 +135,20 @@ def barrier() -> None:
 
 
 def agreed(decide: Callable[[], Any]) -> Any:
-    """What the main process decides, in every process; what it raises, every process raises.
+    """What the main process decides, in every process: for what each might find another way, such as files on a disk.
 
-    For what a process finds on a disk, where the others may find something else, a moment later.
+    Raises:
+        EndedByMain: In the others, where it has failed; in the main process, the error itself.
     """
-    if not dist.is_initialized():
-        return decide()
-    answer: list[Any] = [None, None]
-    if is_main():
-        try:
-            answer[0] = decide()
-        except Exception as error:
-            answer[1] = error
-    dist.broadcast_object_list(answer, src=0, device=torch.device("cpu"))
-    if answer[1] is not None:
-        raise answer[1]
+    answer: list[Any] = [None, True]
+    try:
+        if is_main():
+            answer = [decide(), False]
+    finally:
+        if dist.is_initialized():
+            dist.broadcast_object_list(answer, src=0, device=torch.device("cpu"))
+    if answer[1]:
+        raise EndedByMain
     return answer[0]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import zipfile
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -73,18 +75,18 @@ def tensors_in(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
             yield from tensors_in(item, f"{name}.{key}" if name else str(key))
 
 
-def not_finite(tensors: Iterable[tuple[str, Tensor]]) -> list[str]:
-    """Names of the tensors that hold a NaN or an infinity; those of one device are waited for once.
+def not_finite(tensors: Iterable[tuple[str, Tensor]], most: float = math.inf) -> list[str]:
+    """Names of the tensors that hold a NaN, an infinity, or a number of magnitude ``most`` or more.
 
-    A sum shows them at the speed of the memory; one that overflows is looked at again, number by number.
+    They are looked at as fast as the memory is read, and those of one device are waited for once.
     """
-    floating = [(name, x) for name, x in tensors if x.is_floating_point() and x.numel()]
-    by_device: dict[torch.device, list[tuple[str, Tensor]]] = {}
-    for name, x in floating:
-        by_device.setdefault(x.device, []).append((name, x))
-    found = set()
+    by_device: dict[torch.device, list[tuple[str, Tensor]]] = defaultdict(list)
+    for name, x in tensors:
+        if x.is_floating_point() and x.numel():
+            by_device[x.device].append((name, x))
+    found = []
     for some in by_device.values():
-        sums = torch.stack([x.detach().sum().float() for _, x in some])
-        suspects = sums.isfinite().logical_not().nonzero().flatten().tolist()
-        found |= {some[i][0] for i in suspects if not some[i][1].isfinite().all()}
-    return [name for name, _ in floating if name in found]
+        extremes = torch.stack([torch.stack(x.detach().aminmax()).double() for _, x in some])  # NaN where there is one
+        sound = (extremes.abs() < most).all(1).tolist()
+        found += [name for (name, _), is_sound in zip(some, sound, strict=True) if not is_sound]
+    return found

@@ -15,7 +15,13 @@ from trokens.data.episodes import EpisodePlan, EpisodeSampler
 from trokens.data.transforms import PhotometricAugment, resize, resize_frames
 from trokens.data.workers import SteadyLoader
 from trokens.distributed import num_cores
-from trokens.points.geometry import decoded_frames, frame_positions, normalize_tracks, query_mask
+from trokens.points.geometry import (
+    check_positions,
+    decoded_frames,
+    frame_positions,
+    normalize_tracks,
+    query_mask,
+)
 from trokens.points.io import read_point_file
 from trokens.points.sampling import choose_points, clip_seed
 from trokens.points.source import SourceCheck, other_video
@@ -104,10 +110,12 @@ class ClipReader:
         chosen = choose_points(tracks, self.num_points, method=self.sampling, generator=generator,
                                hod_clusters=self.hod_clusters)
         shown = positions[:, None], chosen  # of (L, M): (T, N)
+        xy = tracks.xy[shown]
+        check_positions(xy, f"{clip.tracks} of clip '{clip.id}'")
         dtype = tracks.dtype if self.track_dtype == "auto" else getattr(torch, self.track_dtype)
         return Clips(
             video=video,
-            tracks=normalize_tracks(tracks.xy[shown], size, self.coords, dtype)[None],
+            tracks=normalize_tracks(xy, size, self.coords, dtype)[None],
             visibility=tracks.visibility[shown][None],
             query_mask=query_mask(tracks.query_frame[chosen], positions)[None],
             class_id=torch.tensor([clip.class_id]),

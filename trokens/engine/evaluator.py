@@ -20,7 +20,7 @@ from trokens.engine.features import Features, FeatureStore, feature_bytes
 from trokens.engine.loggers import progress
 from trokens.fewshot.bank import TokenBank
 from trokens.fewshot.bank_file import BankFile, bank_key
-from trokens.fewshot.embed import embed_clips, embed_into
+from trokens.fewshot.embed import check_rows, embed_clips, embed_into
 from trokens.fewshot.matchers import clip_features
 from trokens.fewshot.task import matching_options
 from trokens.metrics import mean_and_interval
@@ -165,7 +165,8 @@ class Evaluator:
             stored = embed_clips(embed, self.reader, indices, progress=self._progress("Clips"), **loading)
         if self.device.type == "cuda" and 2 * stored.nbytes < torch.cuda.mem_get_info(self.device)[0]:
             stored = stored.to(self.device)
-        return TokenBank(stored, indices, is_aggregated=aggregated, device=self.device, **self.matching)
+        return TokenBank(stored, indices, is_aggregated=aggregated, device=self.device,
+                         names=[clip.id for clip in self.reader.clips], **self.matching)
 
     def _embedding(self, model: Trokens, aggregation: str | None) -> Callable[[Clips], Tensor]:
         """Clips to what the bank keeps of them: tokens, or their features where an aggregation is given."""
@@ -177,8 +178,12 @@ class Evaluator:
             features = None
             if self._features is not None:
                 features = self._features[clips.index].to(self.device)
+            own = [self.reader.clips[index] for index in clips.index.tolist()]
             tokens = model(clips.to(self.device), features)[1].float()  # (B, T, N, D)
-            return (tokens if aggregation is None else clip_features(tokens, aggregation)).to(self.bank.dtype)
+            check_rows(tokens, own, "Tokens are", "the weights, or what is read of these clips, are out of range")
+            kept = (tokens if aggregation is None else clip_features(tokens, aggregation)).to(self.bank.dtype)
+            return check_rows(kept, own, f"In {str(kept.dtype).removeprefix('torch.')} tokens are",
+                              "they are too large for it: set TEST.BANK_DTYPE float")
 
         return embed
 

@@ -18,8 +18,7 @@ from trokens.engine.output import check_room, start_output
 from trokens.engine.plan import describe_run, tested_shots
 from trokens.engine.prepare import Problems, check_features, draw_episodes, mixed_precision, read_splits
 from trokens.engine.results import gather_results, provenance, tell_scores, write_results
-from trokens.engine.seen import check_unseen
-from trokens.engine.sources import Sources, find_sources
+from trokens.engine.seen import find_unseen_sources
 from trokens.engine.start import load_start, load_tested
 from trokens.engine.trainer import Trainer, last_record
 from trokens.fewshot.task import FewShotTask
@@ -49,11 +48,8 @@ class Experiment:
         self.sampler, self.evaluators = draw_episodes(self.cfg, self.splits, device, problems)
         with problems.collect():
             check_features(self.cfg)
-        self.sources = Sources()
         with problems.collect():
-            self.sources = agreed(lambda: find_sources(self.cfg, training))
-        with problems.collect():
-            self.about = check_unseen(self.cfg, self.splits, self.sources)
+            self.sources, self.about = agreed(lambda: find_unseen_sources(self.cfg, training, self.splits))
         problems.raise_all()
         self.about |= provenance()  # now: the code on disk may change while the run goes on
         in_main(lambda: start_output(self.cfg))

@@ -15,7 +15,7 @@ from trokens.config import ConfigError
 from trokens.data.loader import ClipReader
 from trokens.engine.loggers import progress
 from trokens.fewshot.bank_file import BankFile, bank_key
-from trokens.fewshot.embed import embed_clips, embed_into
+from trokens.fewshot.embed import check_rows, embed_clips, embed_into
 from trokens.models.trokens import Trokens
 from trokens.structures import Clips
 
@@ -128,16 +128,20 @@ class FeatureStore:
         """
         loading = {"batch_size": self.batch_size, "progress": progress, **self.loading}
 
+        rows = reader.clips
+
         def embed(clips: Clips) -> Tensor:
-            return model.patch_features(clips.to(device).video)
+            own = [rows[index] for index in clips.index.tolist()]
+            return check_rows(model.patch_features(clips.to(device).video), own, "The backbone's features are",
+                              "look at its weights (MODEL.BACKBONE_WEIGHTS) and at these videos")
 
         if self.folder is None:
             return Features(embed_clips(embed, reader, indices, **loading), indices)
-        clips, normalization = reader.clips, (model.dino.mean, model.dino.std)
+        normalization = (model.dino.mean, model.dino.std)
         shape = (model.num_frames, model.grid, model.grid, model.dino.embed_dim)
         options = f"{self.options} {options} {[x.tolist() for x in normalization]}"
-        key = bank_key(model.dino, options, clips, shape, torch.float32)
-        file = BankFile(self.folder, f"features-{name}", key, clips, shape, torch.float32, only=False,
+        key = bank_key(model.dino, options, rows, shape, torch.float32)
+        file = BankFile(self.folder, f"features-{name}", key, rows, shape, torch.float32, only=False,
                         remedy="set MODEL.FEATURE_CACHE to another folder")
         new = embed_into(file, embed, reader, indices, **loading)
         logger.info("Feature cache %s: %d computed, %d were there.", file.data, new, len(indices) - new)

@@ -6,11 +6,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from trokens.checkpoint import BEST, INTERRUPTED, checkpoint_dir, epoch_path, save_checkpoint
+from trokens.checkpoint import BEST, INTERRUPTED, checkpoint_dir, epoch_path, out_of_range, save_checkpoint
 from trokens.config import dump
 from trokens.distributed import in_main, is_main
 from trokens.engine.sources import Sources
-from trokens.tensors import not_finite, tensors_in
 
 NEWEST = 2  # epochs' checkpoints that are kept: where the last one is damaged, a run goes on from the one before
 REMEDY = "lower SOLVER.BASE_LR, set SOLVER.CLIP_GRAD_L2NORM (1.0 is usual) or TRAIN.MIXED_PRECISION False"
@@ -77,10 +76,8 @@ def check_sound(state: dict[str, Any]) -> None:
     """Check that training can go on from a state.
 
     Raises:
-        FloatingPointError: Weights or the optimizer's state are not finite.
+        FloatingPointError: Weights or the optimizer's state are not finite, or weights are beyond all measure.
     """
-    for key, what in (("model_state", "Weights"), ("optimizer_state", "The optimizer's moments")):
-        if bad := not_finite(tensors_in(state[key])):
-            place = f"after {state['epoch'] + 1} epochs and {state['step']} steps"
-            raise FloatingPointError(f"{what} are not finite {place} ({len(bad)} tensors, the first is {bad[0]}), so "
-                                     f"nothing is saved; {REMEDY}.")
+    if bad := out_of_range(state):
+        raise FloatingPointError(f"{bad} after {state['epoch'] + 1} epochs and {state['step']} steps, so nothing is "
+                                 f"saved; {REMEDY}.")

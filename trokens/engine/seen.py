@@ -7,13 +7,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trokens.clips.split import Clip
-from trokens.clips.trained import Learned, learned
+from trokens.clips.trained import Learned, TrainingList, learned
 from trokens.config import ConfigError
-from trokens.distributed import is_main
 from trokens.engine.prepare import final_split, used_splits
-from trokens.engine.sources import Sources, list_name
+from trokens.engine.sources import Sources, find_sources, list_name
 
 logger = logging.getLogger(__name__)
+
+
+def find_unseen_sources(cfg, training: TrainingList | None, splits: Mapping[str, Sequence[Clip]]
+                        ) -> tuple[Sources, dict[str, Any]]:
+    """Find the checkpoints of a run (in its main process) and check that what is evaluated is new to them.
+
+    Returns:
+        The checkpoints, see :func:`trokens.engine.sources.find_sources`, and what results.json says of them.
+    """
+    sources = find_sources(cfg, training)
+    return sources, check_unseen(cfg, splits, sources)
 
 
 def check_unseen(cfg, splits: Mapping[str, Sequence[Clip]], sources: Sources) -> dict[str, Any]:
@@ -53,5 +63,4 @@ def _refuse_or_tell(cfg, split: str, clips: Sequence[Clip], found: Learned) -> N
     if not cfg.TEST.ALLOW_TRAINED_CLASSES:
         raise ConfigError(f"{what}: evaluate on classes that are new to them, or set TEST.ALLOW_TRAINED_CLASSES True "
                           "if that is meant.")
-    if is_main():
-        logger.warning("%s (TEST.ALLOW_TRAINED_CLASSES): the accuracy is not one on new classes.", what)
+    logger.warning("%s (TEST.ALLOW_TRAINED_CLASSES): the accuracy is not one on new classes.", what)

@@ -27,10 +27,12 @@ class TokenBank:
         indices: The split's row of each.
         aggregation, norm, prototype, matcher: As for :func:`trokens.fewshot.matchers.match`.
         device: Where features are compared.
+        names: Of the clips of the split, for messages.
     """
 
     def __init__(self, stored: Tensor, indices: Sequence[int], *, is_aggregated: bool, aggregation: str, norm: str,
-                 matcher: str, prototype: str = "published", device: torch.device | str = "cpu"):
+                 matcher: str, prototype: str = "published", device: torch.device | str = "cpu",
+                 names: Sequence[str] = ()):
         self.tokens = None if is_aggregated else stored.contiguous()
         self.features = None  # where they are as large as the tokens
         if is_aggregated:
@@ -39,7 +41,7 @@ class TokenBank:
             self.features = torch.cat([clip_features(clip[None], aggregation) for clip in stored]).to(device)
         self.row = {index: row for row, index in enumerate(indices)}
         self.aggregation, self.norm, self.prototype, self.matcher = aggregation, norm, prototype, matcher
-        self.device = device
+        self.device, self.names = device, names
 
     @staticmethod
     def can_aggregate(k_shot: int, prototype: str) -> bool:
@@ -81,14 +83,28 @@ class TokenBank:
         return features.unflatten(0, (-1, parts)).flatten(1, 2)
 
     def accuracy(self, plans: Sequence[EpisodePlan]) -> Tensor:
-        """Share of right answers in each episode, (E,) float64."""
+        """Share of right answers in each episode, (E,) float64.
+
+        Raises:
+            FloatingPointError: Distances are not finite: no class is the nearest one.
+        """
         scores = [torch.zeros(0, dtype=torch.float64)]
         size = self._batch_size(plans[0]) if plans else 1
         for part in (plans[i:i + size] for i in range(0, len(plans), size)):
-            nearest = self.score(part).argmax(-1).cpu()  # (E, Q)
+            logits = self.score(part)  # (E, Q, n_way)
+            self._check_logits(logits, part)
+            nearest = logits.argmax(-1).cpu()  # (E, Q)
             way = torch.tensor([plan.way[plan.num_support:] for plan in part])
             scores.append((nearest == way).double().mean(1))
         return torch.cat(scores)
+
+    def _check_logits(self, logits: Tensor, plans: Sequence[EpisodePlan]) -> None:
+        if logits.sum().isfinite() or logits.isfinite().all():
+            return
+        bad = [plan for plan, one in zip(plans, logits, strict=True) if not one.isfinite().all()]
+        shown = ", ".join(str(self.names[index]) if self.names else f"row {index}" for index in bad[0].indices)
+        raise FloatingPointError(f"Distances are not finite in {len(bad)} of {len(plans)} episodes (the first shows "
+                                 f"the clips {shown}); FEW_SHOT.MATCHER {self.matcher} cannot compare these tokens.")
 
     def _batch_size(self, plan: EpisodePlan) -> int:
         """Episodes scored at once: as many as keep what is gathered and compared below 256 MB."""

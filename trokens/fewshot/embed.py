@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from trokens.clips.split import Clip
 from trokens.data.loader import ClipReader, clip_batches, clip_loader
 from trokens.distributed import (
     barrier,
@@ -44,6 +45,27 @@ def embedded_batches(embed: Callable[[Clips], Tensor], reader: ClipReader, batch
     loader = clip_loader(reader, batches, with_video=with_video, num_workers=num_workers, pin_memory=pin_memory)
     for clips in loader if progress is None else progress(loader, len(batches)):
         yield clips.index.tolist(), embed(clips)
+
+
+def check_rows(rows: Tensor, clips: Sequence[Clip], what: str, remedy: str) -> Tensor:
+    """Check what was computed of clips, and give it back.
+
+    Args:
+        rows: (B, ...), of each of the clips.
+        clips: B of them.
+        what: They are, with the verb, for the message.
+        remedy: What to do.
+
+    Raises:
+        FloatingPointError: Some numbers are not finite; the message names the clips.
+    """
+    if not rows.sum(dtype=torch.float32).isfinite():  # in one pass; a large sum is looked at again
+        bad = [clip for clip, row in zip(clips, rows, strict=True) if not row.isfinite().all()]
+        if bad:
+            ids = ", ".join(f"'{clip.id}'" for clip in bad)
+            raise FloatingPointError(f"{what} not finite for the clip{'s' * (len(bad) > 1)} {ids} ({bad[0].tracks}); "
+                                     f"{remedy}.")
+    return rows
 
 
 def embed_clips(embed: Callable[[Clips], Tensor], reader: ClipReader, indices: Sequence[int], *, batch_size: int,

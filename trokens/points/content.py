@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trokens.structures import Tracks, check_shape
-from trokens.tensors import check_sum
+from trokens.tensors import check_sum, not_finite
 
 SCHEMA = 1
 
@@ -92,6 +92,10 @@ def point_file(tensors: dict[str, Tensor], text: str, cluster: Tensor | None = N
         raise Damaged from error
     metadata.pop("schema", None)
     size = (int(metadata.pop("height")), int(metadata.pop("width"))) if {"height", "width"} <= metadata.keys() else None
+    if size is not None and min(size) < 1:
+        raise ValueError(f"its frames are {size[1]} x {size[0]} pixels; extract it again")
+    if bad := not_finite((name, tensors[name]) for name in ("query_frame", "cluster") if name in tensors):
+        raise ValueError(f"its {bad[0]} has numbers that are not finite; extract it again")
     times = tensors.get("times")
     dtype = torch.float16 if tensors["xy"].dtype == torch.float16 else torch.float32
     tracks = Tracks(tensors["xy"].float(), tensors["visibility"].bool(), tensors["query_frame"].long(),

@@ -42,6 +42,25 @@ def _spread(count: int, num: int) -> Tensor:
     return torch.from_numpy(np.floor(np.linspace(0, count - 1, num)).astype(np.int64))  # float64, as the files' writer
 
 
+def check_positions(xy: Tensor, source: str) -> None:
+    """Check the positions that a model is shown. Single NaN count as 0 and invisible, as in the published code.
+
+    Args:
+        xy: (..., 2).
+        source: What they were read from, for the message.
+
+    Raises:
+        ValueError: All of them are NaN, or some are infinite.
+    """
+    if xy.sum().isfinite():  # the usual case, in one pass
+        return
+    if xy.isnan().any(-1).all():
+        raise ValueError(f"{source} has no position for any point that is shown: all are NaN; extract it again.")
+    if count := xy.isinf().any(-1).sum().item():
+        raise ValueError(f"{source} has {count} positions that are infinite among those that are shown; extract it "
+                         "again, or keep positions in 32 bits.")
+
+
 def normalize_tracks(xy: Tensor, size: tuple[int, int], coords: str = "published",
                      dtype: torch.dtype = torch.float32) -> Tensor:
     """Map pixel positions to [-1, 1] inside the frame.

@@ -170,8 +170,8 @@ def _read_pickle(path: Path, obj_id_key: str) -> PointFile:
             "xy": _shaped(xy, (num_positions, num_points, 2)).astype(
                 np.float16 if xy.dtype == np.float16 else np.float32),
             "visibility": visibility > 0.5,
-            "query_frame": _shaped(query_frame, (num_points,)).astype(np.int64),
-            "cluster": _shaped(_numbers(content[obj_id_key]), (num_points,)).astype(np.int64),
+            "query_frame": _whole("query_frame", _shaped(query_frame, (num_points,))),
+            "cluster": _whole("cluster", _shaped(_numbers(content[obj_id_key]), (num_points,))),
         }
         if "trokens" in content:  # else such names are somebody else's
             arrays |= {name: _numbers(content[name]).copy() for name in ("frame", "times") if name in content}
@@ -203,6 +203,12 @@ def _numbers(value: Any) -> np.ndarray:
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
         raise ValueError("it holds something else where numbers belong")
     return value
+
+
+def _whole(name: str, x: np.ndarray) -> np.ndarray:
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        raise ValueError(f"its {name} has numbers that are not finite; extract it again")
+    return x.astype(np.int64)
 
 
 def _shaped(x: np.ndarray, want: tuple[int, ...]) -> np.ndarray:
