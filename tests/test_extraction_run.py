@@ -207,21 +207,6 @@ def test_a_video_that_kills_its_process_fails_alone(tmp_path):
     assert write_failures(tmp_path / "out") == 1
 
 
-@pytest.mark.parametrize(("tracker", "what"), [
-    ("lucas_kanade", "The 6 frames of '{}' at 64 x 64 take 0.0 GB of memory, and 0.0 GB are free; cut the video"),
-    ("flow", "Optical flow between 6 frames takes 0.0 GB of memory, and 0.0 GB are free; track fewer")])
-def test_a_video_that_memory_does_not_hold_is_named_at_once(tmp_path, monkeypatch, tracker, what):
-    video, = write_clips(tmp_path / "clips", [6])
-    of_frames = 6 * 64 * 64 * 3
-    monkeypatch.setattr("trokens.distributed.available_memory", lambda: of_frames - (tracker == "lucas_kanade"))
-    flags = ("--videos", video, "--base_feat_path", tmp_path, "--name", "n", "--tracker", tracker, *GRID)
-    assert run(*flags, "--fps", 0) == 1
-    with open(tmp_path / "n" / "failures.csv", newline="") as file:
-        failure, = csv.DictReader(file)
-    assert failure["video_path"] == str(video) and failure["cause"].startswith(what.format(video))
-    assert run(*flags, "--fps", 1, "--name", "slower") == 0
-
-
 @pytest.mark.parametrize(("workers", "pictures"), [(0, ()), (2, ()), (0, ("--make_vis",)),
                                                    (0, ("--make_vis", "--vis_format", "mp4"))])
 def test_a_full_disk_ends_the_run_and_blames_no_video(clips, small_disk, fill, capsys, workers, pictures):

@@ -5,8 +5,9 @@ import torch
 
 from trokens.data.ground_truth import load_truth
 from trokens.points.tapvid import query_points, score
-from trokens.points.trackers import TRACKERS
+from trokens.points.trackers import TRACKERS, flow
 from trokens.points.trackers.flow import FlowTracker
+from trokens.points.trackers.held import HeldFrames
 from trokens.points.trackers.lucas_kanade import LucasKanadeTracker
 
 BOTH = pytest.mark.parametrize("tracker", [FlowTracker, LucasKanadeTracker])
@@ -125,6 +126,36 @@ def test_the_same_input_gives_the_same_bits(tracker):
     query = torch.tensor([[2., 30.5, 40.25], [0, 20, 20]])
     first, second = (tracker().track(bar_over_a_texture(), query) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@BOTH
+@pytest.mark.parametrize("size", [(64, 80), (90, 50)])
+def test_reduced_frames_give_the_bits_of_those_that_they_are_made_of(tracker, size, tmp_path):
+    made, frames = tracker(max_side=60), panned(8, *size)
+    query, cluster = torch.tensor([[4., 40.25, 30.5], [0, 25, 40], [7, 30, 30]]), torch.tensor([0, 1, 1])
+    expected = made.track(frames, query, cluster)
+    held = HeldFrames(tmp_path, 8, in_memory=0)
+    for frame in frames.numpy():
+        held.append(made.reduce(frame))
+    assert max(held[0].shape) == 60
+    for small, whole in zip(made.track_reduced(held, size, query, cluster), expected, strict=True):
+        assert torch.equal(small, whole)
+
+
+@pytest.mark.parametrize(("kept", "computed"), [(100, 13), (13, 13), (5, 21), (0, 25)])
+def test_flow_beyond_its_share_of_memory_is_computed_again_and_gives_the_same_bits(monkeypatch, kept, computed):
+    frames, query = bar_over_a_texture(), torch.tensor([[13., 30.5, 40.25], [0, 20, 20], [6, 44, 30]])
+    expected, counted, flow_fields = FlowTracker().track(frames, query), [], flow._flow_fields
+
+    def counting(gray):
+        fields = flow_fields(gray)
+        return lambda t: counted.append(t) or fields(t)
+
+    monkeypatch.setattr(flow, "_flow_fields", counting)
+    monkeypatch.setattr(flow, "KEPT_FIELDS", kept * 8 * 64 * 80)
+    result = FlowTracker().track(frames, query)
+    assert len(counted) == computed  # there and back there are 13 pairs of frames each
+    assert all(torch.equal(a, b) for a, b in zip(result, expected, strict=True))
 
 
 @pytest.mark.parametrize(("query", "message"), [

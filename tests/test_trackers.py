@@ -100,7 +100,8 @@ def test_metadata_names_the_tracker_and_its_visibility_rule(name):
 
 def test_the_recipe_of_the_documentation_adds_a_tracker(monkeypatch, tmp_path):
     monkeypatch.setattr(TRACKERS, "_entries", dict(TRACKERS._entries))
-    (tmp_path / "still.py").write_text(re.search(r"```python\n(.*?)```", RECIPE.read_text(), re.DOTALL)[1])
+    (tmp_path / "still.py").write_text(re.search(r"## Add a tracker.*?```python\n(.*?)```", RECIPE.read_text(),
+                                              re.DOTALL)[1])
     spec = importlib.util.spec_from_file_location("still", tmp_path / "still.py")
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
     query = torch.tensor([[1, 5, 6], [0, 7.5, 8]])

@@ -1,6 +1,7 @@
 """Pictures of points and clusters, and the files they are written to."""
 
 import os
+import weakref
 from dataclasses import replace
 from fractions import Fraction
 
@@ -14,7 +15,13 @@ from PIL import Image
 from trokens.data.synthetic import render_clip
 from trokens.data.write import write_animation
 from trokens.structures import Tracks
-from trokens.visualize import COLORS, cluster_color, draw_clusters, draw_trails
+from trokens.visualize import COLORS, cluster_color, draw_clusters, picture_size
+from trokens.visualize import draw_trails as draw_each
+
+
+def draw_trails(frames: torch.Tensor, tracks: Tracks, **options) -> torch.Tensor:
+    """All pictures, (T, H', W', 3)."""
+    return torch.from_numpy(np.stack(list(draw_each(frames.numpy(), tracks, **options))))
 
 
 def gray(num_frames: int = 5, height: int = 320, width: int = 400) -> torch.Tensor:
@@ -70,7 +77,7 @@ def test_pictures_have_a_size_to_look_at_and_points_stay_in_their_places(size, e
     frames = gray(1, *size)
     spot = (size[1] // 2, size[0] // 4)
     picture = draw_trails(frames, moving(spot, num_frames=1))[0]
-    assert picture.shape[:2] == expected
+    assert picture.shape[:2] == picture_size(size) == expected
     scale = expected[1] / size[1]
     middle = (torch.tensor(spot) + 0.5) * scale - 0.5
     assert (changed(picture).mean(0) - middle).abs().max() < 0.1
@@ -89,8 +96,30 @@ def test_drawing_leaves_the_frames_alone_and_needs_those_that_were_tracked():
     draw_trails(frames, moving((50, 100)))
     draw_clusters(frames, torch.ones(5, 4, 4, dtype=torch.long), [torch.tensor([[3, 4]])] * 5)
     assert torch.equal(frames, gray())
-    with pytest.raises(ValueError, match="There are 4 frames for tracks of 5 positions; give the frames that were"):
-        draw_trails(frames[:4], moving((50, 100)))
+    for count in (4, 0, 6):
+        with pytest.raises(ValueError, match=f"There are {count} frames for tracks of 5 positions; give the frames"):
+            draw_trails(gray(count), moving((50, 100)))
+
+
+def test_pictures_of_some_positions_are_those_of_all():
+    tracks = moving((50, 100), num_frames=9)
+    rows = range(0, 9, 4)
+    assert torch.equal(draw_trails(gray(3), tracks, rows=rows), draw_trails(gray(9), tracks)[list(rows)])
+
+
+def test_trails_are_drawn_and_written_a_frame_at_a_time(tmp_path):
+    given = []
+
+    def frames():
+        for _ in range(40):
+            frame = np.full((320, 400, 3), 128, np.uint8)
+            given.append(weakref.ref(frame))
+            yield frame
+            assert sum(ref() is not None for ref in given) < 4
+
+    write_animation(tmp_path / "a.mp4", draw_each(frames(), moving((50, 100), num_frames=40)), 10)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert len(given) == 40 == sum(1 for _ in container.decode(video=0))
 
 
 def test_colors_differ():
@@ -123,7 +152,7 @@ def drawn(height: int = 61, width: int = 83, num_frames: int = 7) -> torch.Tenso
 @pytest.mark.parametrize("fps", [10, 12.5, 25, 30000 / 1001])
 def test_an_mp4_has_all_frames_at_their_rate_and_odd_sizes_grow_by_one(tmp_path, fps):
     frames = drawn()
-    write_animation(tmp_path / "new" / "a.mp4", frames, fps)
+    write_animation(tmp_path / "new" / "a.mp4", frames.numpy(), fps)
     with av.open(str(tmp_path / "new" / "a.mp4")) as container:
         stream = container.streams.video[0]
         assert stream.average_rate == Fraction(fps).limit_denominator(1001)
@@ -136,7 +165,7 @@ def test_an_mp4_has_all_frames_at_their_rate_and_odd_sizes_grow_by_one(tmp_path,
                                                 (100, [20] * 7)])
 def test_a_gif_has_all_frames_at_their_rate_and_keeps_the_colors_of_clusters(tmp_path, fps, durations):
     frames = drawn()
-    write_animation(tmp_path / "a.gif", frames, fps)
+    write_animation(tmp_path / "a.gif", frames.numpy(), fps)
     with Image.open(tmp_path / "a.gif") as picture:
         assert picture.n_frames == 7 and picture.info["loop"] == 0
         for t, duration in enumerate(durations):
@@ -149,14 +178,14 @@ def test_a_gif_has_all_frames_at_their_rate_and_keeps_the_colors_of_clusters(tmp
 
 def test_noise_takes_no_place_in_a_gif(tmp_path):
     frames, tracks = render_clip("swap", seed=2, num_frames=6)  # noise of 2 gray values
-    write_animation(tmp_path / "a.gif", draw_trails(torch.from_numpy(frames), tracks), 10)
+    write_animation(tmp_path / "a.gif", draw_each(frames, tracks), 10)
     assert (tmp_path / "a.gif").stat().st_size < 400_000  # 6 frames of 384 x 384
 
 
 def test_the_same_frames_give_the_same_bytes(tmp_path):
     for suffix in (".gif", ".mp4"):
         for name in "ab":
-            write_animation(tmp_path / (name + suffix), drawn(), 10)
+            write_animation(tmp_path / (name + suffix), drawn().numpy(), 10)
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
 
 
@@ -167,14 +196,14 @@ def test_a_picture_is_whole_or_absent(tmp_path, monkeypatch, suffix):
 
     monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_animation(tmp_path / f"a{suffix}", drawn(), 10)
+        write_animation(tmp_path / f"a{suffix}", drawn().numpy(), 10)
     assert not list(tmp_path.iterdir())
 
 
 def test_frames_that_cannot_be_written_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"a\.avi': its suffix is none of \.gif, \.mp4"):
-        write_animation(tmp_path / "a.avi", drawn(), 10)
+        write_animation(tmp_path / "a.avi", drawn().numpy(), 10)
     for frames, fps in ((drawn()[:0], 10), (drawn(), 0), (drawn(), float("nan"))):
         with pytest.raises(ValueError, match="both must be above 0"):
-            write_animation(tmp_path / "a.gif", frames, fps)
+            write_animation(tmp_path / "a.gif", frames.numpy(), fps)
     assert not list(tmp_path.iterdir())

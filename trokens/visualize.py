@@ -5,7 +5,7 @@ Frames come out at a size to look at: small ones enlarged, large ones reduced, e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -32,40 +32,49 @@ def cluster_color(cluster: int) -> tuple[int, int, int]:
     return tuple(COLORS[cluster % len(COLORS)].tolist())
 
 
-def draw_trails(frames: Tensor, tracks: Tracks, trail: int = TRAIL) -> Tensor:
-    """Draw points and where they came from, in the colors of their clusters.
+def draw_trails(frames: Iterable[np.ndarray], tracks: Tracks, rows: Sequence[int] | None = None,
+                trail: int = TRAIL) -> Iterator[np.ndarray]:
+    """Draw points and where they came from, in the colors of their clusters: one picture after the other.
 
     A visible point is a disk, a hidden one a ring at its guessed place. A trail fades, and has gaps where the point
     was hidden.
 
     Args:
-        frames: The frames that were tracked, one for each position of ``tracks``, (T, H, W, 3) uint8.
+        frames: Frames that were tracked, each (H, W, 3) uint8.
         tracks: Points; positions that are not finite are left out.
+        rows: Position of each frame, ascending; None where there is one for each position.
         trail: Steps of a trail.
 
-    Returns:
-        (T, H', W', 3) uint8.
+    Yields:
+        Pictures (H', W', 3) uint8, see `picture_size`.
 
     Raises:
         ValueError: Frames and positions are not equally many.
     """
-    if len(frames) != tracks.num_positions:
-        raise ValueError(f"There are {len(frames)} frames for tracks of {tracks.num_positions} positions; give the "
-                         "frames that were tracked.")
-    pictures, scale = _fit(frames)
+    rows, frames = range(tracks.num_positions) if rows is None else rows, iter(frames)
     xy = tracks.xy.double().numpy()
     drawn = np.isfinite(xy).all(-1)                                                           # (T, N)
     seen = tracks.visibility.numpy() & drawn
-    xy = _fixed(np.where(drawn[..., None], xy, 0), scale)
+    xy, unbroken = np.where(drawn[..., None], xy, 0), seen[:-1] & seen[1:]
     cluster = tracks.cluster.numpy()
-    steps, unbroken = np.stack([xy[:-1], xy[1:]], axis=2), seen[:-1] & seen[1:]               # (T-1, N, 2, 2)
-    for t, picture in enumerate(pictures):
+    for count, t in enumerate(rows):
+        if (frame := next(frames, None)) is None:
+            raise _unequal(count, len(rows))
+        picture, scale = _fit(frame)
         first = max(0, t - trail)
-        _blend_trails(picture, steps[first:t], unbroken[first:t], cluster, trail)
+        here = _fixed(xy[first:t + 1], scale)
+        _blend_trails(picture, np.stack([here[:-1], here[1:]], axis=2), unbroken[first:t], cluster, trail)
         for shown in (drawn[t] & ~seen[t], seen[t]):  # the visible ones on top
             for n in np.flatnonzero(shown):
-                _dot(picture, xy[t, n], cluster_color(cluster[n]), filled=seen[t, n])
-    return torch.from_numpy(np.stack(pictures))
+                _dot(picture, here[-1, n], cluster_color(cluster[n]), filled=seen[t, n])
+        yield picture
+    if more := sum(1 for _ in frames):
+        raise _unequal(len(rows) + more, len(rows))
+
+
+def _unequal(frames: int, positions: int) -> ValueError:
+    return ValueError(f"There are {frames} frames for tracks of {positions} positions; give the frames that were "
+                      "tracked.")
 
 
 def draw_clusters(frames: Tensor, labels: Tensor, points: Sequence[Tensor]) -> Tensor:
@@ -79,8 +88,9 @@ def draw_clusters(frames: Tensor, labels: Tensor, points: Sequence[Tensor]) -> T
     Returns:
         (F, H', W', 3) uint8.
     """
-    pictures, scale = _fit(frames)
-    for k, picture in enumerate(pictures):
+    pictures = []
+    for k, frame in enumerate(frames.numpy()):
+        picture, scale = _fit(frame)
         size = picture.shape[1::-1]
         label = cv2.resize(labels[k].numpy().astype(np.int32), size, interpolation=cv2.INTER_NEAREST_EXACT)
         picture[:] = picture * (1 - TINT) + COLORS[label % len(COLORS)] * TINT + 0.5
@@ -89,20 +99,26 @@ def draw_clusters(frames: Tensor, labels: Tensor, points: Sequence[Tensor]) -> T
             picture[edge] = LIGHT
         for xy in _fixed(points[k].double().numpy(), scale):
             _dot(picture, xy, LIGHT, filled=True)
+        pictures.append(picture)
     return torch.from_numpy(np.stack(pictures))
 
 
-def _fit(frames: Tensor) -> tuple[list[np.ndarray], np.ndarray]:
-    """Copies of frames at a size to look at, and the scales (x, y)."""
-    height, width = frames.shape[1:3]
+def picture_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Size (height, width) of the pictures of frames of this size: one to look at."""
+    height, width = size
     least, most = SIDES
     factor = max(1, -(-least // max(height, width)))  # whole, so that all pixels grow alike
     ratio = min(factor, most / max(height, width))
-    size = max(1, round(width * ratio)), max(1, round(height * ratio))
-    method = cv2.INTER_CUBIC if ratio > 1 else cv2.INTER_AREA
-    pictures = [cv2.resize(frame, size, interpolation=method) if ratio != 1 else frame.copy()
-                for frame in frames.numpy()]
-    return pictures, np.array(size) / (width, height)
+    return max(1, round(height * ratio)), max(1, round(width * ratio))
+
+
+def _fit(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A copy of a frame as large as its picture, and the scales (x, y)."""
+    size, (height, width) = frame.shape[:2], picture_size(frame.shape[:2])
+    if (height, width) == size:
+        return frame.copy(), np.ones(2)
+    method = cv2.INTER_CUBIC if max(height, width) > max(size) else cv2.INTER_AREA
+    return cv2.resize(frame, (width, height), interpolation=method), np.array([width, height]) / size[::-1]
 
 
 def _fixed(xy: np.ndarray, scale: np.ndarray) -> np.ndarray:

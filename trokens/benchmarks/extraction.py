@@ -17,8 +17,7 @@ from trokens.data.write import write_video
 from trokens.extraction.extractor import Extractor, Options, extract_video, resample
 from trokens.extraction.jobs import DEFAULT_FPS, Job
 from trokens.models.backbone import IMAGENET_MEAN, IMAGENET_STD
-from trokens.points.geometry import frame_positions
-from trokens.video import probe, read_video
+from trokens.video import probe, stream_video
 
 TRACKERS = ("flow", "lucas_kanade")  # that need no GPU
 
@@ -51,19 +50,27 @@ def _extractor(setting: Setting, tracker: str) -> Extractor:
 def _stages(job: Job, tracker: str, setting: Setting) -> list[Figure]:
     """What each stage of the default options takes of a video, and its whole extraction."""
     extractor = _extractor(setting, tracker)
-    numbers = resample(probe(job.video).times, job.fps).tolist()
-    frames = read_video(job.video, numbers)
-    length, height, width, _ = frames.shape
-    rows = frame_positions(length, extractor.options.num_frames).unique()
-    features = extractor.features(frames[rows])
-    queries = extractor.place(features, rows, (height, width))
-    seconds = in_turns({
-        "decode": lambda: read_video(job.video, numbers),
-        "backbone": lambda: extractor.features(frames[rows]),
-        "place points": lambda: extractor.place(features, rows, (height, width)),
-        "track": lambda: extractor.follow(frames, queries),
-        "whole": lambda: extract_video(job, extractor),
-    }, setting)
+    info = probe(job.video)
+    numbers = resample(info.times, job.fps).tolist()
+    length, (height, width) = len(numbers), info.size
+
+    def take():
+        return extractor.take(stream_video(job.video, numbers), length, info.size, job.points.parent)
+
+    def decode():  # and scale
+        with take():
+            pass
+
+    with take() as clip:
+        features = extractor.features(clip.squares)
+        queries = extractor.place(features, clip.rows, clip.size)
+        seconds = in_turns({
+            "decode": decode,
+            "backbone": lambda: extractor.features(clip.squares),
+            "place points": lambda: extractor.place(features, clip.rows, clip.size),
+            "track": lambda: extractor.follow(clip, queries),
+            "whole": lambda: extract_video(job, extractor),
+        }, setting)
     name = f"extraction/{job.video.name}/{tracker}"
     size = os.path.getsize(job.points) / 1e6
     return [*(figure(f"{name}/{stage}", values, "s") for stage, values in seconds.items()),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from trokens.files import whole_file
 from trokens.visualize import COLORS
@@ -20,15 +20,15 @@ GIF_SAMPLE = 2**18  # pixels of a clip that its palette is chosen by
 SHORTEST_DELAY = 2  # hundredths of a second; browsers show faster GIFs slowly
 
 
-def write_animation(path: str | os.PathLike, frames: Tensor, fps: float) -> None:
-    """Write frames (T, H, W, 3) uint8 RGB as a moving picture, for looking at it.
+def write_animation(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: float) -> None:
+    """Write frames, each (H, W, 3) uint8 RGB, as a moving picture, for looking at it.
 
     A GIF has one palette for all its frames, in which the colors of ``visualize`` are exact. It tells time in
     hundredths of a second, so a rate above 50 is slowed down; a frame that equals the one before prolongs that one.
 
     Args:
         path: A ``.gif`` or ``.mp4`` file; its folder is made.
-        frames: At least one.
+        frames: At least one. Memory holds one at a time of an mp4, and all of a GIF.
         fps: Frames a second.
 
     Raises:
@@ -37,56 +37,65 @@ def write_animation(path: str | os.PathLike, frames: Tensor, fps: float) -> None
     path = Path(path)
     if path.suffix not in (".gif", ".mp4"):
         raise ValueError(f"Cannot write '{path}': its suffix is none of .gif, .mp4.")
-    if not len(frames) or not fps > 0:
-        raise ValueError(f"Cannot write '{path}' of {len(frames)} frames at {fps} a second; both must be above 0.")
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None or not fps > 0:
+        raise ValueError(f"Cannot write '{path}' of {'no' if first is None else 'some'} frames at {fps} a second; both "
+                         "must be above 0.")
     if path.suffix == ".mp4":
-        write_video(path, frames.numpy(), fps, crf=20)
+        write_video(path, chain([first], frames), fps, crf=20)
     else:
-        _write_gif(path, frames.numpy(), fps)
+        _write_gif(path, chain([first], frames), fps)
 
 
-def write_video(path: Path, frames: np.ndarray, fps: float = 10, crf: int = 14, group: int = 250) -> None:
-    """Write frames (T, H, W, 3) uint8 RGB as H.264 in mp4; the same frames always give the same bytes.
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: float = 10, crf: int = 14, group: int = 250) -> None:
+    """Write frames, each (H, W, 3) uint8 RGB, as H.264 in mp4; the same frames always give the same bytes.
 
     A last row and column are repeated where a side is odd, as color is stored for 2 x 2 pixels. There is a key frame at
     least every ``group`` frames.
     """
-    frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), "edge")
     with whole_file(path) as unfinished, av.open(str(unfinished), "w", format="mp4") as container:
         # More threads, and x264's mbtree on frames of few blocks, would make the file differ from run to run.
         options = {"crf": str(crf), "preset": "fast", "threads": "1", "x264-params": "mbtree=0"}
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
-        stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt, stream.gop_size = "yuv420p", group
-        for frame in frames:
+        for number, frame in enumerate(frames):
+            frame = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), "edge")
+            if not number:
+                stream.height, stream.width = frame.shape[:2]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
 
 
-def _write_gif(path: Path, frames: np.ndarray, fps: float) -> None:
-    shown = _still(frames)
-    palette = _palette(shown)
-    pictures = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in shown]
-    ends = np.round(np.arange(len(frames) + 1) * 100 / fps)  # hundredths; rounding them keeps the rate on average
+def _write_gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
+    pictures = list(_still(frames))
+    palette = _palette(pictures)
+    for number, frame in enumerate(pictures):  # in place of the frame, for the sake of memory
+        pictures[number] = Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+    ends = np.round(np.arange(len(pictures) + 1) * 100 / fps)  # hundredths; rounding them keeps the rate on average
     delays = np.maximum(np.diff(ends), SHORTEST_DELAY) * 10
     with whole_file(path) as unfinished:
         pictures[0].save(unfinished, "GIF", save_all=True, append_images=pictures[1:], loop=0,
                          duration=delays.astype(int).tolist(), palette=palette.palette, transparency=255, optimize=True)
 
 
-def _still(frames: np.ndarray) -> np.ndarray:
+def _still(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Frames in which a pixel changes only where the change can be seen: noise would fill most of a GIF."""
-    shown = frames.copy()
-    for before, now in pairwise(shown):
-        still = (np.maximum(before, now) - np.minimum(before, now)).max(-1) <= SEEN
-        now[still] = before[still]
-    return shown
+    before = None
+    for frame in frames:
+        now = frame.copy()
+        if before is not None:
+            still = (np.maximum(before, now) - np.minimum(before, now)).max(-1) <= SEEN
+            now[still] = before[still]
+        yield now
+        before = now
 
 
-def _palette(frames: np.ndarray) -> Image.Image:
+def _palette(frames: Sequence[np.ndarray]) -> Image.Image:
     """A picture whose palette holds COLORS and the colors that the clip needs beside them."""
-    pixels = frames.reshape(-1, 3)
-    pixels = pixels[::max(1, len(pixels) // GIF_SAMPLE)]
+    size = frames[0].shape[0] * frames[0].shape[1]
+    step = max(1, len(frames) * size // GIF_SAMPLE)  # of all pixels of all frames, in their order
+    pixels = np.concatenate([frame.reshape(-1, 3)[-number * size % step::step] for number, frame in enumerate(frames)])
     chosen = Image.fromarray(pixels[None]).quantize(255 - len(COLORS), Image.Quantize.MEDIANCUT).getpalette()
     palette = Image.new("P", (1, 1))
     palette.putpalette([*COLORS.flatten().tolist(), *chosen][:765])

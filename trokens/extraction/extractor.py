@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from tempfile import gettempdir
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from trokens.data.transforms import resize
-from trokens.data.write import write_animation
 from trokens.distributed import check_memory, pick_device
+from trokens.extraction.clip import IMAGE_SIZE, Clip, Queries, WholeFrames, take_clip
 from trokens.extraction.jobs import Job
-from trokens.files import whole_file
+from trokens.extraction.pictures import write_pictures
 from trokens.models.backbone import IMAGENET_MEAN, IMAGENET_STD, build_backbone, build_timm_backbone
 from trokens.points.clustering import cluster_patches, kmeans_patches
 from trokens.points.geometry import frame_positions
 from trokens.points.io import write_tracks
-from trokens.points.queries import grid_query_points, semantic_query_points
+from trokens.points.queries import MOST_PIXELS, grid_query_points, semantic_query_points
 from trokens.points.source import describe_video
-from trokens.points.trackers import build_tracker
+from trokens.points.trackers import ReducingTracker, build_tracker
 from trokens.structures import Tracks
-from trokens.video import check_whole, probe, read_video
-from trokens.visualize import draw_clusters, draw_trails
+from trokens.video import check_whole, probe, stream_video
 
-IMAGE_SIZE = 224  # side to which frames are resized for the backbone
+READING, PLACING = 40, 120  # bytes of memory a pixel of one frame: to decode and scale it, and to place points on it
+TRACKING = 100              # and a position of a point, while it is tracked
 
 
 @dataclass(frozen=True)
@@ -73,22 +75,6 @@ class Options:
         return f"{tracker}_{'bip' if self.clustering == 'bipartite' else self.clustering}_fr_{self.num_frames}"
 
 
-class Queries(NamedTuple):
-    """Where tracking starts.
-
-    Attributes:
-        points: (N, 3) float32 as (frame, x, y) in pixels.
-        cluster: Cluster of each, (N,) long.
-        labels: Label of every patch of the clustered frames, (F, P, Q) long; None for a grid.
-        frames: Which frames those are, (F,) long; None for a grid.
-    """
-
-    points: Tensor
-    cluster: Tensor
-    labels: Tensor | None = None
-    frames: Tensor | None = None
-
-
 class Extractor:
     """Frames to tracks.
 
@@ -107,6 +93,7 @@ class Extractor:
         self.options = options
         self.device = pick_device(num_gpus=1)
         self.tracker = build_tracker(options.tracker, **({"device": self.device} | options.tracker_options))
+        self._reducing = self.tracker if isinstance(self.tracker, ReducingTracker) else WholeFrames(self.tracker)
         self.backbone = None if options.use_grid else (backbone or _build_backbone(options)).to(self.device)
         if options.clustering == "kmeans" and not options.use_grid:  # a video may have one frame alone
             patches = self.backbone.grid(IMAGE_SIZE) ** 2
@@ -114,13 +101,25 @@ class Extractor:
                 raise ValueError(f"{options.num_clusters} clusters are asked for; the {patches} patches of a frame "
                                  f"allow 1 to {patches}.")
 
-    def query_points(self, frames: Tensor) -> Queries:
-        """Choose points in frames (L, H, W, 3) uint8."""
-        options, size = self.options, tuple(frames.shape[1:3])
-        if options.use_grid:
-            return Queries(*grid_query_points(len(frames), size, grid_size=options.grid_size))
-        rows = frame_positions(len(frames), options.num_frames).unique()  # a repeated frame adds nothing
-        return self.place(self.features(frames[rows]), rows, size)
+    def memory(self, num_frames: int, size: tuple[int, int]) -> int:
+        """Bytes of memory, about, that frames of this size take at most, without the tracks."""
+        pixels = size[0] * size[1]
+        placing = 0 if self.options.use_grid else PLACING * min(pixels, MOST_PIXELS)
+        return READING * pixels + placing + (0 if self._reducing is self.tracker else 3 * pixels * num_frames)
+
+    def take(self, frames: Iterable[np.ndarray], num_frames: int, size: tuple[int, int],
+             folder: str | os.PathLike) -> AbstractContextManager[Clip]:
+        """Take what is needed of frames: L, each (H, W, 3) uint8; see `take_clip`."""
+        rows = torch.empty(0, dtype=torch.long)
+        if not self.options.use_grid:
+            rows = frame_positions(num_frames, self.options.num_frames).unique()  # a repeated frame adds nothing
+        return take_clip(frames, num_frames, size, rows, self._reducing, folder)
+
+    def query_points(self, clip: Clip) -> Queries:
+        """Choose points in a clip."""
+        if self.options.use_grid:
+            return Queries(*grid_query_points(len(clip.frames), clip.size, grid_size=self.options.grid_size))
+        return self.place(self.features(clip.squares), clip.rows, clip.size)
 
     def place(self, features: Tensor, rows: Tensor, size: tuple[int, int]) -> Queries:
         """Choose points on the clusters of the features (F, S, S, D) of frames ``rows`` (F,), which have this size."""
@@ -147,15 +146,22 @@ class Extractor:
             raise ValueError(f"The patch features of {self.options.backbone} are not finite; check its weights.")
         return features
 
-    def follow(self, frames: Tensor, queries: Queries) -> Tracks:
-        """Track chosen points through frames (L, H, W, 3) uint8."""
-        result = self.tracker.track(frames, queries.points, queries.cluster)
-        return Tracks(result.tracks, result.visibility, queries.points[:, 0].long(), queries.cluster,
-                      tuple(frames.shape[1:3]))
+    def follow(self, clip: Clip, queries: Queries) -> Tracks:
+        """Track chosen points through a clip.
+
+        Raises:
+            MemoryError: Memory does not hold the tracks.
+        """
+        num_frames, num_points = len(clip.frames), len(queries.points)
+        check_memory(num_frames * num_points * TRACKING, f"The tracks of {num_points} points through {num_frames} "
+                     "frames take", "cut the video into shorter ones, or lower --fps")
+        result = self._reducing.track_reduced(clip.frames, clip.size, queries.points, queries.cluster)
+        return Tracks(result.tracks, result.visibility, queries.points[:, 0].long(), queries.cluster, clip.size)
 
     def __call__(self, frames: Tensor) -> Tracks:
         """Choose points in frames (L, H, W, 3) uint8 and follow them."""
-        return self.follow(frames, self.query_points(frames))
+        with self.take(frames.numpy(), len(frames), tuple(frames.shape[1:3]), gettempdir()) as clip:
+            return self.follow(clip, self.query_points(clip))
 
 
 def _build_backbone(options: Options) -> nn.Module:
@@ -188,33 +194,20 @@ def extract_video(job: Job, extractor: Extractor, threads: int = 1) -> None:
 
     Raises:
         VideoError: The video cannot be read, or it is cut.
-        MemoryError: Memory does not hold its frames, or what the tracker makes of them.
+        MemoryError: Memory does not hold a frame, or the tracks.
+        OSError: The disk does not take a file.
     """
     source = describe_video(job.video)
     info = probe(job.video)
     check_whole(job.video, info)
     (height, width), numbers = info.size, resample(info.times, job.fps)
-    check_memory(len(numbers) * height * width * 3, f"The {len(numbers)} frames of '{job.video}' at {width} x {height} "
-                 "take", "cut the video into shorter ones, or lower --fps")
-    frames = read_video(job.video, numbers.tolist(), threads=threads)
-    queries = extractor.query_points(frames)
-    tracks = replace(extractor.follow(frames, queries), frame=numbers)
-    if job.clusters and queries.labels is not None:
-        _draw_query_frames(job.trails, frames, queries)
-    if job.trails:  # after those and before the points: a later run looks for these two
-        write_animation(job.trails, draw_trails(frames, tracks), job.fps or info.fps)
+    check_memory(extractor.memory(len(numbers), info.size), f"Extraction of '{job.video}' ({len(numbers)} frames of "
+                 f"{width} x {height}) takes", "scale the video down, or cut it into shorter ones")
+    frames = stream_video(job.video, numbers.tolist(), threads=threads)
+    with extractor.take(frames, len(numbers), info.size, job.points.parent) as clip:
+        queries = extractor.query_points(clip)
+        tracks = replace(extractor.follow(clip, queries), frame=numbers)
+    write_pictures(job, queries, tracks, job.fps or info.fps, threads)  # before the points: a later run looks for both
     metadata = {"source": job.video.name, **source, "fps": f"{job.fps or info.fps:g}", **extractor.tracker.metadata,
                 "options": json.dumps(asdict(extractor.options))}
     write_tracks(job.points, tracks, metadata, times=torch.from_numpy(info.times[numbers.numpy()]))
-
-
-def _draw_query_frames(trails: Path, frames: Tensor, queries: Queries) -> None:
-    """Write ``<clip id>_query_0012.png`` for each frame that has query points: its clusters and those points."""
-    number = queries.points[:, 0].long()
-    rows = (queries.frames[:, None] == number).any(1)
-    numbers = queries.frames[rows].tolist()
-    pictures = draw_clusters(frames[numbers], queries.labels[rows],
-                             [queries.points[number == n, 1:] for n in numbers])
-    for n, picture in zip(numbers, pictures, strict=True):
-        with whole_file(trails.with_name(f"{trails.stem}_query_{n:04}.png")) as unfinished:
-            Image.fromarray(picture.numpy()).save(unfinished, "PNG")

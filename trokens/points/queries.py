@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import torch
@@ -10,6 +12,8 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from trokens.points.geometry import frame_positions
+
+MOST_PIXELS = 2**24  # of a frame on which points are placed; on larger ones pixels of a coarser grid are taken
 
 
 def query_frames(labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,14 +47,17 @@ def semantic_query_points(labels: Tensor, frame_numbers: Tensor, size: tuple[int
         Query points (N, 3) float32 as (frame number, x, y) in pixels, and their clusters (N,) long: the labels,
         or with ``connected_components`` the components, counted from 0.
     """
+    coarse = 1 + math.isqrt((size[0] * size[1] - 1) // MOST_PIXELS)  # pixels along the side of one of the mask's
+    mask_size = tuple(-(-side // coarse) for side in size)
     points, clusters = [], []
     with threadpool_limits(1):                         # k-means on this little data is slower with threads
         for label, row in zip(*(x.tolist() for x in query_frames(labels)), strict=True):
-            masks = [_scale((labels[row] == label).numpy(), size)]
+            masks = [_scale((labels[row] == label).numpy(), mask_size)]
             if connected_components:
                 masks = components(masks[0])
             for mask in masks:
-                xy = place_points(mask, points_per_entity)
+                xy = coarse * place_points(mask, points_per_entity) + coarse // 2
+                xy = xy.minimum(torch.tensor(size[::-1]) - 1)
                 points.append(torch.cat([frame_numbers[row].expand(len(xy), 1), xy], dim=1).float())
                 clusters += [len(points) - 1 if connected_components else label] * len(xy)
     return torch.cat(points), torch.tensor(clusters)

@@ -14,11 +14,16 @@ Args:
 In the frame of its query a point has exactly the position asked for, and is visible. ``metadata`` says what made the
 tracks; it is written into point files: ``tracker``, the registered name, and what else matters, such as
 ``visibility_rule`` and ``weights``. An option ``device`` belongs to trackers that can use a GPU.
+
+A tracker that works at a size of its own is a `ReducingTracker`: extraction then holds of each frame only what it
+needs, so that clips may be large and long.
 """
 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from inspect import signature
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -138,16 +143,46 @@ def check_queries(frames: Tensor, query_points: Tensor, cluster: Tensor | None) 
     if frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames) or frames.dtype != torch.uint8:
         raise ValueError(f"frames is {tuple(frames.shape)} {frames.dtype}; expected (T, H, W, 3) uint8 with at least "
                          "one frame.")
+    check_points(len(frames), query_points, cluster)
+
+
+def check_points(num_frames: int, query_points: Tensor, cluster: Tensor | None) -> None:
+    """Check the points that a tracker is to follow through so many frames; see `check_queries`."""
     if query_points.ndim != 2 or query_points.shape[1] != 3 or not query_points.isfinite().all():
         raise ValueError(f"query_points is {tuple(query_points.shape)}; expected (N, 3) finite numbers as (t, x, y).")
     if cluster is not None and cluster.shape != query_points.shape[:1]:
         raise ValueError(f"cluster is {tuple(cluster.shape)}; expected one number for each of {len(query_points)} "
                          "query points.")
     t = query_points[:, 0]
-    wrong = t[(t < 0) | (t > len(frames) - 1) | (t != t.floor())]
+    wrong = t[(t < 0) | (t > num_frames - 1) | (t != t.floor())]
     if len(wrong):
-        raise ValueError(f"A query point asks for frame {wrong[0].item():g}; {len(frames)} frames are numbered "
-                         f"0 to {len(frames) - 1}.")
+        raise ValueError(f"A query point asks for frame {wrong[0].item():g}; {num_frames} frames are numbered "
+                         f"0 to {num_frames - 1}.")
+
+
+class ReducingTracker(ABC):
+    """A tracker that works at a size of its own, and needs of each frame only what :meth:`reduce` makes of it."""
+
+    @abstractmethod
+    def reduce(self, frame: np.ndarray) -> np.ndarray:
+        """Make of a frame (H, W, 3) uint8 what tracking needs of it, at most of a size that H and W do not change."""
+
+    @abstractmethod
+    def track_reduced(self, frames: Sequence[np.ndarray], size: tuple[int, int], query_points: Tensor,
+                      cluster: Tensor | None = None) -> TrackResult:
+        """Follow points through reduced frames.
+
+        Args:
+            frames: What :meth:`reduce` made of the T frames; one is read at a time, in either direction.
+            size: The frames' own (height, width), in whose pixels the query points and the result are.
+            query_points, cluster: As for :meth:`track`.
+        """
+
+    def track(self, frames: Tensor, query_points: Tensor, cluster: Tensor | None = None) -> TrackResult:
+        """Follow the points; see the package's docstring. The same input gives the same bits."""
+        check_queries(frames, query_points, cluster)
+        reduced = [self.reduce(frame) for frame in frames.cpu().numpy()]
+        return self.track_reduced(reduced, tuple(frames.shape[1:3]), query_points, cluster)
 
 
 from trokens.points.trackers import cotracker, flow, lucas_kanade  # noqa: E402, F401  (they register themselves)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from trokens.points.trackers import TrackResult, check_queries
+from trokens.points.trackers import ReducingTracker, TrackResult, check_points
+from trokens.points.trackers.held import Backward
 from trokens.points.trackers.patches import SIDE, align, blurred, patches
 
 MAX_ERROR = (1, 0.05)  # forward-backward error: pixels, and fraction of the step
@@ -24,7 +25,7 @@ MAX_SHIFT = (1.5, 3.0)  # pixels by which matching may correct a visible, or a h
 Steps = Callable[[int, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-class ChainedTracker(ABC):
+class ChainedTracker(ReducingTracker):
     """A tracker that chains steps between neighboring frames, forward and backward from the query frame.
 
     Each step is corrected by two Gauss-Newton iterations (Lucas and Kanade, 1981) that align the point's patch with
@@ -50,7 +51,7 @@ class ChainedTracker(ABC):
                          "to be seen again)"}
 
     @abstractmethod
-    def steps(self, gray: list[np.ndarray]) -> tuple[Steps, Steps]:
+    def steps(self, gray: Sequence[np.ndarray]) -> tuple[Steps, Steps]:
         """Prepare steps between frames (H, W) uint8, in their order and in the reverse one.
 
         Returns:
@@ -58,17 +59,28 @@ class ChainedTracker(ABC):
             that order; the second one counts t from the last frame.
         """
 
-    def track(self, frames: Tensor, query_points: Tensor, cluster: Tensor | None = None) -> TrackResult:
-        """Follow the points; see the package's docstring. The same input gives the same bits."""
-        check_queries(frames, query_points, cluster)
-        gray, scale = _shrink(frames, self.max_side)
+    def reduce(self, frame: np.ndarray) -> np.ndarray:
+        """Make a frame gray, and no longer than ``max_side``: (h, w) uint8."""
+        gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        height, width = gray.shape
+        ratio = self.max_side / max(height, width)
+        if ratio >= 1:
+            return gray
+        size = max(1, round(width * ratio)), max(1, round(height * ratio))
+        return cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+
+    def track_reduced(self, frames: Sequence[np.ndarray], size: tuple[int, int], query_points: Tensor,
+                      cluster: Tensor | None = None) -> TrackResult:
+        """Follow points through gray frames; see `ReducingTracker`."""
+        check_points(len(frames), query_points, cluster)
+        scale = np.array(frames[0].shape[::-1]) / size[::-1]
         query = query_points.numpy()
         first, start = query[:, 0].astype(np.int64), (query[:, 1:] + 0.5) * scale - 0.5
         group = np.zeros(len(query), np.int64) if cluster is None else cluster.numpy()
-        ahead, back = self.steps(gray)
-        forward = _follow(gray, ahead, start, first, group)
-        backward = _follow(gray[::-1], back, start, len(gray) - 1 - first, group)
-        after = np.arange(len(gray))[:, None] >= first                                        # (T, N)
+        ahead, back = self.steps(frames)
+        forward = _follow(frames, ahead, start, first, group)
+        backward = _follow(Backward(frames), back, start, len(frames) - 1 - first, group)
+        after = np.arange(len(frames))[:, None] >= first                                      # (T, N)
         xy, visible, match = (np.where(after.reshape(after.shape + (1,) * (a.ndim - 2)), a, b[::-1])
                               for a, b in zip(forward, backward, strict=True))
         xy = ((xy + 0.5) / scale - 0.5).astype(np.float32)
@@ -76,18 +88,7 @@ class ChainedTracker(ABC):
         return TrackResult(torch.from_numpy(xy), torch.from_numpy(visible), torch.from_numpy(match))
 
 
-def _shrink(frames: Tensor, max_side: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Make gray frames no longer than ``max_side``; return them and the scales (x, y)."""
-    height, width = frames.shape[1:3]
-    ratio = min(1, max_side / max(height, width))
-    size = max(1, round(width * ratio)), max(1, round(height * ratio))
-    gray = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames.numpy())  # one large one at a time
-    if ratio < 1:
-        gray = (cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in gray)
-    return list(gray), np.array(size) / (width, height)
-
-
-def _follow(gray: list[np.ndarray], steps: Steps, start: np.ndarray, first: np.ndarray,
+def _follow(gray: Sequence[np.ndarray], steps: Steps, start: np.ndarray, first: np.ndarray,
             group: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Follow points in one direction of time, from their first frames on.
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trokens.points.trackers import TRACKERS, TrackResult, check_queries
+from trokens.points.trackers import TRACKERS, ReducingTracker, TrackResult, check_points, check_queries
 from trokens.points.trackers.chunks import ChunkedEncoder, Chunks
 from trokens.points.trackers.cotracker_hub import load_predictor
+from trokens.points.trackers.held import Backward
 
 ITERATIONS = 6  # of the model's refinement, as in its own predictors
 RULES = {"hub": ("visibility > 0.9", lambda seen: seen[..., 2] > 0.9),
@@ -23,7 +25,7 @@ RULES = {"hub": ("visibility > 0.9", lambda seen: seen[..., 2] > 0.9),
 
 
 @dataclass(kw_only=True, eq=False)
-class CoTracker(ABC):
+class CoTracker(ReducingTracker):
     """CoTracker3 (Karaev et al., 2024) at its own resolution: forward, and backward over the flipped clip.
 
     Its code and weights come through torch.hub or from local files; their license is CC-BY-NC 4.0, not for commercial
@@ -69,30 +71,45 @@ class CoTracker(ABC):
         self.size = torch.tensor([width, height])
         self.frame_chunks = Chunks(self.frame_chunk, "frames")
 
-    @torch.no_grad()
     def track(self, frames: Tensor, query_points: Tensor, cluster: Tensor | None = None) -> TrackResult:
         """Follow the points; see the package's docstring. Clusters make no difference."""
         check_queries(frames, query_points, cluster)
+        size = tuple(frames.shape[1:3])  # these frames are held anyway: each window scales its own
+        return self.track_reduced(frames.cpu().numpy(), size, query_points, cluster)
+
+    @torch.no_grad()
+    def reduce(self, frame: np.ndarray) -> np.ndarray:
+        """Bring a frame to the model's resolution, (3, h, w) float32; one that takes less room stays as it is."""
+        height, width = self.model.interp_shape
+        if frame.nbytes <= 4 * 3 * height * width:
+            return frame
+        return self._scaled(torch.from_numpy(frame)[None])[0].cpu().numpy()
+
+    @torch.no_grad()
+    def track_reduced(self, frames: Sequence[np.ndarray], size: tuple[int, int], query_points: Tensor,
+                      cluster: Tensor | None = None) -> TrackResult:
+        """Follow points through frames, reduced or as they are; see `ReducingTracker`."""
+        check_points(len(frames), query_points, cluster)
         query = query_points.cpu().float()  # CoTracker takes whole numbers without complaint, and follows (0, 0)
         first, points = query[:, 0].long(), torch.arange(len(query))
-        scale = (self.size - 1) / (torch.tensor([frames.shape[2], frames.shape[1]]) - 1).clamp(min=1)
+        scale = (self.size - 1) / (torch.tensor(size[::-1]) - 1).clamp(min=1)
         asked = torch.cat([query[:, :1], query[:, 1:] * scale], dim=1)
         with self._chunked_encoder(), torch.autocast(self.device.type, enabled=False):
             seen = self._follow(frames, asked, 0) if len(asked) else torch.zeros(len(frames), 0, 4)
             if first.any():
                 asked[:, 0] = len(frames) - 1 - asked[:, 0]
-                before = self._follow(frames.flip(0), asked, self.flipped_support).flip(0)
+                before = self._follow(Backward(frames), asked, self.flipped_support).flip(0)
                 seen = torch.where(torch.arange(len(frames))[:, None, None] < first[:, None], before, seen)
         tracks, visibility, confidence = seen[..., :2] / scale, self.is_visible(seen), seen[..., 3].clone()
         tracks[first, points], visibility[first, points], confidence[first, points] = query[:, 1:], True, 1.0
         return TrackResult(tracks, visibility, confidence)
 
     @abstractmethod
-    def _follow(self, frames: Tensor, queries: Tensor, support_frame: int) -> Tensor:
+    def _follow(self, frames: Sequence[np.ndarray], queries: Tensor, support_frame: int) -> Tensor:
         """Follow points from their query frames to the end of a clip.
 
         Args:
-            frames: (T, H, W, 3) uint8.
+            frames: T frames, see :meth:`reduce`.
             queries: (N, 3) float32 as (t, x, y) in the model's pixels.
             support_frame: Frame of the support grid, of each window.
 
@@ -111,13 +128,16 @@ class CoTracker(ABC):
         finally:
             inner.fnet = encoder
 
-    def _video(self, frames: Tensor) -> Tensor:
-        """Bring frames (n, H, W, 3) uint8 to the model's resolution: (1, n, 3, h, w) float32 in [0, 255]."""
-        def scaled(chunk: Tensor) -> Tensor:
-            chunk = chunk.to(self.device).permute(0, 3, 1, 2).float()
-            return F.interpolate(chunk, tuple(self.model.interp_shape), mode="bilinear", align_corners=True)
+    def _video(self, frames: Sequence[np.ndarray], start: int, stop: int) -> Tensor:
+        """Bring some frames to the model's resolution: (1, n, 3, h, w) float32 in [0, 255] on the device."""
+        some = torch.from_numpy(np.stack([frames[t] for t in range(start, min(stop, len(frames)))]))
+        scaled = torch.cat(self.frame_chunks.run(self._scaled, some)) if some.dtype == torch.uint8 else some
+        return scaled[None].to(self.device)
 
-        return torch.cat(self.frame_chunks.run(scaled, frames))[None]
+    def _scaled(self, frames: Tensor) -> Tensor:
+        """Scale frames (n, H, W, 3) uint8 to (n, 3, h, w) float32 on the device."""
+        frames = frames.to(self.device).permute(0, 3, 1, 2).float()
+        return F.interpolate(frames, tuple(self.model.interp_shape), mode="bilinear", align_corners=True)
 
     def _with_support(self, queries: Tensor, support_frame: int) -> Tensor:
         """Add the support grid to a chunk of queries (n, 3): (1, n + S, 3) on the device.
@@ -164,7 +184,7 @@ class CoTrackerOffline(CoTracker):
         if not 0 < self.overlap < self.window:
             raise ValueError(f"overlap is {self.overlap}; it must be at least 1 and less than window, {self.window}.")
 
-    def _follow(self, frames: Tensor, queries: Tensor, support_frame: int) -> Tensor:
+    def _follow(self, frames: Sequence[np.ndarray], queries: Tensor, support_frame: int) -> Tensor:
         total, size = len(frames), min(self.window, len(frames))
         starts = [*range(0, total - size, self.window - self.overlap), total - size]
         asked, lost = queries.clone(), torch.zeros(len(queries), dtype=torch.bool)
@@ -173,7 +193,7 @@ class CoTrackerOffline(CoTracker):
             now = (asked[:, 0] < following).nonzero().squeeze(1)  # earlier windows have carried their points on
             if not len(now):
                 continue
-            video = self._video(frames[start:start + size])
+            video = self._video(frames, start, start + size)
             seen = self._follow_in(video, asked[now] - torch.tensor([start, 0, 0]), support_frame % size)
             seen[:, lost[now], 2] = 0
             after = torch.arange(start, start + size)[:, None, None] > asked[now, :1]
@@ -205,7 +225,7 @@ class CoTrackerOnline(CoTracker):
     name = "cotracker3_online"
     flipped_support = 0  # what a stream has not seen yet gives no support
 
-    def _follow(self, frames: Tensor, queries: Tensor, support_frame: int) -> Tensor:
+    def _follow(self, frames: Sequence[np.ndarray], queries: Tensor, support_frame: int) -> Tensor:
         def follow(chunks: tuple[Tensor, ...]) -> Tensor:
             # The model keeps a stream's state in attributes; copies of it share all else, weights and encoder too.
             models = [copy(self.model.model) for _ in chunks]
@@ -214,7 +234,7 @@ class CoTrackerOnline(CoTracker):
             asked = [self._with_support(chunk, support_frame) for chunk in chunks]
             step = self.model.step
             for start in range(0, max(len(frames) - step, 1), step):
-                video = self._video(frames[start:start + 2 * step])
+                video = self._video(frames, start, start + 2 * step)
                 results = [model(video=video, queries=queries, iters=ITERATIONS, is_online=True)
                            for model, queries in zip(models, asked, strict=True)]
             return torch.cat([_of_queries(result, len(chunk))  # the last ones are of all frames

@@ -2,55 +2,57 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from trokens.distributed import check_memory
 from trokens.points.trackers import TRACKERS
 from trokens.points.trackers.chained import ChainedTracker, Steps
 
 SMALLEST_SIDE = 64     # pixels; DIS flow reads outside smaller frames, and outside much thinner ones
+KEPT_FIELDS = 2**29    # bytes of a clip's flow that are kept for the way back in time; beyond, it is computed again
+
+Fields = Callable[[int], tuple[np.ndarray, np.ndarray]]
 
 
 @TRACKERS.register("flow")
 class FlowTracker(ChainedTracker):
-    """DIS optical flow (Kroeger et al., ECCV 2016; medium preset), chained; see `ChainedTracker`.
-
-    Raises:
-        MemoryError: In tracking, where memory does not hold the flow between all frames: 8 bytes a pixel.
-    """
+    """DIS optical flow (Kroeger et al., ECCV 2016; medium preset), chained; see `ChainedTracker`."""
 
     name = "flow"
 
-    def steps(self, gray: list[np.ndarray]) -> tuple[Steps, Steps]:
-        there, back = _flow_fields(gray)
-        return _reader(there, back), _reader(back[::-1], there[::-1])
+    def steps(self, gray: Sequence[np.ndarray]) -> tuple[Steps, Steps]:
+        height, width = gray[0].shape
+        fields = lru_cache(max(1, KEPT_FIELDS // (8 * height * width)))(_flow_fields(gray))
+        return _reader(fields), _reader(lambda t: fields(len(gray) - 2 - t)[::-1])
 
 
-def _reader(there: list[np.ndarray], back: list[np.ndarray]) -> Steps:
-    """Read steps from the fields between each frame and the next, and the other way round."""
+def _reader(fields: Fields) -> Steps:
+    """Read steps from the fields between frame t and the next, and the other way round."""
 
     def steps(t: int, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        step = _bilinear(there[t], xy)
-        return step, np.linalg.norm(step + _bilinear(back[t], xy + step), axis=1)
+        there, back = fields(t)
+        step = _bilinear(there, xy)
+        return step, np.linalg.norm(step + _bilinear(back, xy + step), axis=1)
 
     return steps
 
 
-def _flow_fields(gray: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Flow between neighboring frames, forward and backward: T-1 fields (H, W, 2) float16 each."""
+def _flow_fields(gray: Sequence[np.ndarray]) -> Fields:
+    """A function that computes the flow from frame t to the next and from there back: two fields (H, W, 2) float16."""
     height, width = gray[0].shape
-    check_memory(2 * (len(gray) - 1) * height * width * 4, f"Optical flow between {len(gray)} frames takes",
-                 "track fewer frames at once, or smaller ones (max_side)")
     short = max(SMALLEST_SIDE, (max(height, width) + 1) // 2)
-    padded = [cv2.copyMakeBorder(frame, 0, max(0, short - height), 0, max(0, short - width), cv2.BORDER_REPLICATE)
-              for frame in gray]
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    pairs = list(pairwise(padded))
-    return tuple([dis.calc(*pair, None)[:height, :width].astype(np.float16) for pair in order]
-                 for order in (pairs, [(b, a) for a, b in pairs]))
+
+    def fields(t: int) -> tuple[np.ndarray, np.ndarray]:
+        here, there = (cv2.copyMakeBorder(gray[n], 0, max(0, short - height), 0, max(0, short - width),
+                                          cv2.BORDER_REPLICATE) for n in (t, t + 1))
+        return tuple(dis.calc(*pair, None)[:height, :width].astype(np.float16)
+                     for pair in ((here, there), (there, here)))
+
+    return fields
 
 
 def _bilinear(field: np.ndarray, xy: np.ndarray) -> np.ndarray:
