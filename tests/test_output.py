@@ -10,7 +10,7 @@ import pytest
 import torch
 from test_experiment import main
 from test_files import limited
-from tiny import command, figures, tiny_cfg
+from tiny import APPEARANCE, command, figures, tiny_cfg
 
 from trokens.checkpoint import checkpoint_dir, last_checkpoint, load_checkpoint
 from trokens.engine.experiment import Experiment
@@ -160,3 +160,29 @@ def test_leftovers_of_killed_runs_are_removed(tiny_data, tmp_path):
         path.write_bytes(b"half")
     assert main(command(tiny_data, tmp_path, TRAIN__ENABLE=False)) == 0
     assert left(tmp_path) == {"results.json"} and not os.listdir(folder)
+
+
+@pytest.mark.parametrize("kind", ["bank", "features", "clips"])
+def test_a_cache_without_room_is_one_sentence_or_stays_empty(tiny_data, tmp_path, small_disk, fill, capsys, kind):
+    options = {"bank": {"TEST__BANK": "disk", "TEST__BANK_DIR": small_disk, "TRAIN__ENABLE": False},
+               "features": {"MODEL__FEATURE_CACHE": small_disk},
+               "clips": {"DATA__CLIP_CACHE": small_disk, "TRAIN__ENABLE": False}}[kind]
+    fill(2000)
+    code = main(command(tiny_data, tmp_path, APPEARANCE, **options))
+    captured = capsys.readouterr()
+    if kind == "clips":  # it takes no part in the result
+        assert code == 0 and captured.err == "" and captured.out.count("takes no more clips") == 1
+    else:
+        assert code == 2 and captured.err.startswith(f"ValueError: {small_disk}/") and captured.err.count("\n") == 1
+        assert {"bank": "set TEST.BANK_DIR", "features": "set MODEL.FEATURE_CACHE"}[kind] in captured.err
+    assert not [path.name for path in small_disk.rglob("*") if path.suffix in (".bank", ".json", ".tmp", ".raw")]
+    (small_disk / "fill").unlink()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    code = main(command(tiny_data, tmp_path, APPEARANCE, **options))
+    captured = capsys.readouterr()
+    if kind == "clips":
+        assert code == 0 and captured.out.count("takes no more clips") == 1
+    else:
+        assert code == 2 and captured.err.startswith(f"WriteError: {small_disk}/") and captured.err.count("\n") == 1
+        assert captured.err.endswith("cannot be written (Read-only file system); choose a folder that can be written "
+                                     "to.\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
-from trokens.commands import EndedByMain, end_with
+from trokens.commands import EndedElsewhere, end_with
 from trokens.files import WriteError
 from trokens.runtime.lock import OTHER_FOLDER, InUse, refuse_if_locked
 from trokens.runtime.signals import Stopped, ends_on_signals
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{type(error).__name__}: {text}", file=sys.stderr)
         note(f"{type(error).__name__}: {text}")
         return 2
-    except EndedByMain:
+    except EndedElsewhere:
         return 2
     except Interrupted as stopped:
         return say_last(stopped, 143)

@@ -12,8 +12,8 @@ from typing import NoReturn
 from trokens.runtime.signals import Stopped, end_quietly, ends_on_signals, kill_children
 
 
-class EndedByMain(Exception):
-    """What the other processes of a run end with where the main process has said why."""
+class EndedElsewhere(Exception):
+    """What a process of a run ends with where another one has said why."""
 
 
 def check_at_least(parser: argparse.ArgumentParser, args: argparse.Namespace, **least: int) -> None:
@@ -49,7 +49,7 @@ def run_command(work: Callable[[], int], interrupted: str) -> int:
     try:
         with ends_on_signals(interrupted):
             return work()
-    except EndedByMain:
+    except EndedElsewhere:
         return 2
     except (ValueError, OSError, RuntimeError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")

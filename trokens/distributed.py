@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from trokens.commands import EndedByMain
+from trokens.commands import EndedElsewhere
 from trokens.runtime.parents import end_with_launcher
 
 logger = logging.getLogger(__name__)
@@ -152,23 +152,28 @@ def agreed(decide: Callable[[], Any]) -> Any:
     return answer[0]
 
 
-def in_main(work: Callable[[], object]) -> None:
-    """Do something in the main process while the others wait, such as writing a file that is the run's.
+def in_some(here: bool, work: Callable[[], object]) -> None:
+    """Do something in those processes where ``here`` is true, while the others wait.
 
     Raises:
-        EndedByMain: In the others, where it has failed; in the main process, the error itself.
+        EndedElsewhere: It has failed in another process; where it did, the error itself.
     """
     failed = torch.zeros(1)
     try:
-        if is_main():
+        if here:
             work()
     except BaseException:
         failed += 1
         raise
     finally:
-        broadcast(failed, source=0)
-    if failed:
-        raise EndedByMain
+        failures = sum_over_processes(failed)
+    if failures:
+        raise EndedElsewhere
+
+
+def in_main(work: Callable[[], object]) -> None:
+    """Do something in the main process alone, such as writing a file that is the run's, see :func:`in_some`."""
+    in_some(is_main(), work)
 
 
 class StopFlag:

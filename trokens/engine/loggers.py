@@ -108,7 +108,7 @@ class RunLog:
 
         Raises:
             WriteError: The disk does not take it; nothing of it is left.
-            EndedByMain: So it was in the main process, which alone writes.
+            EndedElsewhere: So it is in the main process, which alone writes.
         """
         in_main(lambda: self._write(record))
 

@@ -25,7 +25,7 @@ def own_output(folder: str | Path) -> Iterator[None]:
     Raises:
         InUse: Another run owns it.
         WriteError: It cannot be made, or does not take a file.
-        EndedByMain: One of these rose in the main process.
+        EndedElsewhere: One of these rose in the main process.
     """
     lock = folder_lock(folder, remedy=OTHER_FOLDER)
     with ExitStack() as stack:

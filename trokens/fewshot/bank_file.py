@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from trokens.clips.split import Clip
-from trokens.files import whole_file
+from trokens.files import write_text, writing
 from trokens.tensors import check_sum
 
 logger = logging.getLogger(__name__)
@@ -87,22 +87,24 @@ class BankFile:
 
         Raises:
             ValueError: The disk is too full, or a quota is used up.
+            WriteError: The folder cannot be written to.
         """
-        self.data.parent.mkdir(parents=True, exist_ok=True)
-        for path in self.data.parent.glob(f"{self.name}-*"):
-            if self.only and path not in (self.data, self.index):
-                path.unlink(missing_ok=True)
-        size = self.row_bytes * len(self.stamps)
-        taken = self.data.stat().st_blocks * 512 if self.data.is_file() else 0
-        free = shutil.disk_usage(self.data.parent).free
-        if size - taken > free:
-            raise ValueError(f"{self.data} needs {size / 2**30:.1f} GB of a disk that has {free / 2**30:.1f} GB free; "
-                             f"{self.remedy}.")
-        self._stamp(rows, [None] * len(rows))
-        with open(self.data, "ab") as file:
-            file.truncate(size)
-            if taken < size and hasattr(os, "posix_fallocate"):  # which macOS lacks
-                self._allocate(file.fileno(), size)
+        with writing(self.data, self.remedy):
+            self.data.parent.mkdir(parents=True, exist_ok=True)
+            for path in self.data.parent.glob(f"{self.name}-*"):
+                if self.only and path not in (self.data, self.index):
+                    path.unlink(missing_ok=True)
+            size = self.row_bytes * len(self.stamps)
+            taken = self.data.stat().st_blocks * 512 if self.data.is_file() else 0
+            free = shutil.disk_usage(self.data.parent).free
+            if size - taken > free:
+                raise ValueError(f"{self.data} needs {size / 2**30:.1f} GB of a disk that has {free / 2**30:.1f} GB "
+                                 f"free; {self.remedy}.")
+            self._stamp(rows, [None] * len(rows))
+            with open(self.data, "ab") as file:
+                file.truncate(size)
+                if taken < size and hasattr(os, "posix_fallocate"):  # which macOS lacks
+                    self._allocate(file.fileno(), size)
 
     def _allocate(self, file: int, size: int) -> None:
         """Take the room now: a disk that others fill would end a run hours later, or kill it where it reads a hole."""
@@ -110,13 +112,14 @@ class BankFile:
             os.posix_fallocate(file, 0, size)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # else this disk cannot do it
+                self.data.unlink()  # what it did take would fill it
                 raise ValueError(f"{self.data} needs {size / 2**30:.1f} GB, which its disk refuses ({error.strerror}); "
                                  f"{self.remedy}.") from error
 
     def write(self, rows: Sequence[int], values: Tensor) -> list[int]:
         """Put ``values`` (len(rows), ...) into the file; they count after :meth:`commit`, which wants their sums."""
         values = values.contiguous().numpy()
-        with open(self.data, "r+b") as file:
+        with writing(self.data, self.remedy), open(self.data, "r+b") as file:
             for row, value in zip(rows, values, strict=True):
                 file.seek(row * self.row_bytes)
                 file.write(value)
@@ -124,7 +127,7 @@ class BankFile:
 
     def commit(self, rows: Sequence[int], sums: Sequence[int]) -> None:
         """From now on these rows count, whoever wrote them."""
-        with open(self.data, "rb") as file:
+        with writing(self.data, self.remedy), open(self.data, "rb") as file:
             os.fsync(file.fileno())
         self._stamp(rows, [(self.stamps[row], sum) for row, sum in zip(rows, sums, strict=True)])
 
@@ -132,8 +135,7 @@ class BankFile:
         made = self._made()
         for row, stamp in zip(rows, stamps, strict=True):
             made[row] = stamp
-        with whole_file(self.index) as unfinished:
-            unfinished.write_text(json.dumps(made))
+        write_text(self.index, json.dumps(made))
 
     def values(self) -> Tensor:
         """All rows (C, ...), mapped: read from the disk, or from the system's memory of it, when they are used."""

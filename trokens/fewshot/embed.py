@@ -10,8 +10,8 @@ from torch import Tensor
 from trokens.clips.split import Clip
 from trokens.data.loader import ClipReader, clip_batches, clip_loader
 from trokens.distributed import (
-    barrier,
     broadcast,
+    in_some,
     local_rank,
     local_world_size,
     rank,
@@ -115,9 +115,7 @@ def embed_into(file: BankFile, embed: Callable[[Clips], Tensor], reader: ClipRea
 
 def _embed_portion(file: BankFile, embed: Callable[[Clips], Tensor], reader: ClipReader, missing: Sequence[int], *,
                    batch_size: int, **loading) -> None:
-    if local_rank() == 0:
-        file.open(missing)
-    barrier()
+    in_some(local_rank() == 0, lambda: file.open(missing))
     batches, place = clip_batches(missing, batch_size), {row: place for place, row in enumerate(missing)}
     sums = torch.zeros(len(missing), dtype=torch.int64)
     for batch, embedded in embedded_batches(embed, reader, batches[rank()::world_size()], **loading):
@@ -129,6 +127,4 @@ def _embed_portion(file: BankFile, embed: Callable[[Clips], Tensor], reader: Cli
             broadcast(rows, source=number % world_size())
             if local_rank() == 0:
                 file.write(batch, rows)
-    if local_rank() == 0:
-        file.commit(missing, sums.tolist())
-    barrier()
+    in_some(local_rank() == 0, lambda: file.commit(missing, sums.tolist()))
