@@ -1,4 +1,3 @@
-import contextlib
 import os
 import signal
 import subprocess
@@ -7,10 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import ROOT, descendants, wait_for, wait_until_gone
 
+from trokens.files import whole_file
 from trokens.parallel import parallel_map
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_every_item_has_its_result_and_an_error_ends_the_map():
@@ -35,22 +34,35 @@ def exit_at_seven(item: int) -> int:
     return item
 
 
+def write_half_or_fail(path: Path) -> None:
+    """Fail when the other item is half written; that one never ends."""
+    if path.name == "fails":
+        while not list(path.parent.glob(".half.*.tmp")):
+            time.sleep(0.01)
+        raise ValueError("the disk is full")
+    with whole_file(path) as unfinished:
+        unfinished.write_text("half")
+        signal.pause()
+
+
+def test_an_error_ends_the_others_who_leave_nothing_half_written(tmp_path):
+    with pytest.raises(ValueError, match="the disk is full"):
+        list(parallel_map(write_half_or_fail, [tmp_path / "half", tmp_path / "fails"], 2))
+    assert not list(tmp_path.iterdir())
+
+
 def test_processes_end_with_the_one_that_started_them(tmp_path):
-    code = ("import os, sys, time\nfrom trokens.parallel import parallel_map\n"
-            "results = parallel_map(os.mkdir, sys.argv[1:], 2)\nnext(results), time.sleep(60)")
+    code = ("import os, signal, sys\nfrom trokens.parallel import parallel_map\n"
+            "results = parallel_map(os.mkdir, sys.argv[1:], 2)\nnext(results), signal.pause()")
     made = [tmp_path / name for name in "abc"]
-    script = subprocess.Popen([sys.executable, "-c", code, *made], cwd=ROOT, start_new_session=True)
+    script = subprocess.Popen([sys.executable, "-c", code, *made], cwd=ROOT)
     try:
-        deadline = time.monotonic() + 60
-        while not all(path.exists() for path in made):
-            assert script.poll() is None and time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_for(lambda: all(path.exists() for path in made), "the work")
+        workers = descendants(script.pid)
+        assert len(workers) >= 2
         script.kill()
         script.wait()
-        with pytest.raises(ProcessLookupError):
-            while time.monotonic() < deadline:
-                os.killpg(script.pid, 0)  # its session still has a process
-                time.sleep(0.1)
+        for worker in workers:
+            wait_until_gone(worker)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(script.pid, signal.SIGKILL)
+        script.kill()

@@ -6,18 +6,21 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from trokens.runtime.parents import end_with_parent
 
 logger = logging.getLogger(__name__)
 
+ORDERLY_SECONDS = 2.0  # for workers that are ended
 DIED = "the process that read it died (out of memory, or the decoder crashed)"  # to say of a file that was an item
 
 
@@ -63,7 +66,7 @@ def _until_death(function: Callable[[Any], Any], waiting: deque, num_workers: in
         while waiting or running:
             while waiting and len(running) < 2 * num_workers - 1:  # one alone has nobody to be confused with
                 with _deaf_to_ctrl_c():
-                    running[pool.submit(function, waiting[0])] = waiting[0]
+                    running[pool.submit(_call, function, waiting[0])] = waiting[0]
                 waiting.popleft()
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 result = future.result()
@@ -71,12 +74,21 @@ def _until_death(function: Callable[[Any], Any], waiting: deque, num_workers: in
     except BrokenProcessPool:
         pass
     except BaseException:  # Ctrl-C above all: what is being worked on is given up, a second one need not be pressed
-        for process in set(active_children()) - others:
-            process.kill()
+        _end(set(active_children()) - others)
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return list(running.values())
+
+
+def _end(workers: Iterable[BaseProcess]) -> None:
+    """End workers, who may first remove the files that they have half written."""
+    until = time.monotonic() + ORDERLY_SECONDS
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        worker.join(max(0, until - time.monotonic()))
+        worker.kill()
 
 
 @contextmanager
@@ -89,7 +101,15 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _call(function: Callable[[Any], Any], item: Any) -> Any:
+    try:
+        return function(item)
+    except SystemExit:  # at SIGTERM; the pool would go on with the next item
+        os._exit(1)
+
+
 def _start_worker(set_up: Callable[[], None] | None) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     end_with_parent()
     os.environ["OMP_NUM_THREADS"] = "1"  # for torch, whether it comes later or is there already
     if "torch" in sys.modules:
