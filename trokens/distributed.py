@@ -138,7 +138,7 @@ def agreed(decide: Callable[[], Any]) -> Any:
     """What the main process decides, in every process: for what each might find another way, such as files on a disk.
 
     Raises:
-        EndedByMain: In the others, where it has failed; in the main process, the error itself.
+        EndedElsewhere: In the others, where it has failed; in the main process, the error itself.
     """
     answer: list[Any] = [None, True]
     try:
@@ -148,7 +148,7 @@ def agreed(decide: Callable[[], Any]) -> Any:
         if dist.is_initialized():
             dist.broadcast_object_list(answer, src=0, device=torch.device("cpu"))
     if answer[1]:
-        raise EndedByMain
+        raise EndedElsewhere
     return answer[0]
 
 
