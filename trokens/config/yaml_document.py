@@ -99,9 +99,9 @@ class Document:
         settings = self.section(root, "", ())
         by_key: dict[str, Setting] = {}
         for setting in settings:  # with dots and in its section
-            if by_key.setdefault(setting.key, setting).value != setting.value:
-                self.repeats.append(f"{shown(setting.key)} is {shown(by_key[setting.key].value)} and then "
-                                    f"{shown(setting.value)}")
+            first = by_key.setdefault(setting.key, setting)
+            if first is not setting and first.value != setting.value:
+                self.repeats.append(f"{shown(setting.key)} is {shown(first.value)} and then {shown(setting.value)}")
         if self.repeats:
             more = len(self.repeats) - _MAX_REPEATS
             _log.warning("%s sets keys twice, and the last value counts: %s%s.", self.name,
@@ -189,10 +189,14 @@ def _repeat(key: str, given: Sequence[tuple[int, list[Setting]]]) -> list[str]:
     if all(content == contents[-1] for content in contents):
         return []
     if all(content.keys() == {key} for content in contents):
-        values = [f"{shown(own[0].value)} in line {line}" for line, own in given]
-        return [f"{shown(key)} is {', '.join(values[:-1])} and {values[-1]}"]
+        return [f"{shown(key)} is {_few([f'{shown(own[0].value)} in line {line}' for line, own in given])}"]
     lost = sorted({name for content in contents[:-1] for name, value in content.items()
                    if contents[-1].get(name) != value})
-    lines = [str(line) for line, _ in given]
-    return [f"{shown(key)} stands in lines {', '.join(lines[:-1])} and {lines[-1]}, and only the last section is "
+    return [f"{shown(key)} stands in lines {_few([str(line) for line, _ in given])}, and only the last section is "
             f"read, without {', '.join(lost[:_MAX_REPEATS])}{', ...' * (len(lost) > _MAX_REPEATS)} of the others"]
+
+
+def _few(parts: list[str]) -> str:
+    """Several parts of a sentence; of many the first and the last."""
+    first = parts[:-1] if len(parts) <= 5 else [*parts[:3], "..."]
+    return f"{', '.join(first)} and {parts[-1]}"
