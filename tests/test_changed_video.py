@@ -177,9 +177,9 @@ def test_extraction_started_again_takes_a_replaced_video_again(extracted, caplog
     write(extracted / "videos/bend/1.mp4", seed=9, frames=9)
     points(extracted, "wave__0").write_bytes(b"damaged")
     assert extract(extracted) == 0 and "3 videos, 1 of them done before" in capsys.readouterr().out
-    assert ("1 videos are not those that their points were extracted from; they are extracted again (first: "
+    assert ("Videos replaced since their points were extracted, which are extracted again: 1 (first: "
             f"{extracted / 'videos/bend/1.mp4'}).") in caplog.text
-    assert "1 point files cannot be read; they are extracted again" in caplog.text
+    assert "Videos whose point files cannot be read, which are extracted again: 1 (first: " in caplog.text
     after = {path.name: path.read_bytes() for path in points(extracted).parent.iterdir()}
     assert {name for name in before if before[name] != after[name]} == {"bend__1.safetensors"}
     assert read_point_file(points(extracted, "bend__1")).tracks.num_positions == 9

@@ -34,8 +34,8 @@ def test_folders_below_a_class_belong_to_it(tmp_path, said):
     touch(tmp_path, "wave/1.mp4", "wave/day 2/cam_1/1.mp4", "bend/x/1.AVI")
     assert rows(tmp_path) == [("test", "bend", "bend__x__1"), ("test", "wave", "wave__1"),
                               ("test", "wave", "wave__day 2__cam_1__1")]
-    assert said(rows, tmp_path) == ("2 videos lie in folders below their class folders (first: bend/x/1.AVI); those "
-                                    "name their classes.")
+    assert said(rows, tmp_path) == ("Videos in folders below their class folders, which name their classes: 2 (first: "
+                                    "bend/x/1.AVI).")
     splits = tmp_path / "splits"
     touch(splits, "train/wave/a/1.mp4", "test/bend/2.mp4")
     assert rows(splits) == [("train", "wave", "train__wave__a__1"), ("test", "bend", "test__bend__2")]

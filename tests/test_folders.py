@@ -80,6 +80,20 @@ def test_links_out_of_the_folder_are_followed(tmp_path):
     assert sorted(tree.files) == ["2.mp4", "4.mp4", "a/deep/1.mp4"] and tree.again == [("b", "a")]
 
 
+def test_links_to_what_lies_above_are_not_followed(tmp_path):
+    """Neither above the folder that is walked, nor above a link's own folder: that would be another data set, or /."""
+    touch(tmp_path, "beside/1.mp4", "videos/a/2.mp4", "pool/set/wave/3.mp4", "pool/other/4.mp4")
+    link(tmp_path, videos__a__up="../..", videos__root="/", videos__wave="../pool/set/wave",
+         pool__set__wave__up="../..")
+    tree = walk(tmp_path / "videos")
+    assert sorted(tree.files) == ["a/2.mp4", "wave/3.mp4"]
+    assert sorted(tree.again) == [("a/up", str(tmp_path)), ("root", "/"), ("wave/up", str(tmp_path / "pool"))]
+    for pattern, names in (("*/*.mp4", ["a/2.mp4", "wave/3.mp4"]), ("*/*/*/*.mp4", []),
+                           ("a/up/beside/*.mp4", ["a/up/beside/1.mp4"]),  # asked for by that name
+                           ("**/*.mp4", ["a/2.mp4", "wave/3.mp4"])):
+        assert find_videos(str(tmp_path / "videos" / pattern))[0] == [tmp_path / "videos" / name for name in names]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_closed_folder_is_noted(tmp_path):
     touch(tmp_path, "a/1.mp4", "b/2.mp4")

@@ -163,8 +163,8 @@ def test_a_listed_video_may_have_another_suffix(ssv2, tmp_path, said):
     touch(tmp_path / SSV2, *(f"{i}.mp4" for i in range(4)), "4.MP4", "5.webm", "5.mp4", "6.txt", "60.mp4", "99.mkv")
     build_splits(ssv2, ["train", "test"])
     line = said(build_splits, ssv2, ["train", "test"])
-    assert line == (f"6 listed videos have another suffix on disk and are taken: 4 .webm as .mp4, 1 .webm as .MP4, "
-                    f"1 .webm as .mkv (first: {tmp_path}/{SSV2}/0.mp4 for 0.webm).")
+    assert line == ("Listed videos that have another suffix on disk, with which they are taken: 6 (4 .webm as .mp4, "
+                    f"1 .webm as .MP4, 1 .webm as .mkv; first: {tmp_path}/{SSV2}/0.mp4).")
     clips = build_split(ssv2, "train")
     assert [clip.video.name for clip in clips] == ["0.mp4", "1.mp4", "2.mp4", "3.mp4", "4.MP4", "5.webm", "6.webm",
                                                    "7.webm", "8.webm", "9.webm"]

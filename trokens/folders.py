@@ -14,7 +14,8 @@ class Tree(NamedTuple):
     Attributes:
         files: The files, by their folders in the order of visit.
         hidden: Files and folders whose names start with a dot; they are passed over.
-        again: Further names of folders, by links, with the name under which each was visited.
+        again: Links to folders that are visited by another name, with that name, and to folders above ``root`` or above
+            the link, which are not visited for it, with their absolute paths.
         lost: What cannot be read: links that lead nowhere, folders that are closed, what is neither file nor folder.
     """
 
@@ -26,7 +27,7 @@ class Tree(NamedTuple):
 
 def walk(root: str | os.PathLike, *, first: Collection[str] = (),
          skip: Callable[[Collection[str]], bool] | None = None) -> Tree:
-    """List all files below a folder. Links are followed, but a folder is taken by one name only.
+    """List all files below a folder. Links are followed, but no folder is taken by two names, nor one that lies above.
 
     A folder's own name comes before those that links give it, else the first in alphabetical order counts.
 
@@ -38,17 +39,21 @@ def walk(root: str | os.PathLike, *, first: Collection[str] = (),
     Raises:
         OSError: ``root`` itself cannot be read.
     """
-    tree, seen = Tree([], [], [], []), {}
+    tree, seen, own = Tree([], [], [], []), {}, os.path.realpath(root)
     waiting = [(False, False, "")]  # (is not among the first, is a link, path): the least one is next
     while waiting:
-        later, _, folder = heapq.heappop(waiting)
+        later, is_link, folder = heapq.heappop(waiting)
         try:
-            status = os.stat(os.path.join(root, folder))
-            name = seen.setdefault((status.st_dev, status.st_ino), folder)
-            if name != folder:
+            path = os.path.join(root, folder)
+            status = os.stat(path)
+            name = seen.get((status.st_dev, status.st_ino)) if folder else None
+            if name is None and is_link:
+                name = above(path, own)
+            if name is not None:
                 tree.again.append((folder, name))
                 continue
-            with os.scandir(os.path.join(root, folder)) as entries:
+            seen[status.st_dev, status.st_ino] = folder
+            with os.scandir(path) as entries:
                 inside = list(entries)
         except OSError:
             if not folder:
@@ -67,6 +72,13 @@ def walk(root: str | os.PathLike, *, first: Collection[str] = (),
             else:
                 (tree.files if kind == "file" else tree.lost).append(path)
     return tree
+
+
+def above(link: str | os.PathLike, root: str) -> str | None:
+    """Where a link leads, if the folder ``root`` (without links in its path) or the link itself lies in that folder."""
+    target = os.path.realpath(link)
+    folders = (root, os.path.realpath(os.path.dirname(link)))
+    return target if any(os.path.join(x, "").startswith(os.path.join(target, "")) for x in folders) else None
 
 
 def _kind(entry: os.DirEntry) -> str:

@@ -86,7 +86,7 @@ def _say_joined(found: Sequence[ClassVideo], in_splits: bool) -> None:
     """Say which videos belong to a class otherwise than by lying in the one folder of its name."""
     deep = [video.video for video in found if video.video.count(os.sep) > 1 + in_splits]
     if deep:
-        logger.info("%d videos lie in folders below their class folders (first: %s); those name their classes.",
+        logger.info("Videos in folders below their class folders, which name their classes: %d (first: %s).",
                     len(deep), min(deep))
     folders: dict[tuple[str, str], set[str]] = {}
     for video in found:

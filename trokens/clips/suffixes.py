@@ -41,9 +41,9 @@ def videos_on_disk(paths: Sequence[str]) -> list[str]:
         found.append(path)
     if taken:
         pairs = ", ".join(f"{count} {old or 'without a suffix'} as {new}" for (old, new), count in taken.most_common())
-        first = next((old, new) for old, new in zip(paths, found, strict=True) if old != new)
-        logger.info("%d listed videos have another suffix on disk and are taken: %s (first: %s for %s).",
-                    taken.total(), pairs, first[1], os.path.basename(first[0]))
+        first = next(new for old, new in zip(paths, found, strict=True) if old != new)
+        logger.info("Listed videos that have another suffix on disk, with which they are taken: %d (%s; first: %s).",
+                    taken.total(), pairs, first)
     return found
 
 

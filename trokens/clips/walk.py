@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from trokens.clips.lists import SPLIT_NAMES
-from trokens.folders import Tree, walk
+from trokens.folders import Tree, above, walk
 from trokens.points import POINT_SUFFIXES
 
 logger = logging.getLogger(__name__)
@@ -63,10 +63,12 @@ def _fitting(pattern: str) -> tuple[Path, Tree]:
     for file in glob.glob(os.path.join(*parts[wild:]), root_dir=root):
         if os.path.isfile(root / file):
             folders.setdefault(os.path.dirname(file), []).append(file)
-    tree, seen = Tree([], [], [], []), {}
+    tree, seen, own = Tree([], [], [], []), {}, os.path.realpath(root)
     for folder in sorted(folders, key=lambda folder: (os.path.realpath(root / folder) != os.path.abspath(root / folder),
                                                       folder)):
-        name = seen.setdefault(os.path.realpath(root / folder), folder)
+        links = [root / folder, *(root / folder).parents][:len(Path(folder).parts)]
+        name = next(filter(None, (above(link, own) for link in links if link.is_symlink())),
+                    seen.setdefault(os.path.realpath(root / folder), folder))
         if name != folder:
             tree.again.append((folder, name))
         for file in folders[folder] if name == folder else ():

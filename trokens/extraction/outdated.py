@@ -21,8 +21,8 @@ def outdated_jobs(jobs: Iterable[Job]) -> set[Job]:
                 changed.append(job)
         except (ValueError, OSError):
             broken.append(job)
-    for some, what in ((changed, "videos are not those that their points were extracted from"),
-                       (broken, "point files cannot be read")):
+    for some, what in ((changed, "Videos replaced since their points were extracted"),
+                       (broken, "Videos whose point files cannot be read")):
         if some:
-            logger.warning("%d %s; they are extracted again (first: %s).", len(some), what, some[0].video)
+            logger.warning("%s, which are extracted again: %d (first: %s).", what, len(some), some[0].video)
     return {*changed, *broken}
