@@ -70,6 +70,7 @@ BOMBS = {
     "a huge number of text": (content(b"L0x" + b"f" * 2_000_000 + b"L\n"), "more than 128 bits"),
     "a long call": (_PROTO + name("collections", "OrderedDict") + b"(" + b"K\x01" * 100_000 + b"tq\x000"
                     + (name("collections", "OrderedDict") + b"h\x00R0") * 20_000 + b"N.", "up to 16 arguments"),
+    "a long number that is none": (_PROTO + b"F" * 10_000 + b"\n.", "could not convert string to float"),
     "nothing to call": (content(b"K\x01)R"), "calls a int"),
     "a tuple of nothing": (_PROTO + b"\x87.", "a tuple of what is not there"),
     "a cut text": (_PROTO + b"X\xff\xff\xff\x7fab", ""),

@@ -45,7 +45,7 @@ def read_torch_file(path: str | Path, *, mapped: bool = False) -> Any:
         # torch says before and after the cause how to run what is in the file.
         cause = str(error).partition("\n\nCheck the documentation")[0].strip().rpartition("\n")[2].strip().rstrip(".")
         kind = "" if type(error) is ValueError else type(error).__name__
-        raise ValueError(": ".join(filter(None, (kind, cause)))) from error
+        raise ValueError(": ".join(filter(None, (kind, cause[:300])))) from error
     if not is_zip:
         logger.info("%s has PyTorch's old format, which keeps no check sums: damage to it may go unnoticed.", path)
     return content
