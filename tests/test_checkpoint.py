@@ -11,7 +11,7 @@ from trokens.checkpoint import (
     INTERRUPTED,
     checkpoint_dir,
     epoch_path,
-    last_checkpoint,
+    find_last,
     load_checkpoint,
     save_checkpoint,
     saved_epochs,
@@ -48,7 +48,7 @@ def test_a_crash_while_saving_leaves_the_old_file(tmp_path, monkeypatch, stage):
         save(path, epoch=1)
     assert list(checkpoint_dir(tmp_path).iterdir()) == [path]
     assert load_checkpoint(path)["epoch"] == 0
-    assert saved_epochs(tmp_path) == {1: path} and last_checkpoint(tmp_path) == path
+    assert saved_epochs(tmp_path) == {1: path} and find_last(tmp_path).path == path
 
 
 @pytest.mark.parametrize("name", ["checkpoint_epoch_00003.pyth.partial", ".checkpoint_epoch_00003.pyth.0a0b0c0d.tmp"])
@@ -56,21 +56,21 @@ def test_a_partial_file_alone_is_no_checkpoint(tmp_path, name):
     partial = epoch_path(tmp_path, 3).with_name(name)
     partial.parent.mkdir()
     partial.write_bytes(b"half")
-    assert last_checkpoint(tmp_path) is None and saved_epochs(tmp_path) == {}
+    assert find_last(tmp_path).path is None and saved_epochs(tmp_path) == {}
 
 
 def test_a_run_goes_on_from_its_furthest_state(tmp_path):
-    assert last_checkpoint(tmp_path / "nothing here") is None
+    assert find_last(tmp_path / "nothing here").path is None
     for epochs in (2, 10, 9):
         save(epoch_path(tmp_path, epochs), epoch=epochs - 1)
     save(checkpoint_dir(tmp_path) / BEST, epoch=50)
     assert list(saved_epochs(tmp_path)) == [2, 9, 10]
-    assert last_checkpoint(tmp_path) == epoch_path(tmp_path, 10)
+    assert find_last(tmp_path).path == epoch_path(tmp_path, 10)
     interrupted = checkpoint_dir(tmp_path) / INTERRUPTED
     save(interrupted, epoch=8, step=40)  # of an epoch that was finished later
-    assert last_checkpoint(tmp_path) == epoch_path(tmp_path, 10)
+    assert find_last(tmp_path).path == epoch_path(tmp_path, 10)
     save(interrupted, epoch=9, step=3)
-    assert last_checkpoint(tmp_path) == interrupted
+    assert find_last(tmp_path).path == interrupted
 
 
 class Evil:

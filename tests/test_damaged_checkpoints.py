@@ -142,6 +142,20 @@ def test_the_best_is_the_last_resort(tiny_data, trained, out):
     assert_same_run(trained, out)
 
 
+def test_a_best_alone_is_gone_on_from_and_not_written_over(tiny_data, trained, out, capsys):
+    best = checkpoint_dir(out) / BEST
+    shutil.copyfile(epoch_path(out, 2), best)
+    for epochs in (1, 2, 3):
+        epoch_path(out, epochs).unlink()
+    assert main(command(tiny_data, out, SOLVER__MAX_EPOCH=3, TRAIN__AUTO_RESUME=False)) == 2
+    assert "holds the checkpoints of another run" in capsys.readouterr().err
+    train(tiny_data, out)
+    for epochs in (1, 2):
+        shutil.copyfile(epoch_path(trained, epochs), epoch_path(out, epochs))
+    one, two = (load_checkpoint(epoch_path(folder, 3))["model_state"] for folder in (trained, out))
+    assert all(two[name].equal(value) for name, value in one.items())
+
+
 def test_where_nothing_is_whole_nothing_begins_anew(tiny_data, out, capsys):
     contents = {path: spoil(path) for path in checkpoint_dir(out).iterdir()}
     assert main(command(tiny_data, out, SOLVER__MAX_EPOCH=3)) == 2

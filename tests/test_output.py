@@ -12,7 +12,7 @@ from test_experiment import main
 from test_files import limited
 from tiny import APPEARANCE, command, figures, tiny_cfg
 
-from trokens.checkpoint import checkpoint_dir, last_checkpoint, load_checkpoint
+from trokens.checkpoint import checkpoint_dir, find_last, load_checkpoint
 from trokens.engine.experiment import Experiment
 from trokens.engine.loggers import RunLog
 
@@ -46,13 +46,13 @@ def test_a_disk_without_room_for_a_checkpoint_is_refused_before_training(tiny_da
 
 def test_a_disk_that_fills_up_in_training_leaves_the_last_checkpoint(tiny_data, tmp_path, small_disk, fill, capsys):
     Experiment(tiny_cfg(tiny_data, tmp_path / "whole"), torch.device("cpu")).run()
-    size = last_checkpoint(tmp_path / "whole").stat().st_size
+    size = find_last(tmp_path / "whole").path.stat().st_size
     fill(2 * size + 60000)  # the best one and that of the first epoch
     assert main(command(tiny_data, small_disk)) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"WriteError: {small_disk}/checkpoints/checkpoint_") and error.endswith(FULL)
     assert error.count("\n") == 1
-    assert load_checkpoint(last_checkpoint(small_disk))["epoch"] == 0
+    assert load_checkpoint(find_last(small_disk).path)["epoch"] == 0
     assert not {name for name in left(small_disk) if name.endswith(("tmp", "partial", "lock"))}
     (small_disk / "fill").unlink()
     subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)

@@ -109,6 +109,16 @@ def test_its_best_checkpoint_stays_under_another_name(tiny_data, trained, tmp_pa
             in caplog.messages)
 
 
+def test_its_best_checkpoint_alone_is_gone_on_from_and_kept(tiny_data, trained, tmp_path):
+    out = published_folder(trained, tmp_path)
+    best = checkpoint_dir(out) / BEST
+    epoch_path(out, 2).replace(best)
+    before = best.read_bytes()
+    run(tiny_data, out)
+    assert (checkpoint_dir(out) / "checkpoint_best_published.pyth").read_bytes() == before
+    assert list(saved_epochs(out)) == [3] and load_checkpoint(best)["epoch"] == 2
+
+
 def test_a_finished_published_folder_is_tested(tiny_data, trained, tmp_path, caplog):
     caplog.set_level("INFO")
     out = published_folder(trained, tmp_path)

@@ -4,14 +4,15 @@ import re
 import shutil
 
 import pytest
+import timm
 import torch
 from published_config import published_dump
 from test_config import ROOT
 from test_experiment import main
-from tiny import command, tiny_cfg
+from tiny import APPEARANCE, command, tiny_cfg
 
 from trokens import load_cfg
-from trokens.checkpoint import BEST, checkpoint_dir, load_checkpoint, save_checkpoint
+from trokens.checkpoint import BEST, checkpoint_dir, epoch_path, load_checkpoint, save_checkpoint
 from trokens.config import changed_meaning, dump
 from trokens.engine.experiment import Experiment
 
@@ -63,6 +64,25 @@ def test_options_that_change_what_weights_mean_are_named_with_both_values(tiny_d
 def test_what_leaves_their_meaning_alone_is_not_named(tiny_data, trained, tmp_path, caplog, changes):
     run(tiny_data, tmp_path, TRAIN__ENABLE=False, TEST__CHECKPOINT_FILE_PATH=best(trained[0]), **changes)
     assert warnings(caplog) == []
+
+
+def test_another_backbone_is_told_by_its_weights(tiny_data, tmp_path, caplog):
+    options = {"MODEL__TIMM_NAME": "tf_efficientnet_lite0", "FEW_SHOT__TEST_EPISODES": 5}
+
+    def appearance(folder, **changes):
+        return Experiment(tiny_cfg(tiny_data, folder, APPEARANCE, **options, **changes), CPU).run()
+
+    appearance(tmp_path / "out", SOLVER__MAX_EPOCH=1, SOLVER__WARMUP_EPOCHS=0)
+    path = best(tmp_path / "out")
+    assert load_checkpoint(path)["backbone"].ndim == 1 and warnings(caplog) == []
+    other = timm.create_model("tf_efficientnet_lite0").state_dict()
+    torch.save(other, tmp_path / "other.pth")
+    for changes in ({"TRAIN__ENABLE": False, "TEST__CHECKPOINT_FILE_PATH": path}, {"SOLVER__MAX_EPOCH": 2}):
+        caplog.clear()
+        appearance(tmp_path / "out", MODEL__BACKBONE_WEIGHTS=tmp_path / "other.pth", **changes)
+        assert (f"{path if 'TRAIN__ENABLE' in changes else epoch_path(tmp_path / 'out', 1)} was trained with other "
+                "weights of the frozen backbone than are here (MODEL.BACKBONE_WEIGHTS), so its own mean something "
+                "else.") in warnings(caplog)
 
 
 def test_parameters_that_the_checkpoint_lacks_are_never_tested_at_random(tiny_data, trained, tmp_path, capsys):

@@ -203,6 +203,13 @@ def test_what_a_training_started_from_counts_as_trained_on(tiny_data, classes, t
     assert "trained on 2 of the 5 classes" in capsys.readouterr().err  # of the first stage
 
 
+@pytest.mark.parametrize("value", [True, 5, [1], [{"name": "x"}], "ab", {}])
+def test_another_codes_key_of_that_name_tells_nothing(tiny_data, trained, tmp_path, value):
+    save_checkpoint(tmp_path / "x.pyth", load_checkpoint(best(trained)) | {"trained": value})
+    result = run(tiny_data, tmp_path / "out", TRAIN__ENABLE=False, TEST__CHECKPOINT_FILE_PATH=tmp_path / "x.pyth")
+    assert result["trained_classes"] is None
+
+
 def test_initial_weights_know_nothing(tiny_data, tmp_path):
     assert run(tiny_data, tmp_path, TRAIN__ENABLE=False, TEST__SPLIT="train")["trained_classes"] == []
 

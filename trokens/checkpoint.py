@@ -117,7 +117,9 @@ def find_last(output_dir: str | Path) -> LastCheckpoint:
             heads[path] = read_head(path, to_go_on=True)
         except ValueError as error:
             damaged[path] = str(error).partition(";")[0]
-        return path in heads
+            return False
+        heads[path].setdefault("epoch", places.get(path, (0,))[0] - 1)
+        return True
 
     places = {path: (epochs, 0, False) for epochs, path in saved_epochs(output_dir).items()}
     interrupted, best = (checkpoint_dir(output_dir) / name for name in (INTERRUPTED, BEST))
@@ -132,11 +134,6 @@ def find_last(output_dir: str | Path) -> LastCheckpoint:
         raise ValueError(f"{'; '.join(damaged.values())}: no checkpoint in {checkpoint_dir(output_dir)} can be gone on "
                          "from; remove them to start anew, or choose another OUTPUT_DIR.")
     return LastCheckpoint(None, {}, {})
-
-
-def last_checkpoint(output_dir: str | Path) -> Path | None:
-    """File of the furthest state that a run can go on from, see :func:`find_last`."""
-    return find_last(output_dir).path
 
 
 def read_head(path: str | Path, *, to_go_on: bool = False) -> dict[str, Any]:
@@ -169,4 +166,4 @@ def out_of_range(state: dict[str, Any]) -> str:
 
 def _place(state: dict[str, Any]) -> tuple[int, int]:
     """Whole epochs and further steps behind a state."""
-    return state.get("epoch", -1) + 1, state.get("step", 0)
+    return state["epoch"] + 1, state.get("step", 0)

@@ -97,7 +97,7 @@ class Experiment:
         log = build_log(cfg, start=last_record(state), config=json_config(cfg))
         task = FewShotTask.from_config(cfg, model)
         trainer = Trainer(
-            task, optimizer, loader, self.sampler, keeper=build_keeper(cfg, self.sources), device=self.device,
+            task, optimizer, loader, self.sampler, keeper=build_keeper(cfg, self.sources, model), device=self.device,
             seed=cfg.RNG_SEED, lr_at=partial(learning_rate_from_config, cfg),
             clip_gradients=partial(clip_gradients, cfg), max_epoch=cfg.SOLVER.MAX_EPOCH,
             validate=validation and partial(validation.run, model), eval_period=cfg.TRAIN.EVAL_PERIOD,

@@ -10,6 +10,8 @@ from trokens.checkpoint import BEST, INTERRUPTED, checkpoint_dir, epoch_path, ou
 from trokens.config import dump
 from trokens.distributed import in_main, is_main
 from trokens.engine.sources import Sources
+from trokens.models.trokens import Trokens
+from trokens.models.weights import backbone_norms
 
 NEWEST = 2  # epochs' checkpoints that are kept: where the last one is damaged, a run goes on from the one before
 REMEDY = "lower SOLVER.BASE_LR, set SOLVER.CLIP_GRAD_L2NORM (1.0 is usual) or TRAIN.MIXED_PRECISION False"
@@ -22,7 +24,7 @@ class CheckpointKeeper:
 
     Args:
         output_dir: Gets the checkpoints.
-        about: What each of them says of the run: ``cfg`` and ``trained``.
+        about: What each of them says of the run: ``cfg``, ``trained`` and ``backbone``.
         keep_every: The checkpoints of every n-th epoch stay; 0 for none but the newest two.
         spared: Epochs whose checkpoints stay in any case.
     """
@@ -63,12 +65,12 @@ class CheckpointKeeper:
                 epoch_path(self.output_dir, epochs).unlink(missing_ok=True)
 
 
-def build_keeper(cfg, sources: Sources) -> CheckpointKeeper:
+def build_keeper(cfg, sources: Sources, model: Trokens) -> CheckpointKeeper:
     """The keeper of a run; what its test names stays."""
     spared = {cfg.TEST.TEST_EPOCH_NUM}
     spared |= {epochs for epochs in range(1, cfg.SOLVER.MAX_EPOCH + 1) if cfg.TEST.CHECKPOINT_FILE_PATH
                and epoch_path(cfg.OUTPUT_DIR, epochs).resolve() == Path(cfg.TEST.CHECKPOINT_FILE_PATH).resolve()}
-    about = {"cfg": dump(cfg), "trained": [one.state() for one in sources.history]}
+    about = {"cfg": dump(cfg), "trained": [one.state() for one in sources.history], "backbone": backbone_norms(model)}
     return CheckpointKeeper(cfg.OUTPUT_DIR, about, keep_every=cfg.TRAIN.KEEP_EVERY, spared=spared)
 
 

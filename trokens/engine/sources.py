@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trokens.checkpoint import BEST, checkpoint_dir, epoch_path, find_last, has_checkpoints, read_head, saved_epochs
+from trokens.checkpoint import (
+    BEST,
+    LastCheckpoint,
+    checkpoint_dir,
+    epoch_path,
+    find_last,
+    has_checkpoints,
+    read_head,
+    saved_epochs,
+)
 from trokens.clips.trained import UNKNOWN, TrainingList
 from trokens.config import ConfigError, kept_options
 
@@ -68,10 +77,12 @@ def find_sources(cfg, training: TrainingList | None) -> Sources:
 
 def _start(cfg, training: TrainingList) -> dict[str, Any]:
     own, start = checkpoint_dir(cfg.OUTPUT_DIR), cfg.TRAIN.CHECKPOINT_FILE_PATH
-    if not cfg.TRAIN.AUTO_RESUME and has_checkpoints(cfg.OUTPUT_DIR):
+    if not cfg.TRAIN.AUTO_RESUME and (has_checkpoints(cfg.OUTPUT_DIR) or _best_alone(cfg)):
         raise ConfigError(f"{own} holds the checkpoints of another run, and "
                           "TRAIN.AUTO_RESUME is False; remove them, or choose another OUTPUT_DIR.")
     last = find_last(cfg.OUTPUT_DIR)
+    if last.path is None:
+        last = _best_alone(cfg) or last
     if last.path is not None:
         _check_same_list(last.path, last.head, training)
         path, head = last.path, last.head
@@ -82,6 +93,17 @@ def _start(cfg, training: TrainingList) -> dict[str, Any]:
     others = tuple(one for one in _history(path, head) if one.digest != training.digest)
     return {"start": path, "head": head, "is_own": last.path is not None, "damaged": last.damaged,
             "history": (*others, training)}
+
+
+def _best_alone(cfg) -> LastCheckpoint | None:
+    """The best checkpoint, where those of the epochs must have been removed by hand: a run that was killed before its
+    first one leaves the best alone, too, and begins again."""
+    best = checkpoint_dir(cfg.OUTPUT_DIR) / BEST
+    if not best.is_file():
+        return None
+    head = read_head(best, to_go_on=True)
+    first = min(cfg.TRAIN.CHECKPOINT_PERIOD, cfg.SOLVER.MAX_EPOCH)
+    return LastCheckpoint(best, head, {}) if head.get("epoch", -1) + 1 > first else None
 
 
 def _tested_sources(cfg) -> Sources:
@@ -135,18 +157,26 @@ def _read(path: str | Path, section: str) -> dict[str, Any]:
 
 def _history(path: str | Path, head: dict[str, Any]) -> tuple[TrainingList, ...]:
     """The lists that a checkpoint was trained on; a line where it does not say all of them."""
-    history = tuple(TrainingList.from_state(one) for one in head.get("trained", ())) or (UNKNOWN,)
+    history = _lists(head) or (UNKNOWN,)
     if not all(one.is_known for one in history):
         logger.info("%s does not say all that it was trained on: whether it knows classes that are evaluated cannot be "
                     "checked.", path)
     return history
 
 
+def _lists(head: dict[str, Any]) -> tuple[TrainingList, ...]:
+    """The lists that a checkpoint keeps; none where it keeps something else under that name."""
+    try:
+        return tuple(TrainingList.from_state(one) for one in head.get("trained", ()))
+    except (TypeError, KeyError):
+        return ()
+
+
 def _check_same_list(path: Path, head: dict[str, Any], training: TrainingList) -> None:
     """Refuse to go on with a run's checkpoint on another training list; one without its list tells the dataset."""
-    if trained := head.get("trained"):
-        last = TrainingList.from_state(trained[-1])
-        is_same, before, differing = last.digest == training.digest, str(last), _differing(last, training)
+    if lists := _lists(head):
+        is_same = lists[-1].digest == training.digest
+        before, differing = str(lists[-1]), _differing(lists[-1], training)
     else:
         options = kept_options(head.get("cfg", ""))
         name = _list_name(str(options.get("TRAIN.DATASET", "")), str(options.get("SSV2.SPLIT", "")))

@@ -18,7 +18,7 @@ from trokens.engine.sources import Sources, trained_checkpoint
 from trokens.engine.trainer import NO_BEST
 from trokens.files import whole_file
 from trokens.models.trokens import Trokens
-from trokens.models.weights import load_weights, misfit
+from trokens.models.weights import backbone_norms, load_weights, misfit
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ def load_start(cfg, model: Trokens, optimizer: torch.optim.Optimizer, sources: S
                 _published(lost) if is_published else "")
     if lost and not is_published:
         _warn("The optimizer's state of %s is not taken (%s): it starts fresh.", path, lost)
+    _tell_backbone(model, path, state)
     _tell_changes(cfg, path, state)
     return {"epoch": epoch, "step": step, "best": best, "pending": state.get("pending", []),
             "recent": state.get("recent", []), "scaler_state": state.get("scaler_state")}
@@ -81,7 +82,11 @@ def _take_over(cfg, sources: Sources) -> dict[str, float]:
     best = checkpoint_dir(cfg.OUTPUT_DIR) / BEST
     if "best" not in sources.head:  # how good it is, the published code does not keep
         if best.is_file():
-            os.replace(best, kept := _free_name(best.with_name(_PUBLISHED_BEST)))
+            kept = _free_name(best.with_name(_PUBLISHED_BEST))
+            if best == sources.start:  # a run that is killed soon goes on from it again
+                _copy(best, kept)
+            else:
+                os.replace(best, kept)
             logger.info("%s is now %s: its accuracy is not kept, so the best is chosen among the epochs from now on.",
                         best, kept.name)
         return NO_BEST
@@ -99,13 +104,17 @@ def _take_over(cfg, sources: Sources) -> dict[str, float]:
             os.replace(best, _free_name(best.with_name(best.name + ".damaged")))
     same = epoch_path(cfg.OUTPUT_DIR, known["epoch"])
     if same.is_file():
-        with whole_file(best) as unfinished:
-            shutil.copyfile(same, unfinished)
+        _copy(same, best)
         logger.warning("%s; %s, the same state, takes its place.", what, same)
         return known
     logger.warning("%s, which epoch %d had left (%.2f %%): the best is chosen among the epochs from now on.", what,
                    known["epoch"], 100 * known["accuracy"])
     return NO_BEST
+
+
+def _copy(source: Path, target: Path) -> None:
+    with whole_file(target) as unfinished:
+        shutil.copyfile(source, unfinished)
 
 
 def _free_name(path: Path) -> Path:
@@ -133,6 +142,7 @@ def load_tested(cfg, model: Trokens, sources: Sources) -> str:
     if report.unexpected:
         _warn("The weights of %s are not all used: %s.", path, misfit([], report.unexpected))
     logger.info("Testing %s.", path)
+    _tell_backbone(model, path, state)
     try:
         changed = changed_meaning(cfg, state.get("cfg"))
     except ConfigError as error:
@@ -143,6 +153,16 @@ def load_tested(cfg, model: Trokens, sources: Sources) -> str:
               ", ".join(f"{key} {'was not there' if there is None else there} (now {here})"
                         for key, (there, here) in changed.items()))
     return str(path)
+
+
+def _tell_backbone(model: Trokens, path: Path, state: dict[str, Any]) -> None:
+    """A checkpoint leaves a frozen backbone out: another file of it would give other features without a word."""
+    here, there = backbone_norms(model), state.get("backbone")
+    if here is None or not isinstance(there, torch.Tensor):
+        return
+    if here.shape != there.shape or not torch.allclose(here, there.float(), rtol=1e-3):
+        _warn("%s was trained with other weights of the frozen backbone than are here (MODEL.BACKBONE_WEIGHTS), so its "
+              "own mean something else.", path)
 
 
 def _tell_changes(cfg, path: Path, state: dict[str, Any]) -> None:

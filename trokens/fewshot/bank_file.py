@@ -75,6 +75,8 @@ class BankFile:
         made = self._made()
         lacking = {row for row in rows if made[row] is None or made[row][0] != self.stamps[row]}
         there = [row for row in rows if row not in lacking][part::parts]
+        if len(there) * self.row_bytes > 2**31:
+            logger.info("%s: comparing check sums, of %.0f GB.", self.data, len(there) * self.row_bytes / 2**30)
         values = self.values().numpy() if there else None
         damaged = {row for row in there if check_sum(values[row]) != made[row][1]}
         if damaged:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 
 from trokens.tensors import not_finite, read_torch_file
@@ -142,6 +143,14 @@ def _convert_backbone(model: nn.Module, state: dict[str, Tensor]) -> dict[str, T
     if dino and model.dino is not None:
         rest |= {f"dino.{key}": value for key, value in model.dino.convert(dino).items()}
     return rest
+
+
+def backbone_norms(model: nn.Module) -> Tensor | None:
+    """What tells a frozen backbone from others, whatever file it came from: the L2 norm of each of its tensors, (K,)
+    on the CPU. None where there is none, or where it is trained."""
+    if model.dino is None or model.train_backbone:
+        return None
+    return torch.stack([x.float().norm() for x in model.dino.state_dict().values() if x.is_floating_point()]).cpu()
 
 
 def misfit(missing: Sequence[str], unexpected: Sequence[str]) -> str:
