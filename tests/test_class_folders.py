@@ -48,6 +48,13 @@ def test_every_suffix_is_taken_in_either_case(tmp_path):
     assert len(rows(tmp_path)) == len(names) == len(find_videos(str(tmp_path))[0])
 
 
+def test_a_gif_beside_a_video_of_its_name_is_a_picture_of_it(tmp_path, said):
+    touch(tmp_path, "wave/1.mp4", "wave/1.gif", "wave/2.GIF", "bend/1.gif")
+    assert [id for *_, id in rows(tmp_path)] == ["bend__1", "wave__1", "wave__2"]
+    assert said(rows, tmp_path) == f"Passed over in {tmp_path}: files of other suffixes 1 (.gif 1)."
+    assert [path.name for path in find_videos(str(tmp_path))[0]] == ["1.gif", "1.mp4", "2.GIF"]
+
+
 def test_what_is_passed_over_is_said_in_one_line(tmp_path, said):
     touch(tmp_path, "train/wave/1.mp4", "test/bend/1.mp4", "train/wave/notes.txt", "test/bend/1.jpg", "test/bend/2.jpg",
           "test/bend/.hidden.mp4", ".git/x", "extra/a.mp4", "extra/deep/b.mp4", "loose.mp4", "train/loose.mp4",

@@ -54,7 +54,8 @@ def test_labels_and_splits_are_stripped(read, dirty):
         read(("a/1.mp4", "jack", "test"), ("a/2.mp4", dirty, "train"))
 
 
-@pytest.mark.parametrize(("encoding", "end"), [("utf-8-sig", "\r\n"), ("utf-8", "\r\n"), ("utf-8-sig", "\n")])
+@pytest.mark.parametrize(("encoding", "end"), [
+    ("utf-8-sig", "\r\n"), ("utf-8", "\r\n"), ("utf-8-sig", "\n"), ("utf-8", "\r"), ("utf-16", "\r\n")])
 def test_lists_of_other_systems_are_read(read, encoding, end):
     assert read(("a/1.mp4", "jack", "train"), ("b/1.mp4", "bend", "test"), encoding=encoding, end=end) == [
         ("train", "jack", "a__1"), ("test", "bend", "b__1")]
@@ -175,6 +176,12 @@ def test_two_videos_that_could_be_the_listed_one_are_an_error(ssv2, tmp_path):
     touch(tmp_path / SSV2, "3.mp4", "3.avi")
     with pytest.raises(ValueError, match=r"3\.webm' of the list is not there, and 3\.avi and 3\.mp4 beside it could"):
         build_split(ssv2, "train")
+
+
+def test_a_gif_beside_a_video_is_no_second_candidate(ssv2, tmp_path):
+    touch(tmp_path / SSV2, "3.mp4", "3.gif", "4.gif", ".5.mp4")
+    clips = build_split(ssv2, "train")
+    assert [clip.video.name for clip in clips[3:6]] == ["3.mp4", "4.gif", "5.webm"]
 
 
 @pytest.mark.parametrize(("listed", "there"), [("A.MP4", "A.mp4"), ("A.mp4", "A.MP4"), ("A.b.avi", "A.b.webm")])

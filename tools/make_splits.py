@@ -15,6 +15,7 @@ from trokens.clips.class_folders import class_videos, split_folders
 from trokens.clips.lists import SPLITS
 from trokens.clips.names import clean
 from trokens.clips.new_splits import WRITERS, assign_classes, draw_classes, split_rows
+from trokens.clips.records import read_text
 from trokens.commands import end_with, run_command
 
 # Where a published list belongs below DATA.PATH_TO_TROKEN_PT_DATA, and where its videos are looked for.
@@ -44,7 +45,7 @@ def class_list(text: str | None) -> list[str]:
     """Names from ``a,b,c``, or from a file of that name, one a line."""
     if text is None:
         return []
-    names = Path(text).read_text(encoding="utf-8-sig").splitlines() if Path(text).is_file() else text.split(",")
+    names = read_text(Path(text)).splitlines() if Path(text).is_file() else text.split(",")
     return [name for name in map(clean, names) if name]
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from trokens.clips.lists import SPLIT_NAMES, SPLITS
 from trokens.clips.names import clean
-from trokens.clips.walk import is_video, say_passed_over, walk_videos
+from trokens.clips.walk import is_video, say_passed_over, videos_in, walk_videos
 from trokens.folders import Tree
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def class_videos(root: Path, splits: Mapping[str, str]) -> list[ClassVideo]:
     _check_shared(root, tree, splits)
     split_of = {folder: split for split, folder in splits.items()}
     found, loose, beside = [], [], []
-    for video in filter(is_video, tree.files):
+    for video in videos_in(tree):
         parts = video.split(os.sep)
         if splits and parts[0] not in split_of and len(parts) > 1:
             beside.append(video)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,11 +13,19 @@ from trokens.clips.lists import SPLITS, Row
 from trokens.clips.names import clean
 
 
+def read_text(path: Path) -> str:
+    """Read a text with or without a byte order mark: UTF-8, in which bytes that are none are kept, or UTF-16."""
+    data = path.read_bytes()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16")
+    return data.decode("utf-8-sig", "surrogateescape")
+
+
 def read_records(path: Path, *, raw: Callable[[str], bool] | None = None) -> list[dict[str, Any]]:
     """Read the records of a CSV or a JSON list; white space and invisible characters around texts are dropped.
 
     Args:
-        path: The list, in UTF-8 with or without a byte order mark.
+        path: The list, see `read_text`.
         raw: Whether a text that would change is meant as it is, such as the name of a file that there is.
 
     Raises:
@@ -25,11 +34,11 @@ def read_records(path: Path, *, raw: Callable[[str], bool] | None = None) -> lis
     def text(value: Any) -> Any:
         return clean(value) if isinstance(value, str) and not (raw and value != clean(value) and raw(value)) else value
 
-    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        try:
-            records = json.load(file) if path.suffix == ".json" else list(csv.DictReader(file))
-        except (ValueError, csv.Error, RecursionError) as error:
-            raise ValueError(f"{path} cannot be read as a list of clips: {error}.") from error
+    try:
+        content = read_text(path)
+        records = json.loads(content) if path.suffix == ".json" else list(csv.DictReader(io.StringIO(content, "")))
+    except (ValueError, csv.Error, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read as a list of clips: {error}.") from error
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise ValueError(f"{path} is no list of records.")
     return [{text(key): text(value) for key, value in record.items()} for record in records]

@@ -7,7 +7,8 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from trokens.clips.walk import file_names, is_video
+from trokens.clips.walk import file_names, videos_in
+from trokens.folders import Tree
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,6 @@ def videos_on_disk(paths: Sequence[str]) -> list[str]:
 
 def _by_stem(names: Iterable[str]) -> dict[str, list[str]]:
     stems: dict[str, list[str]] = {}
-    for name in sorted(names):
-        if is_video(name):
-            stems.setdefault(os.path.splitext(name)[0], []).append(name)
+    for name in sorted(videos_in(Tree([name for name in names if not name.startswith(".")], [], [], []))):
+        stems.setdefault(os.path.splitext(name)[0], []).append(name)
     return stems

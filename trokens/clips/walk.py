@@ -27,6 +27,17 @@ def is_video(path: str | os.PathLike) -> bool:
     return os.path.splitext(path)[1].lower() in VIDEO_SUFFIXES
 
 
+def videos_in(tree: Tree) -> list[str]:
+    """The videos among the files; a GIF beside a video of its name is a picture of it."""
+    videos = [file for file in tree.files if is_video(file)]
+    stems = {os.path.splitext(video)[0] for video in videos if not _is_gif(video)}
+    return [video for video in videos if not (_is_gif(video) and os.path.splitext(video)[0] in stems)]
+
+
+def _is_gif(path: str) -> bool:
+    return path.lower().endswith(".gif")
+
+
 def walk_videos(root: str | os.PathLike) -> Tree:
     """All files below a folder but those that extraction wrote, see `trokens.folders.walk`.
 
@@ -48,7 +59,7 @@ def find_videos(source: str) -> tuple[list[Path], Path]:
     """
     root, tree = (Path(source), walk_videos(source)) if os.path.isdir(source) else _fitting(source)
     say_passed_over(root, tree)
-    return sorted(root / file for file in tree.files if is_video(file)), root
+    return sorted(root / file for file in videos_in(tree)), root
 
 
 def _fitting(pattern: str) -> tuple[Path, Tree]:
@@ -94,8 +105,8 @@ def say_passed_over(root: str | os.PathLike, tree: Tree, further: Mapping[str, S
         tree: What lies below it.
         further: What else, such as "videos in no class folder" -> their paths.
     """
-    suffixes = Counter(os.path.splitext(file)[1].lower() or "none" for file in tree.files
-                       if not is_video(file) and not file.endswith(_BESIDE))
+    others = set(tree.files).difference(videos_in(tree))
+    suffixes = Counter(os.path.splitext(file)[1].lower() or "none" for file in others if not file.endswith(_BESIDE))
     groups = {"hidden files or folders": tree.hidden, "what cannot be read": tree.lost, **(further or {}),
               "links to folders that are read by other names": [f"{link} is {name or 'this folder itself'}"
                                                                 for link, name in tree.again]}
@@ -129,8 +140,9 @@ def say_unlisted(root: Path, listed: Sequence[str], name: str) -> None:
                 beside.append(path)
 
     def videos(of: Collection[str]) -> list[str]:
-        paths = (os.path.join(folder, file) for folder in of for file in file_names(root / folder) if is_video(file))
-        return [path for path in paths if path not in known and not os.path.basename(path).startswith(".")]
+        files = [os.path.join(folder, name) for folder in of for name in file_names(root / folder)
+                 if not name.startswith(".")]
+        return [video for video in videos_in(Tree(files, [], [], [])) if video not in known]
 
     say_passed_over(root, Tree([], [], [], []), {f"videos that {name} does not list": videos(folders),
                                                  "videos in folders of no split": videos(beside)})
