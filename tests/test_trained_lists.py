@@ -84,6 +84,16 @@ def test_a_run_does_not_go_on_with_another_list(tiny_data, classes, out, drawn_a
     assert (out / "results.json").read_bytes() == before
 
 
+def test_a_best_checkpoint_of_another_list_is_not_taken_for_this_run_s(tiny_data, out, drawn_anew, capsys):
+    for epochs in (1, 2):
+        epoch_path(out, epochs).unlink()
+    before = best(out).read_bytes()
+    for changes in ({}, {"TRAIN__CHECKPOINT_PERIOD": 2}, {"TRAIN__AUTO_RESUME": False}):
+        assert main(command(tiny_data, out, DATA__SPLIT_CSV=drawn_anew, **changes)) == 2
+        assert f"{best(out)} was trained on the list 'folder' with 6 classes" in capsys.readouterr().err
+    assert best(out).read_bytes() == before
+
+
 def test_the_same_list_in_another_place_is_the_same(tiny_data, out, tmp_path):
     data = shutil.copytree(tiny_data, tmp_path / "elsewhere")
     before = json.loads((out / "results.json").read_text())

@@ -77,12 +77,11 @@ def find_sources(cfg, training: TrainingList | None) -> Sources:
 
 def _start(cfg, training: TrainingList) -> dict[str, Any]:
     own, start = checkpoint_dir(cfg.OUTPUT_DIR), cfg.TRAIN.CHECKPOINT_FILE_PATH
-    if not cfg.TRAIN.AUTO_RESUME and (has_checkpoints(cfg.OUTPUT_DIR) or _best_alone(cfg)):
+    best_alone = None if has_checkpoints(cfg.OUTPUT_DIR) else _best_alone(cfg, training)
+    if not cfg.TRAIN.AUTO_RESUME and (has_checkpoints(cfg.OUTPUT_DIR) or best_alone):
         raise ConfigError(f"{own} holds the checkpoints of another run, and "
                           "TRAIN.AUTO_RESUME is False; remove them, or choose another OUTPUT_DIR.")
-    last = find_last(cfg.OUTPUT_DIR)
-    if last.path is None:
-        last = _best_alone(cfg) or last
+    last = best_alone or find_last(cfg.OUTPUT_DIR)
     if last.path is not None:
         _check_same_list(last.path, last.head, training)
         path, head = last.path, last.head
@@ -95,13 +94,14 @@ def _start(cfg, training: TrainingList) -> dict[str, Any]:
             "history": (*others, training)}
 
 
-def _best_alone(cfg) -> LastCheckpoint | None:
+def _best_alone(cfg, training: TrainingList) -> LastCheckpoint | None:
     """The best checkpoint, where those of the epochs must have been removed by hand: a run that was killed before its
     first one leaves the best alone, too, and begins again."""
     best = checkpoint_dir(cfg.OUTPUT_DIR) / BEST
     if not best.is_file():
         return None
     head = read_head(best, to_go_on=True)
+    _check_same_list(best, head, training)  # else a run that validates nothing would test it as its own
     first = min(cfg.TRAIN.CHECKPOINT_PERIOD, cfg.SOLVER.MAX_EPOCH)
     return LastCheckpoint(best, head, {}) if head.get("epoch", -1) + 1 > first else None
 
