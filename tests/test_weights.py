@@ -1,9 +1,10 @@
+import hashlib
 import logging
 import pickle
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
 from trokens.models.backbone import DinoV2
 from trokens.models.trokens import Trokens
@@ -101,6 +102,18 @@ def test_the_backbone_is_optional_on_both_sides():
     assert load_weights(with_backbone, without.state_dict()).missing == []  # frozen: left out of checkpoints
     trained = load_weights(build(backbone=dino(), train_backbone=True), without.state_dict())
     assert "dino.pos_embed" in trained.missing
+
+
+def test_a_damaged_file_of_the_hugging_face_cache_is_refused(tmp_path):
+    content = save({"a": torch.ones(9)})
+    blob = tmp_path / "blobs" / hashlib.sha256(content).hexdigest()
+    blob.parent.mkdir()
+    blob.write_bytes(content)
+    (tmp_path / "model.safetensors").symlink_to(blob)
+    assert read_state_dict(tmp_path / "model.safetensors")["a"].sum() == 9
+    blob.write_bytes(content[:-1] + b"\x40")
+    with pytest.raises(ValueError, match=r"model\.safetensors .*it is not what was downloaded; remove it and download"):
+        read_state_dict(tmp_path / "model.safetensors")
 
 
 class Bomb:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +67,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"No weights at {path}.")
     try:
+        _check_blob(path.resolve())
         content = safetensors.torch.load_file(path) if path.suffix == ".safetensors" else read_torch_file(path)
     except (ValueError, OSError, safetensors.SafetensorError) as error:
         raise ValueError(f"{path} is not a file of weights, is damaged, or holds more than tensors and plain values: "
@@ -72,6 +75,17 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     state = _model_state(content)
     check_weights(state, path)
     return state
+
+
+def _check_blob(path: Path) -> None:
+    """Compare a file of the Hugging Face cache with its name, its SHA-256; weights there have no other check sum."""
+    if path.parent.name == "blobs" and re.fullmatch("[0-9a-f]{64}", path.name):
+        with open(path, "rb") as file:
+            digest = hashlib.sha256()
+            while part := file.read(2**20):
+                digest.update(part)
+        if digest.hexdigest() != path.name:
+            raise ValueError("it is not what was downloaded; remove it and download it again")
 
 
 def check_weights(state: Mapping[str, Tensor], source: str | Path) -> None:
