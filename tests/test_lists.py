@@ -11,6 +11,7 @@ from test_datasets import hmdb, options, touch, write_csv, write_json
 
 from point_tracking import extract_points
 from tools import make_splits
+from trokens.clips.checks import keep_present
 from trokens.clips.datasets import READERS
 from trokens.clips.lists import Source
 from trokens.clips.names import clean, reading
@@ -229,3 +230,15 @@ def test_lists_stay_json_and_csv(tmp_path):
     assert json.loads((tmp_path / "few_shot_info/finegym/master_few_shot.json").read_text())[0]["id"] == "E_1 "
     clip, = build_split(options("finegym", data=tmp_path, points=tmp_path), "train")
     assert clip.id == "E_1" and clip.video.name == "E_1.mp4"
+
+
+def test_links_to_themselves_and_to_nothing_end_no_list(tmp_path):
+    touch(tmp_path, "a/1.mp4", "b/1.mp4")
+    for path in ("loop", "a/loop.mp4", "a/2.mp4"):
+        (tmp_path / path).symlink_to(Path(path).name)
+    (tmp_path / "a/up").symlink_to("..")
+    write_csv(tmp_path / "s.csv", ("path", "label", "split"), ("a/1.mp4", "a", "test"), ("a/2.mp4", "a", "test"))
+    clips = build_split(options("folder", data=tmp_path, points=tmp_path, split_csv=str(tmp_path / "s.csv")), "test")
+    assert [clip.id for clip in clips] == ["a__1", "a__2"]
+    with pytest.raises(FileNotFoundError, match=r"1 of 2 videos of the test split are not in .*/a \(first: a__2\)"):
+        keep_present(clips, split="test", need_video=True)

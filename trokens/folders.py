@@ -60,17 +60,17 @@ def walk(root: str | os.PathLike, *, first: Collection[str] = (),
                 raise
             tree.lost.append(folder)
             continue
-        kinds = [(entry, _kind(entry)) for entry in inside]
-        if skip and skip({entry.name for entry, kind in kinds if kind == "folder"}):
+        kinds = [(entry, kind(entry)) for entry in inside]
+        if skip and skip({entry.name for entry, what in kinds if what == "folder"}):
             continue
-        for entry, kind in kinds:
+        for entry, what in kinds:
             path = os.path.join(folder, entry.name)
             if entry.name.startswith("."):
                 tree.hidden.append(path)
-            elif kind == "folder":
+            elif what == "folder":
                 heapq.heappush(waiting, (later if folder else entry.name not in first, entry.is_symlink(), path))
             else:
-                (tree.files if kind == "file" else tree.lost).append(path)
+                (tree.files if what == "file" else tree.lost).append(path)
     return tree
 
 
@@ -81,7 +81,8 @@ def above(link: str | os.PathLike, root: str) -> str | None:
     return target if any(os.path.join(x, "").startswith(os.path.join(target, "")) for x in folders) else None
 
 
-def _kind(entry: os.DirEntry) -> str:
+def kind(entry: os.DirEntry) -> str:
+    """What an entry of a folder, or what a link in it leads to, is: "folder", "file", or else ""."""
     try:
         return "folder" if entry.is_dir() else "file" if entry.is_file() else ""
     except OSError:  # a link to itself

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from trokens.clips.lists import SPLIT_NAMES
-from trokens.folders import Tree, above, walk
+from trokens.folders import Tree, above, kind, walk
 from trokens.points import POINT_SUFFIXES
 
 logger = logging.getLogger(__name__)
@@ -134,9 +134,9 @@ def say_unlisted(root: Path, listed: Sequence[str], name: str) -> None:
     for folder in sorted(above):
         for inside in os.scandir(root / folder) if os.path.isdir(root / folder) else ():
             path = os.path.join(folder, inside.name)
-            if inside.is_dir() and not inside.name.startswith(".") and os.path.realpath(root / path) not in passed and (
-                    not any(other.startswith(path + os.sep) for other in folders)):
-                passed.add(os.path.realpath(root / path))
+            real, is_above = os.path.realpath(root / path), any(other.startswith(path + os.sep) for other in folders)
+            if kind(inside) == "folder" and not inside.name.startswith(".") and real not in passed and not is_above:
+                passed.add(real)
                 beside.append(path)
 
     def videos(of: Collection[str]) -> list[str]:
@@ -153,4 +153,4 @@ def file_names(folder: str | os.PathLike) -> set[str]:
     if not os.path.isdir(folder):
         return set()
     with os.scandir(folder) as entries:
-        return {entry.name for entry in entries if entry.is_file()}
+        return {entry.name for entry in entries if kind(entry) == "file"}
