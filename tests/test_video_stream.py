@@ -10,7 +10,7 @@ import torch
 from videos import NUM_FRAMES, X264, encode
 
 from trokens.video import VideoError, probe, read_video, stream_video
-from trokens.video import frames as frames_module
+from trokens.video.stream import Source
 
 
 @pytest.mark.parametrize(("name", "codec", "options"), [
@@ -47,12 +47,12 @@ def test_a_repeated_frame_is_the_same_array(clip):
 
 @pytest.mark.parametrize("broken", [0, 1])
 def test_a_stream_goes_on_where_a_decoder_misses_what_was_left_out(clip, monkeypatch, broken):
-    frames, decode, lost = read_video(clip, [5, 31]), frames_module.decode, probe(clip).stamps[[5, 31][broken]]
+    frames, decode, lost = read_video(clip, [5, 31]), Source.frames, probe(clip).stamps[[5, 31][broken]]
 
-    def losing(container, stream, wanted=None):
-        return (frame for frame in decode(container, stream, wanted) if wanted is None or frame.pts != lost)
+    def losing(source, wanted=None):
+        return (frame for frame in decode(source, wanted) if wanted is None or frame.pts != lost)
 
-    monkeypatch.setattr(frames_module, "decode", losing)
+    monkeypatch.setattr(Source, "frames", losing)
     assert np.array_equal(np.stack(list(stream_video(clip, [5, 31]))), frames)
 
 

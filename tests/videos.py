@@ -1,6 +1,8 @@
 """Videos that tests make, and what is in them."""
 
 import csv
+from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -10,18 +12,66 @@ NUM_FRAMES, FPS, GROUP = 60, 25, 12
 X264 = f"keyint={GROUP}:min-keyint={GROUP}:scenecut=0:bframes=3"
 
 
-def encode(path: Path, codec: str = "libx264", **options: str) -> Path:
+def encode(path: Path, codec: str = "libx264", container_options: dict[str, str] | None = None, **options: str) -> Path:
     """A texture that slides to the left by two pixels a frame."""
     texture = np.random.default_rng(0).integers(0, 255, (64, 96 + 2 * NUM_FRAMES, 3), dtype=np.uint8)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", container_options=container_options) as container:
         stream = container.add_stream(codec, rate=FPS, options=options)
-        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 96, 64, "yuv420p", GROUP
+        stream.width, stream.height, stream.gop_size = 96, 64, GROUP
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         for i in range(NUM_FRAMES):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(texture[:, 2 * i:2 * i + 96]), format="rgb24")
             frame.pts = i
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def write_frames(path: Path, stamps: Iterable[int], codec: str = "libx264", shape: tuple[int, int] = (64, 96),
+                 **options: str) -> Path:
+    """Gray frames that grow lighter, shown at these milliseconds, as far as the container can tell time."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options or {"x264-params": "bframes=0"})
+        (stream.height, stream.width), stream.pix_fmt = shape, "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for i, stamp in enumerate(stamps):
+            frame = av.VideoFrame.from_ndarray(np.full((*shape, 3), 3 * i % 256, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def cut_copied(source: Path, target: Path, start: int) -> Path:
+    """Cut the first ``start`` frames as `ffmpeg -ss -c copy` does: packets from the key frame before stay in the file,
+    and an edit list leaves them out."""
+    with av.open(str(source)) as read, av.open(str(target), "w") as write:
+        video, stream = read.streams.video[0], None
+        stream = write.add_stream_from_template(video)
+        packets = [packet for packet in read.demux(video) if packet.size]
+        begin = sorted(packet.pts for packet in packets)[start]
+        first = max(i for i, packet in enumerate(packets) if packet.is_keyframe and packet.pts <= begin)
+        for packet in packets[first:]:
+            packet.pts, packet.dts, packet.stream = packet.pts - begin, packet.dts - begin, stream
+            write.mux(packet)
+    return target
+
+
+def with_sound(source: Path, target: Path, seconds: float) -> Path:
+    """The same video beside a sound of another length."""
+    with av.open(str(source)) as read, av.open(str(target), "w") as write:
+        stream = write.add_stream_from_template(read.streams.video[0])
+        sound = write.add_stream("libmp3lame" if target.suffix in (".avi", ".flv") else "aac", rate=44100)
+        for packet in read.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                write.mux(packet)
+        for start in range(0, int(seconds * 44100), 1024):
+            frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts = 44100, start
+            write.mux(sound.encode(frame))
+        write.mux(sound.encode())
+    return target
 
 
 def copy_stream(source: Path, target: Path, first: int, last: int) -> Path:

@@ -1,7 +1,9 @@
-"""Video files: which frames there are, any of them as RGB, and whether a file is whole."""
+"""Video files: which frames there are, any of them as RGB, and whether a file is whole and sound."""
 
-from trokens.video.info import VideoError, VideoInfo
-from trokens.video.read import BACKENDS, probe, read_video, stream_video
+from trokens.video.damage import DamagedVideo
+from trokens.video.info import POLICIES, VideoError, VideoInfo
+from trokens.video.read import BACKENDS, check_sound, find_damage, probe, read_video, stream_video
 from trokens.video.whole import check_whole
 
-__all__ = ["BACKENDS", "VideoError", "VideoInfo", "check_whole", "probe", "read_video", "stream_video"]
+__all__ = ["BACKENDS", "POLICIES", "DamagedVideo", "VideoError", "VideoInfo", "check_sound", "check_whole",
+           "find_damage", "probe", "read_video", "stream_video"]

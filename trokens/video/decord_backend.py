@@ -53,8 +53,8 @@ def probe_file(path: str, mtime: int, file_size: int) -> VideoInfo:
                    counted=True, skips=False)
 
 
-def read_frames(path: str, info: VideoInfo, indices: Sequence[int], threads: int) -> Tensor:
-    """Decode these frames, (len(indices), H, W, 3) uint8."""
+def read_frames(path: str, info: VideoInfo, indices: Sequence[int], threads: int, _damaged: bool = False) -> Tensor:
+    """Decode these frames, (len(indices), H, W, 3) uint8; what is damaged decord itself does not tell."""
     if not indices:
         return torch.empty((0, *info.size, 3), dtype=torch.uint8)
     with _opened(path, threads) as reader:

@@ -6,7 +6,7 @@ Frames that nobody wants and that no other frame refers to are not decoded at al
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -17,85 +17,121 @@ from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
+from trokens.video.damage import damaged_video
 from trokens.video.info import START, VideoError, VideoInfo, video_error
 from trokens.video.orientation import orientation_of
-from trokens.video.stream import decode, opened
+from trokens.video.stream import Source, opened
 
 _SEEK_GAP = 8  # frames; a seek costs about as much as decoding this many
 
 
-def read_frames(path: str, info: VideoInfo, indices: Sequence[int], threads: int) -> Tensor:
-    """Decode these frames, upright, (len(indices), H, W, 3) uint8."""
+def read_frames(path: str, info: VideoInfo, indices: Sequence[int], threads: int, damaged: bool = False) -> Tensor:
+    """Decode these frames, upright, (len(indices), H, W, 3) uint8; for ``damaged`` see `each_frame`."""
     out = np.empty((len(indices), *info.size, 3), np.uint8)
     rows: dict[int, list[int]] = {}
     for row, index in enumerate(indices):
         rows.setdefault(index, []).append(row)
-    for index, frame in each_frame(path, info, sorted(rows), threads):
+    for index, frame in each_frame(path, info, sorted(rows), threads, damaged):
         for row in rows[index]:
             out[row] = frame
     return torch.from_numpy(out)
 
 
-def each_frame(path: str, info: VideoInfo, wanted: Sequence[int], threads: int) -> Iterator[tuple[int, np.ndarray]]:
+def each_frame(path: str, info: VideoInfo, wanted: Sequence[int], threads: int,
+               damaged: bool = False) -> Iterator[tuple[int, np.ndarray]]:
     """Decode frames one after the other: the number of each, and the frame upright, (H, W, 3) uint8.
 
     Args:
         wanted: Their numbers, ascending, all different.
+        damaged: Take the frames as a damaged file gives them, always by the same way: all of them from the first on.
+            Otherwise damage that is met is a `DamagedVideo`.
     """
-    given = 0
+    plain = replace(info, skips=False, keys=START)
+    if damaged:
+        yield from _each(path, plain, wanted, 1, _whatever_comes, attentive=True)  # which makes up the same each time
+        return
+    frames, given = _by_order if info.stamps is None else _by_stamp, 0
     try:
-        for item in _each(path, info, wanted, threads):
+        for item in _each(path, info, wanted, threads, frames):
             given += 1
             yield item
     except VideoError:
-        if not info.skips:
+        if not info.skips and len(info.keys) == 1:
             raise
     else:
         return
-    # A decoder that has not seen the frames left out may misjudge how long to hold the others back.
-    yield from _each(path, replace(info, skips=False), wanted[given:], threads)
+    # A decoder that has not seen all frames may misjudge how long to hold the others back, or miss one it refers to.
+    yield from _each(path, plain, wanted[given:], 1, frames)
 
 
-def _each(path: str, info: VideoInfo, wanted: Sequence[int], threads: int) -> Iterator[tuple[int, np.ndarray]]:
+def _each(path: str, info: VideoInfo, wanted: Sequence[int], threads: int, frames: Callable,
+          attentive: bool = False) -> Iterator[tuple[int, np.ndarray]]:
     if not wanted:
         return
     reformatter = VideoReformatter()
     # Where frames were counted by decoding, threads could change which damaged ones are given out.
-    with opened(path, 1 if info.counted else threads) as (container, stream):
-        frames = _by_order if info.stamps is None else _by_stamp
-        for index, frame in frames(container, stream, info, wanted, path):
+    with opened(path, 1 if info.counted else threads, attentive=attentive) as video:
+        for index, frame in frames(video, info, wanted):
             orientation = orientation_of(frame)
             height, width = orientation.size(*info.size)
             rgb = reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
+            # What a decoder leaves open in a damaged frame is what was in its memory: held longer, it would differ.
+            del frame
             yield index, orientation(rgb)
 
 
-def _by_order(container, stream, _info: VideoInfo, wanted: Sequence[int],
-              path: str) -> Iterator[tuple[int, av.VideoFrame]]:
+def _by_order(video: Source, info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
     missing = set(wanted)
-    for index, frame in enumerate(decode(container, stream)):
+    for index, frame in enumerate(video.frames()):
         if index in missing:
             missing.remove(index)
             yield index, frame
             if not missing:
                 return
-    raise video_error(path, f"frame {min(missing)} does not decode")
+    raise damaged_video(video.path, f"frame {min(missing)} of {info.num_frames} does not decode")
 
 
-def _by_stamp(container, stream, info: VideoInfo, wanted: Sequence[int],
-              path: str) -> Iterator[tuple[int, av.VideoFrame]]:
+def _whatever_comes(video: Source, info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+    """In place of a frame that does not decode the one before it, or before the first of all the first."""
+    number = None if info.stamps is None else {stamp: index for index, stamp in enumerate(info.stamps.tolist())}
+    rest, before = list(reversed(wanted)), None
+    for count, frame in enumerate(video.frames(on_damage=_let_pass)):
+        index = count if number is None else number.get(frame.pts, -1)
+        while rest and rest[-1] < index:
+            yield rest.pop(), frame if before is None else before
+        if rest and rest[-1] == index:
+            yield rest.pop(), frame
+        if not rest:
+            return
+        before = frame
+    if before is None:
+        raise video_error(video.path, "nothing in it decodes")
+    for index in reversed(rest):
+        yield index, before
+
+
+def _let_pass(_seconds: float | None, _sign: str) -> None:
+    pass
+
+
+def _by_stamp(video: Source, info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
     number = {stamp: index for index, stamp in enumerate(info.stamps.tolist())}
     kept = {int(info.stamps[index]) for index in wanted} if info.skips and len(wanted) < info.num_frames else None
 
     def start_at(index: int) -> Iterator[av.VideoFrame]:
-        container.seek(int(info.stamps[index]), stream=stream)
-        return decode(container, stream, kept)
+        video.seek(int(info.stamps[index]))
+        return video.frames(kept)
 
     def find(index: int) -> av.VideoFrame | None:
         frame = next((f for f in frames if number.get(f.pts, -1) >= index), None)
         return frame if frame is not None and number[frame.pts] == index else None
 
-    keys, frames, last = info.keys, decode(container, stream, kept), -1
+    def found(index: int) -> av.VideoFrame:
+        if (frame := find(index)) is None:
+            raise damaged_video(video.path, f"frame {index} of {info.num_frames} does not decode")
+        return frame
+
+    keys, frames, last = info.keys, video.frames(kept), -1
     for index in wanted:
         key = keys[np.searchsorted(keys, index, side="right") - 1]
         if key > last + _SEEK_GAP:
@@ -105,8 +141,5 @@ def _by_stamp(container, stream, info: VideoInfo, wanted: Sequence[int],
                 frames = chain([entry], frames)
             else:  # landed too late, or a "key" frame that is refreshed bit by bit: only the start is exact
                 keys, frames = START, start_at(0)
-        frame = find(index)
-        if frame is None:
-            raise video_error(path, f"frame {index} of {info.num_frames} does not decode")
         last = index
-        yield index, frame
+        yield index, found(index)

@@ -1,13 +1,19 @@
-"""What is known of a video, and the error that names it."""
+"""What is known of a video, and the error or the warning that names it."""
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+from trokens.video.containers import promised_bytes
 from trokens.video.orientation import Orientation
+
+logger = logging.getLogger(__name__)
+POLICIES = ("refuse", "warn")  # what is done with a video that is damaged or short
 
 
 class VideoError(ValueError):
@@ -19,6 +25,12 @@ def video_error(path: str | os.PathLike, cause: str) -> VideoError:
     return VideoError(f"Cannot read video '{os.fspath(path)}': {cause}.")
 
 
+@lru_cache(maxsize=8192)
+def warn_once(sentence: str) -> None:
+    """Say it in a process's log, however often the file is read."""
+    logger.warning(sentence)
+
+
 def no_video_cause(path: str) -> str | None:
     """What is wrong with a file that no decoder would say."""
     with open(path, "rb") as file:
@@ -27,6 +39,9 @@ def no_video_cause(path: str) -> str | None:
         return "the file is empty"
     if head.isascii() and b"\0" not in head:
         return f"it is a text of {os.path.getsize(path)} bytes, perhaps a Git LFS pointer; fetch the file itself"
+    size, promised = os.path.getsize(path), promised_bytes(path)
+    if promised is not None and size < promised:
+        return f"it is cut, {size} of {promised} bytes are there; get it anew"
     return None
 
 
@@ -40,8 +55,9 @@ class VideoInfo:
         times: When each frame is shown, in seconds since the first, ascending, (F,) float64, read-only.
         size: Frame (height, width) in pixels, as displayed.
         orientation: How the first frame is turned and mirrored for display.
-        duration: The container's own duration in seconds, or None where it names none.
-        header_frames: The container's own count of frames, or None where it names none.
+        short: What the file promises and lacks, in figures, or None.
+        damage: Signs of damage that were met while its frames were counted, or None; further ones may show in frames.
+        silent: True where the decoder passes over most damage in silence, and only `find_damage` tells.
         stamps: Time stamp by which the decoder marks each frame, (F,) int64, all different; None where stamps cannot
             be relied on, so that frame i is the i-th out of the decoder.
         keys: Frames at which decoding may start, ascending, (K,) int64.
@@ -54,8 +70,9 @@ class VideoInfo:
     times: np.ndarray
     size: tuple[int, int]
     orientation: Orientation
-    duration: float | None
-    header_frames: int | None
+    short: str | None
+    damage: str | None
+    silent: bool
     stamps: np.ndarray | None
     keys: np.ndarray
     counted: bool

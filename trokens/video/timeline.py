@@ -6,83 +6,152 @@ them (packed B-frames, cut files, streams copied from the middle), frames are co
 
 from __future__ import annotations
 
-import logging
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import av
 import numpy as np
 from av.video.frame import PictureType
 
-from trokens.video.info import START, VideoInfo, video_error
+from trokens.video.damage import Marks, has_hole, is_dense
+from trokens.video.info import START, VideoInfo, video_error, warn_once
 from trokens.video.orientation import orientation_of
-from trokens.video.stream import decode, opened
-
-logger = logging.getLogger(__name__)
+from trokens.video.stream import Source, opened, reference_decoder
+from trokens.video.whole import Extent, shortfall
 
 _ONE_FRAME_A_PACKET = {"h264", "hevc", "vp9", "av1", "libdav1d", "mpeg4"}
 _SKIPS = {"h264", "mpeg4"}  # in HEVC, frames of higher layers may refer to those that a decoder would leave out
 _SMALLEST_FRAME = 32  # bytes; smaller MPEG-4 packets are placeholders that may give no frame
+_USUAL_FPS = 25.0  # of a video that does not tell its rate
+_LONGEST = 2**62  # ticks between two stamps; more are no time
+
+
+class _Packet(NamedTuple):
+    pts: int | None
+    dts: int | None
+    duration: int
+    size: int
+    key: bool
+    discard: bool  # left out by an edit list: decoded for the frames after it, not shown
+
+
+class _Scan(NamedTuple):
+    """What one pass over the packets tells."""
+
+    packets: list[_Packet]
+    first: av.VideoFrame
+    codec: str
+    avi: bool
+    header_frames: int | None
+    fps: float
+    tick: float
+    joints: int
+    short: str | None
+    silent: bool
 
 
 @lru_cache(maxsize=8192)
 def probe_file(path: str, _mtime: int, _size: int) -> VideoInfo:
     """Count and time the frames of the file, as it is at this time of change and size."""
-    with opened(path, threads=1) as (container, stream):
-        packets, first = [], None
-        for packet in container.demux(stream):
+    marks = Marks()
+    scan = _scan(path, marks)
+    counted = bool(marks.count or scan.joints) or not _packets_tell(scan)
+    if counted:
+        decoded = Marks()
+        times, stamps, keys = _decoded_times(path, scan, decoded)
+        marks = decoded if decoded.count else marks
+    else:
+        times, stamps, keys = _packet_times(scan)
+    times.setflags(write=False)
+    orientation = orientation_of(scan.first)
+    if not orientation.exact:
+        warn_once(f"'{path}' asks for a display that is no quarter turn; its frames are shown {orientation}.")
+    fps = scan.fps or (len(times) - 1) / max(times[-1], scan.tick) or _USUAL_FPS
+    return VideoInfo(len(times), fps, times, orientation.size(scan.first.height, scan.first.width), orientation,
+                     scan.short, str(marks) if marks.count else None, scan.silent and not counted, stamps, keys,
+                     counted, skips=stamps is not None and scan.codec in _SKIPS)
+
+
+def _scan(path: str, marks: Marks) -> _Scan:
+    with opened(path, threads=1) as video:
+        stream, codec = video.stream, video.stream.codec_context.name
+        packets, first, dense = [], None, is_dense(codec)
+        for packet in video.packets(marks):
             if packet.size:
-                packets.append((packet.pts, packet.dts, packet.is_keyframe, packet.size,
-                                packet.is_discard or packet.is_corrupt))
+                packets.append(_Packet(packet.pts, packet.dts, packet.duration or 0, packet.size, packet.is_keyframe,
+                                       packet.is_discard))
+                if packet.is_corrupt:
+                    marks(video.seconds(packet.pts), "a packet is marked corrupt")
+                elif dense and has_hole(bytes(packet)):
+                    marks(video.seconds(packet.pts), "a packet has lost bytes to zeros")
             if first is None:
                 try:
-                    first = next(iter(packet.decode()), None)
+                    first = next(iter(video.decoder.decode(packet)), None)
                 except av.error.FFmpegError:
-                    continue
-        codec, avi = stream.codec_context.name, container.format.name == "avi"
-        header_frames = stream.frames or None
-        fps = float(stream.average_rate or stream.guessed_rate or 0)
-        tick = float(stream.time_base)
-        duration = None if container.duration is None else container.duration / av.time_base
-    if first is None:
-        raise video_error(path, "nothing in it decodes")
-    counted = not _packets_tell(packets, first.pts, header_frames, codec, avi)
-    if not counted:
-        stamps = np.sort(np.array([packet[0] for packet in packets], np.int64))
-        keys = np.searchsorted(stamps, np.sort([packet[0] for packet in packets if packet[2]]))
-        times = (stamps - stamps[0]) * tick
-    else:
-        with opened(path, threads=1) as (container, stream):
-            shown, types = zip(*((frame.pts, frame.pict_type) for frame in decode(container, stream)), strict=True)
-        # AVI names no times of showing: stamps then come in decoding order, while frames come in their own.
-        known = np.unique([pts for pts in shown if pts is not None])
-        distinct = len(known) == len(shown)
-        times = (known - known[0]) * tick if distinct else np.arange(len(shown)) / (fps or 25)
-        # A B-frame packed with another frame is lost where a decoder leaves out the B-frame before it.
-        apart = codec == "mpeg4" and (PictureType.B, PictureType.B) not in pairwise(types)
-        keys, stamps = START, np.array(shown, np.int64) if distinct and apart else None
-    times.setflags(write=False)
-    orientation = orientation_of(first)
-    if not orientation.exact:
-        logger.warning("'%s' asks for a display that is no quarter turn; its frames are shown %s.", path, orientation)
-    return VideoInfo(len(times), fps or (len(times) - 1) / max(times[-1], tick), times,
-                     orientation.size(first.height, first.width), orientation, duration, header_frames, stamps, keys,
-                     counted, skips=stamps is not None and codec in _SKIPS)
+                    if packet.is_keyframe:
+                        marks(video.seconds(packet.pts), "a packet does not decode")
+        if first is None:
+            raise video_error(path, "nothing in it decodes")
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        return _Scan(packets, first, codec, avi=video.container.format.name == "avi",
+                     header_frames=stream.frames or None, fps=rate if 0 < rate < math.inf else 0.0,
+                     tick=float(stream.time_base), joints=video.joints, short=_shortfall(video, packets),
+                     silent=reference_decoder(codec, stream.codec_context.pix_fmt) is not None)
 
 
-def _packets_tell(packets: Sequence[tuple], first: int | None, header_frames: int | None, codec: str,
-                  avi: bool) -> bool:
-    """Whether a decoder will surely give one frame for each packet, marked with the packet's time stamp."""
-    stamps = [packet[0] for packet in packets]
+def _shortfall(video: Source, packets: Sequence[_Packet]) -> str | None:
+    shown = [(packet.dts if packet.pts is None else packet.pts, packet.duration) for packet in packets
+             if not packet.discard]
+    known = [(stamp, duration) for stamp, duration in shown if stamp is not None]
+    start = video.seconds(min((stamp for stamp, _ in known), default=None))
+    end = video.seconds(max((stamp + duration for stamp, duration in known), default=None))
+    return shortfall(video, Extent(len(packets) + video.partial, start, end))
+
+
+def _packets_tell(scan: _Scan) -> bool:
+    """Whether a decoder will surely give one frame for each packet that is shown, marked with the packet's stamp."""
+    stamps = [packet.pts for packet in scan.packets]
+    if None in stamps or not scan.packets:
+        return False
+    shown = [packet.pts for packet in scan.packets if not packet.discard]
+    left_out = [packet.pts for packet in scan.packets if packet.discard]
     return (
-        codec in _ONE_FRAME_A_PACKET
-        and header_frames in (None, len(packets))
-        and None not in stamps
-        and len(set(stamps)) == len(stamps)
-        and not any(damaged for *_, damaged in packets)
-        and packets[0][2]
-        and first == stamps[0] == min(stamps)  # else frames refer to what was cut off before the first key frame
-        and (not (avi or codec == "mpeg4") or all(pts == dts and size >= _SMALLEST_FRAME
-                                                  for pts, dts, _, size, _ in packets))
+        scan.codec in _ONE_FRAME_A_PACKET
+        and scan.header_frames in (None, len(scan.packets))
+        and len(set(shown)) == len(shown)
+        and max(stamps) - min(stamps) < _LONGEST
+        # Else frames refer to what was cut off before the first key frame.
+        and scan.packets[0].key and stamps[0] == min(stamps) and scan.first.pts == min(shown, default=None)
+        and all(stamp < scan.first.pts for stamp in left_out)  # those that lead up to the first that is shown
+        and (not (scan.avi or scan.codec == "mpeg4") or all(
+            packet.pts == packet.dts and packet.size >= _SMALLEST_FRAME for packet in scan.packets))
     )
+
+
+def _packet_times(scan: _Scan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Time and stamp of every frame, and the frames at which decoding may start, as the packets tell."""
+    shown = [packet for packet in scan.packets if not packet.discard]
+    stamps = np.sort(np.array([packet.pts for packet in shown], np.int64))
+    keys = np.searchsorted(stamps, np.sort([packet.pts for packet in shown if packet.key]))
+    # The key frame that leads up to the first one shown may itself be left out.
+    return (stamps - stamps[0]) * scan.tick, stamps, np.union1d(START, keys).astype(np.int64)
+
+
+def _decoded_times(path: str, scan: _Scan, marks: Marks) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """The same, as a decoder tells; stamps are None where they do not tell frames apart."""
+    with opened(path, threads=1, attentive=True) as video:
+        shown = [(frame.pts, frame.pict_type) for frame in video.frames(on_damage=marks)]
+    if not shown:
+        raise video_error(path, "nothing in it decodes")
+    stamps, types = zip(*shown, strict=True)
+    known = sorted({stamp for stamp in stamps if stamp is not None})
+    # AVI names no times of showing: stamps then come in decoding order, while frames come in their own.
+    distinct = len(known) == len(shown) and known[-1] - known[0] < _LONGEST
+    times = ((np.array(known, np.int64) - known[0]) * scan.tick if distinct
+             else np.arange(len(shown)) / (scan.fps or _USUAL_FPS))
+    # A B-frame packed with another frame is lost where a decoder leaves out the B-frame before it.
+    apart = scan.codec == "mpeg4" and (PictureType.B, PictureType.B) not in pairwise(types)
+    return times, np.array(stamps, np.int64) if distinct and apart and not marks.count else None, START
