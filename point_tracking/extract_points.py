@@ -70,6 +70,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
                         help="each connected part of a cluster becomes a cluster")
     parser.add_argument("--use_grid", action="store_true", help="uniform grids of query points instead of clusters")
     parser.add_argument("--cotracker_grid_size", type=int, default=16, help="points along a side of it (%(default)s)")
+    parser.add_argument("--damaged_video", choices=("refuse", "warn"), default="refuse", help="leave out a video in "
+                        "which the decoder meets damage (%(default)s), or name it and take what the decoder makes up")
+    parser.add_argument("--short_video", choices=("refuse", "warn"), default="refuse", help="leave out a video that "
+                        "has less than it promises (%(default)s), or name it and take what is there")
     parser.add_argument("--make_vis", action="store_true", help="draw the trails of each video")
     parser.add_argument("--vis_format", choices=("gif", "mp4"), default="gif", help="of the trails (%(default)s)")
     parser.add_argument("--debug_mode", action="store_true", help="draw the clusters of each query frame too")
@@ -173,7 +177,8 @@ def extract(args: argparse.Namespace, options, out: Path, owned: ExitStack) -> t
     own = os.path.abspath(out) + os.sep  # pictures of an earlier run are no videos
     videos = [(path, dataset) for path, dataset in videos if not os.path.abspath(path).startswith(own)]
     jobs = list_jobs(videos, root, out, fps=args.fps, suffix=f".{args.format}", clusters=args.debug_mode,
-                     pictures=f".{args.vis_format}" if args.make_vis or args.debug_mode else "")
+                     pictures=f".{args.vis_format}" if args.make_vis or args.debug_mode else "",
+                     damaged=args.damaged_video, short=args.short_video)
     settings = {"fps": args.fps, "format": args.format, **asdict(options)}
     compare_settings(out, settings, jobs, rerun=args.rerun)
     in_main(lambda: owned.enter_context(own_list(out, jobs, args.shard)))

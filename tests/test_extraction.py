@@ -8,7 +8,6 @@ import pickle
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -18,7 +17,7 @@ import trokens.extraction.extractor
 import trokens.extraction.pictures
 from trokens.data.synthetic import render_clip
 from trokens.data.write import write_video
-from trokens.extraction.extractor import Extractor, Options, resample
+from trokens.extraction.extractor import Extractor, Options
 from trokens.extraction.jobs import Job, list_jobs
 from trokens.extraction.run import extract_list
 from trokens.models.backbone import IMAGENET_MEAN
@@ -75,16 +74,6 @@ def contents(path: Path) -> dict:
     """All a point file says."""
     with safe_open(path, framework="np") as file:
         return file.metadata() | {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
-
-
-def test_resampling_takes_the_nearest_frames():
-    assert resample(np.arange(30) / 30, 10).tolist() == [*range(0, 30, 3), 29]
-    assert resample(np.arange(48) / 12, 12).tolist() == list(range(48))
-    assert resample(np.round(np.arange(48) / 12, 3), 12).tolist() == list(range(48))  # stamps in milliseconds
-    assert resample(np.array([0, 0.1, 0.15, 0.5]), 10).tolist() == [0, 1, 2, 2, 3, 3]
-    assert resample(np.array([0, 0.2, 0.4]), 10).tolist() == [0, 0, 1, 1, 2]
-    assert resample(np.array([0, 0.3, 0.4]), 0).tolist() == [0, 1, 2]
-    assert resample(np.array([0.]), 10).tolist() == [0]
 
 
 def test_point_files_are_named_by_clip_and_dataset():

@@ -307,9 +307,9 @@ def test_every_odd_file_gives_points_or_a_line_that_names_the_cause(real_clips, 
         truth = {row["path"]: row for row in csv.DictReader(file)}
     with open(tmp_path / "x" / "failures.csv", newline="", encoding="utf-8") as file:
         failures = {Path(row["video_path"]).name: row["cause"] for row in csv.DictReader(file)}
-    causes = {"decord_corrupted.mp4": "Invalid data found", "derived_audio_only.mp4": "no video stream",
+    causes = {"decord_corrupted.mp4": "damaged, at 3.00 s", "derived_audio_only.mp4": "no video stream",
               "derived_truncated.avi": "43 of 240", "derived_truncated.webm": "2.25 s of 3.92 s",
-              "derived_truncated_no_moov_or_cut.mp4": "Invalid data found",
+              "derived_truncated_no_moov_or_cut.mp4": "200000 of 876717 bytes",
               "derived_zero_bytes.mp4": "the file is empty", "lerobot_lfs_pointer.mp4": "Git LFS pointer"}
     assert failures.keys() == causes.keys()
     assert all(part in failures[name] for name, part in causes.items()), failures

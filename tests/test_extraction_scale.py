@@ -20,6 +20,7 @@ from trokens.extraction import clip as clip_module
 from trokens.extraction import extractor as module
 from trokens.extraction import pictures
 from trokens.extraction.extractor import READING, Extractor, Options, extract_video
+from trokens.extraction.frame_times import resample
 from trokens.extraction.jobs import Job
 from trokens.points import queries as queries_module
 from trokens.points.geometry import frame_positions
@@ -64,7 +65,7 @@ def test_points_are_those_of_all_frames_in_memory_at_full_size(colors, large, tm
     extract_video(job_of(large, tmp_path, fps=fps), Extractor(options))
     found = read_point_file(job_of(large, tmp_path).points).tracks
 
-    numbers = module.resample(probe(large).times, fps)
+    numbers = resample(probe(large).times, fps)
     frames = read_video(large, numbers.tolist())
     rows = frame_positions(len(frames), 5).unique()
     images = (resize(frames[rows], 224).float() / 255 - 0.5) / 0.5

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from trokens.data.transforms import resize
 from trokens.distributed import check_memory, pick_device
 from trokens.extraction.clip import IMAGE_SIZE, Clip, Queries, WholeFrames, take_clip
+from trokens.extraction.frame_times import choose_frames
 from trokens.extraction.jobs import Job
 from trokens.extraction.pictures import write_pictures
 from trokens.models.backbone import IMAGENET_MEAN, IMAGENET_STD, build_backbone, build_timm_backbone
@@ -27,7 +28,7 @@ from trokens.points.queries import MOST_PIXELS, grid_query_points, semantic_quer
 from trokens.points.source import describe_video
 from trokens.points.trackers import ReducingTracker, build_tracker
 from trokens.structures import Tracks
-from trokens.video import check_whole, probe, stream_video
+from trokens.video import check_sound, check_whole, probe, stream_video
 
 READING, PLACING = 40, 120  # bytes of memory a pixel of one frame: to decode and scale it, and to place points on it
 TRACKING = 100              # and a position of a point, while it is tracked
@@ -173,41 +174,27 @@ def _build_backbone(options: Options) -> nn.Module:
     return build_timm_backbone(name, int(stage or -1), options.backbone_weights, IMAGE_SIZE)
 
 
-def resample(times: np.ndarray, fps: float) -> Tensor:
-    """Frames of a video that are nearest in time to a constant rate.
-
-    Args:
-        times: Time of each frame in seconds, ascending from 0, (F,).
-        fps: Frames per second; 0 keeps every frame.
-
-    Returns:
-        Frame numbers (L,) long, ascending, the first one 0; a rate above the video's repeats frames.
-    """
-    if fps == 0:
-        return torch.arange(len(times))
-    wanted = np.arange(int(times[-1] * fps + 0.5) + 1) / fps
-    return torch.from_numpy(np.searchsorted((times[1:] + times[:-1]) / 2, wanted, side="left"))
-
-
 def extract_video(job: Job, extractor: Extractor, threads: int = 1) -> None:
     """Extract one video's points and write its point file: whole, or not at all; and pictures, where asked for.
 
     Raises:
-        VideoError: The video cannot be read, or it is cut.
+        VideoError: The video cannot be read, or it is cut or damaged and ``job`` does not let that pass.
         MemoryError: Memory does not hold a frame, or the tracks.
         OSError: The disk does not take a file.
     """
     source = describe_video(job.video)
     info = probe(job.video)
-    check_whole(job.video, info)
-    (height, width), numbers = info.size, resample(info.times, job.fps)
+    check_whole(job.video, info, job.short)
+    damage = check_sound(job.video, job.damaged)
+    (height, width), numbers = info.size, choose_frames(job.video, info, job.fps)
     check_memory(extractor.memory(len(numbers), info.size), f"Extraction of '{job.video}' ({len(numbers)} frames of "
                  f"{width} x {height}) takes", "scale the video down, or cut it into shorter ones")
-    frames = stream_video(job.video, numbers.tolist(), threads=threads)
+    frames = stream_video(job.video, numbers.tolist(), threads=threads, damaged=job.damaged)
     with extractor.take(frames, len(numbers), info.size, job.points.parent) as clip:
         queries = extractor.query_points(clip)
         tracks = replace(extractor.follow(clip, queries), frame=numbers)
     write_pictures(job, queries, tracks, job.fps or info.fps, threads)  # before the points: a later run looks for both
     metadata = {"source": job.video.name, **source, "fps": f"{job.fps or info.fps:g}", **extractor.tracker.metadata,
                 "options": json.dumps(asdict(extractor.options))}
+    metadata |= {key: text for key, text in (("short", info.short), ("damaged", damage)) if text}
     write_tracks(job.points, tracks, metadata, times=torch.from_numpy(info.times[numbers.numpy()]))

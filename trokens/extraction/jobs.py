@@ -28,6 +28,7 @@ class Job(NamedTuple):
         fps: Frame rate; 0 for every frame of the video.
         trails: Picture of the trails to write (GIF or mp4), or None.
         clusters: Whether the clusters of each query frame are drawn too, beside ``trails``.
+        damaged, short: Whether to "refuse" a video that is damaged or cut, or to "warn" and take it as it is.
     """
 
     video: Path
@@ -35,6 +36,8 @@ class Job(NamedTuple):
     fps: float
     trails: Path | None = None
     clusters: bool = False
+    damaged: str = "refuse"
+    short: str = "refuse"
 
     @property
     def failure(self) -> Path:
@@ -48,7 +51,8 @@ class Job(NamedTuple):
 
 
 def list_jobs(videos: Sequence[tuple[Path, str]], root: Path, out: Path, *, fps: float | None = None,
-              suffix: str = ".safetensors", pictures: str = "", clusters: bool = False) -> list[Job]:
+              suffix: str = ".safetensors", pictures: str = "", clusters: bool = False,
+              damaged: str = "refuse", short: str = "refuse") -> list[Job]:
     """Name the files of each video: ``<out>/<dataset>/feat_dump/<clip id><suffix>`` and, with pictures,
     ``<out>/<dataset>/vis/<clip id><pictures>``.
 
@@ -60,6 +64,7 @@ def list_jobs(videos: Sequence[tuple[Path, str]], root: Path, out: Path, *, fps:
         suffix: ``.safetensors`` or ``.pkl``.
         pictures: ``.gif`` or ``.mp4`` to draw trails, or "".
         clusters: Whether to draw the clusters too.
+        damaged, short: "refuse" or "warn", see `Job`.
 
     Raises:
         ValueError: There are no videos, a dataset is unknown, or two videos would share a point file.
@@ -74,7 +79,7 @@ def list_jobs(videos: Sequence[tuple[Path, str]], root: Path, out: Path, *, fps:
         name, folder = clip_id(video, root, dataset), out / dataset
         jobs.append(Job(video, folder / "feat_dump" / (name + suffix),
                         FPS.get(dataset, DEFAULT_FPS) if fps is None else fps,
-                        folder / "vis" / (name + pictures) if pictures else None, clusters))
+                        folder / "vis" / (name + pictures) if pictures else None, clusters, damaged, short))
     length, longest = max((len(os.fsencode(job.points.name)), job.video) for job in jobs)
     if length > LONGEST_NAME:
         raise ValueError(f"The name of {longest} gives its point file a name of {length} bytes, above the "

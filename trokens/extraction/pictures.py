@@ -45,7 +45,7 @@ def _write_query_frames(job: Job, queries: Queries, tracks: Tracks, threads: int
     number = queries.points[:, 0].long()
     with_points = (queries.frames[:, None] == number).any(1)
     rows, labels = queries.frames[with_points].tolist(), queries.labels[with_points]
-    frames = stream_video(job.video, tracks.frame[rows].tolist(), threads=threads)
+    frames = stream_video(job.video, tracks.frame[rows].tolist(), threads=threads, damaged=job.damaged)
     for row, label, frame in zip(rows, labels, frames, strict=True):
         points = queries.points[number == row, 1:]
         picture, = draw_clusters(torch.from_numpy(frame)[None], label[None], [points])
@@ -61,5 +61,5 @@ def _write_trails(job: Job, tracks: Tracks, fps: float, threads: int) -> None:
         logger.info("The GIF of '%s' shows one in %d of its %d frames; --vis_format mp4 shows them all.", job.video,
                     step, count)
     rows = range(0, count, step)
-    frames = stream_video(job.video, tracks.frame[::step].tolist(), threads=threads)
+    frames = stream_video(job.video, tracks.frame[::step].tolist(), threads=threads, damaged=job.damaged)
     write_animation(job.trails, draw_trails(frames, tracks, rows), fps / step)
