@@ -295,7 +295,7 @@ def test_every_trouble_of_real_files_is_found(real_clips, tmp_path):
         "derived_truncated_no_moov_or_cut.mp4": "video unreadable", "derived_zero_bytes.mp4": "video unreadable",
         "lerobot_lfs_pointer.mp4": "video unreadable", "derived_audio_only.mp4": "no video stream",
         "derived_truncated.avi": "video short", "derived_truncated.webm": "video short"}
-    assert found["--workers=0"] == found["--quick"] | {"decord_corrupted.mp4": "clip unreadable"}
+    assert found["--workers=0"] == found["--quick"] | {"decord_corrupted.mp4": "video damaged"}
 
 
 def test_findings_of_names_that_are_no_utf8_are_shown_and_written(data, monkeypatch):

@@ -17,7 +17,7 @@ from trokens.parallel import DIED
 from trokens.points.io import PointFile, read_point_file
 from trokens.points.source import SourceCheck, video_change
 from trokens.structures import Tracks
-from trokens.video import VideoError, VideoInfo, check_whole, probe
+from trokens.video import VideoInfo, find_damage, probe
 
 ERROR, WARNING = "error", "warning"  # the run would stop or read something wrong; the run copes
 NO_VIDEO, NO_POINTS = "video missing", "points missing"
@@ -118,17 +118,18 @@ class ClipCheck:
             add("video changed", f"not the one its points were extracted from: {change}", clip.video,
                 ERROR if used and mode == "error" else WARNING)
 
-    @staticmethod
-    def _probe(video: Path, add) -> VideoInfo | None:
+    def _probe(self, video: Path, add) -> VideoInfo | None:
+        """Look at a video as extraction does, which decodes all of it (but for ``quick``)."""
         try:
-            info = probe(video)
-        except (VideoError, OSError) as error:
+            info = probe(video, self.reader.backend)
+            damage = info.damage if self.quick else find_damage(video)
+        except Exception as error:  # a broken file may fail anywhere
             add("no video stream" if "no video stream" in str(error) else "video unreadable", str(error), video)
             return None
-        try:
-            check_whole(video, info)
-        except VideoError as error:
-            add("video short", str(error), video)
+        for kind, detail, policy in (("video short", info.short, self.reader.short),
+                                     ("video damaged", damage, self.reader.damaged)):
+            if detail:
+                add(kind, detail, video, ERROR if self.with_video and policy == "refuse" else WARNING)
         return info
 
     def _check_points(self, points: PointFile, info: VideoInfo | None, clip: Clip, add) -> None:

@@ -181,6 +181,12 @@ _C.DATA.NUM_FRAMES = 8
 _C.DATA.TRAIN_CROP_SIZE = 224
 # Video reader of the whole run: pyav (torchvision is accepted and means pyav) or decord.
 _C.DATA.DECODING_BACKEND = "pyav"
+# A video in which the decoder meets damage: refuse, the run ends and names it; or warn, and take what the decoder makes
+# up, which costs a look at all frames of each video. decord notices next to none.
+_C.DATA.DAMAGED_VIDEO = "refuse"
+# A video that has less than it promises, as one that was not fetched to its end: refuse, or warn and take what is
+# there.
+_C.DATA.SHORT_VIDEO = "refuse"
 # RandAugment on training clips: photometric, one draw a clip (AUG.AA_TYPE).
 _C.DATA.USE_RAND_AUGMENT = False
 # A video that is not the one its points were extracted from: error, warn (videos that were encoded or scaled anew on

@@ -26,6 +26,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "MF.HEAD_ACT": ("tanh", "gelu", "relu"),
     "DATA.CHANGED_VIDEO": ("error", "warn", "ignore"),
     "DATA.DECODING_BACKEND": ("pyav", "decord"),
+    "DATA.DAMAGED_VIDEO": ("refuse", "warn"),
+    "DATA.SHORT_VIDEO": ("refuse", "warn"),
     "DATA.CLIP_CACHE_FORMAT": ("raw", "jpeg"),
     "AUG.ORDER": ("published", "resize_first"),
     "SSV2.SPLIT": ("standard", "ssv2_small", "ssv2_full"),

@@ -26,7 +26,7 @@ from trokens.points.io import read_point_file
 from trokens.points.sampling import choose_points, clip_seed
 from trokens.points.source import SourceCheck, other_video
 from trokens.structures import Clips, Episode, Tracks
-from trokens.video import probe, read_video
+from trokens.video import VideoInfo, check_whole, probe, read_video
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class ClipReader:
         track_dtype: Precision in which they become so: float16, float32, or auto, that of the point file.
         obj_id_key: Key of the cluster ids in a published point file.
         backend: Decoder of :func:`trokens.video.read_video`.
+        damaged: Whether to "refuse" a video in which damage is met, or to "warn", see there.
+        short: Whether to "refuse" a video that has less than it promises, or to "warn".
         augment: Applied to the frames of training clips; None leaves them as they are.
         resize_first: Augment the resized frames, not those of full size.
         cache: Keeps the frames between decoding and augmentation: resized ones without ``augment`` or with
@@ -61,6 +63,8 @@ class ClipReader:
     track_dtype: str = "auto"
     obj_id_key: str = "obj_ids"
     backend: str = "pyav"
+    damaged: str = "refuse"
+    short: str = "refuse"
     augment: PhotometricAugment | None = None
     resize_first: bool = False
     cache: ClipCache | None = None
@@ -75,6 +79,7 @@ class ClipReader:
                    hod_clusters=cfg.POINT_INFO.HOD.NUM_CLUSTERS, coords=cfg.POINT_INFO.COORDS,
                    track_dtype=cfg.POINT_INFO.TRACK_DTYPE, obj_id_key=cfg.POINT_INFO.OBJ_ID_KEY,
                    backend="decord" if cfg.DATA.DECODING_BACKEND == "decord" else "pyav",
+                   damaged=cfg.DATA.DAMAGED_VIDEO, short=cfg.DATA.SHORT_VIDEO,
                    augment=PhotometricAugment(cfg.AUG.AA_TYPE) if augment else None,
                    resize_first=cfg.AUG.ORDER == "resize_first", cache=ClipCache.from_config(cfg),
                    source_check=SourceCheck(cfg.DATA.CHANGED_VIDEO))
@@ -127,8 +132,11 @@ class ClipReader:
         resized = self.augment is None or self.resize_first
 
         def decode() -> ClipFrames:
+            info = probe(clip.video, self.backend)
+            check_whole(clip.video, info, self.short)
+            numbers = _frame_numbers(info, tracks, positions)
             try:
-                frames = read_video(clip.video, self._frame_numbers(clip, tracks, positions), backend=self.backend)
+                frames = read_video(clip.video, numbers, backend=self.backend, damaged=self.damaged)
             except IndexError as error:
                 raise other_video(clip.id, clip.tracks, clip.video, str(error).rstrip(".")) from error
             return ClipFrames(resize_frames(frames, self.size) if resized else frames, tuple(frames.shape[1:3]))
@@ -136,13 +144,15 @@ class ClipReader:
         if self.cache is None:
             return decode()
         numbers = (tracks.num_positions, len(positions)) if tracks.frame is None else tracks.frame[positions].tolist()
-        key = (clip.id, clip.video.name, self.backend, self.size if resized else "full", numbers)
+        key = (clip.id, clip.video.name, self.backend, self.size if resized else "full", numbers,
+               *(name for name in ("damaged", "short") if getattr(self, name) != "refuse"))
         return self.cache.read(clip.video, repr(key), decode)
 
-    def _frame_numbers(self, clip: Clip, tracks: Tracks, positions: Tensor) -> list[int]:
-        if tracks.frame is not None:
-            return tracks.frame[positions].tolist()
-        return decoded_frames(probe(clip.video, self.backend).num_frames, tracks.num_positions, positions).tolist()
+
+def _frame_numbers(info: VideoInfo, tracks: Tracks, positions: Tensor) -> list[int]:
+    if tracks.frame is not None:
+        return tracks.frame[positions].tolist()
+    return decoded_frames(info.num_frames, tracks.num_positions, positions).tolist()
 
 
 def collate(clips: Sequence[Clips]) -> Clips:
