@@ -1,5 +1,6 @@
 """Files of tensors: damage of any kind and numbers that are not finite are seen, whatever torch says."""
 
+import hashlib
 import logging
 import zipfile
 
@@ -66,6 +67,17 @@ def test_whole_files_of_all_formats_are_read(path, tmp_path, caplog, mapped):
     assert read_torch_file(tmp_path / "old.pth", mapped=mapped)["model_state"]["b"].tolist() == [1, 1, 1]
     line, = caplog.messages
     assert "old.pth has PyTorch's old format, which keeps no check sums" in line
+
+
+def test_a_file_of_the_old_format_that_its_name_vouches_for_is_read_without_a_word(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    torch.save({"a": torch.ones(2)}, tmp_path / "net.pth", _use_new_zipfile_serialization=False)
+    digits = hashlib.sha256((tmp_path / "net.pth").read_bytes()).hexdigest()[:8]
+    sound = (tmp_path / "net.pth").rename(tmp_path / f"net-{digits}.pth")
+    read_torch_file(sound)
+    assert not caplog.messages
+    read_torch_file(sound.rename(tmp_path / "net-20240101.pth"))  # a date, not its own digits
+    assert len(caplog.messages) == 1
 
 
 @pytest.mark.skipif(not hasattr(torch.serialization, "set_crc32_options"), reason="an older torch always writes them")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
+import re
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +27,7 @@ def read_torch_file(path: str | Path, *, mapped: bool = False) -> Any:
     """Read what ``torch.save`` wrote, without executing anything in it; onto the CPU.
 
     torch compares no check sums, so they are compared here: half a second for a GB. Its format before 1.6 has none,
-    which one line says.
+    which one line says, unless the file's name ends in the first digits of its SHA-256 (net-57934424.pth of torch.hub).
 
     Args:
         path: The file.
@@ -46,9 +48,15 @@ def read_torch_file(path: str | Path, *, mapped: bool = False) -> Any:
         cause = str(error).partition("\n\nCheck the documentation")[0].strip().rpartition("\n")[2].strip().rstrip(".")
         kind = "" if type(error) is ValueError else type(error).__name__
         raise ValueError(": ".join(filter(None, (kind, cause[:300])))) from error
-    if not is_zip:
+    if not (is_zip or _is_named_by_content(path)):
         logger.info("%s has PyTorch's old format, which keeps no check sums: damage to it may go unnoticed.", path)
     return content
+
+
+def _is_named_by_content(path: str | Path) -> bool:
+    """Whether the digits at the end of a file's name are the first ones of its SHA-256; a date is not."""
+    named = re.search(r"-([0-9a-f]{8,64})\.pth?$", str(path))
+    return named is not None and hashlib.sha256(Path(path).read_bytes()).hexdigest().startswith(named[1])
 
 
 def _compare_check_sums(path: str | Path) -> None:
