@@ -8,11 +8,12 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from trokens.distributed import available_memory
 from trokens.points.trackers import TRACKERS
 from trokens.points.trackers.chained import ChainedTracker, Steps
 
 SMALLEST_SIDE = 64     # pixels; DIS flow reads outside smaller frames, and outside much thinner ones
-KEPT_FIELDS = 2**29    # bytes of a clip's flow that are kept for the way back in time; beyond, it is computed again
+KEPT_FIELDS = 2**30    # bytes of a clip's flow that are kept for the way back in time; beyond, it is computed again
 
 Fields = Callable[[int], tuple[np.ndarray, np.ndarray]]
 
@@ -25,7 +26,8 @@ class FlowTracker(ChainedTracker):
 
     def steps(self, gray: Sequence[np.ndarray]) -> tuple[Steps, Steps]:
         height, width = gray[0].shape
-        fields = lru_cache(max(1, KEPT_FIELDS // (8 * height * width)))(_flow_fields(gray))
+        room = min(KEPT_FIELDS, available_memory() // 4)
+        fields = lru_cache(max(1, room // (8 * height * width)))(_flow_fields(gray))
         return _reader(fields), _reader(lambda t: fields(len(gray) - 2 - t)[::-1])
 
 
