@@ -3,9 +3,10 @@ import types
 
 import numpy as np
 import pytest
+import torch
 from videos import NUM_FRAMES
 
-from trokens.video import decord_backend, probe, read_video
+from trokens.video import VideoError, decord_backend, probe, read_video
 from trokens.video import frames as frames_module
 
 
@@ -15,9 +16,8 @@ def test_decord_is_asked_for_by_name_and_missed_with_a_remedy(clip, monkeypatch)
         read_video(clip, [0], backend="decord")
 
 
-def test_decord_reads_a_whole_call(clip, monkeypatch):
-    frames = read_video(clip)
-    monkeypatch.setattr(frames_module, "opened", None)  # PyAV must take no part
+def stand_in(frames: torch.Tensor) -> types.SimpleNamespace:
+    """A module like decord, of which every video has these frames."""
 
     class Frames:
         def __init__(self, array):
@@ -28,7 +28,7 @@ def test_decord_reads_a_whole_call(clip, monkeypatch):
 
     class VideoReader:
         def __init__(self, path, num_threads):
-            assert path == str(clip) and num_threads == 1
+            assert num_threads == 1
 
         def __len__(self):
             return len(frames)
@@ -45,14 +45,34 @@ def test_decord_reads_a_whole_call(clip, monkeypatch):
         def get_batch(self, indices):
             return Frames(frames[indices].numpy())
 
+    return types.SimpleNamespace(VideoReader=VideoReader, DECORDError=OSError)
+
+
+@pytest.fixture
+def _fresh():
     decord_backend.probe_file.cache_clear()
-    monkeypatch.setitem(sys.modules, "decord", types.SimpleNamespace(VideoReader=VideoReader, DECORDError=OSError))
+    yield
+    decord_backend.probe_file.cache_clear()
+
+
+def test_decord_reads_a_whole_call(clip, monkeypatch, _fresh):
+    frames = read_video(clip)
+    monkeypatch.setattr(frames_module, "opened", None)  # PyAV gives no frame
+    monkeypatch.setitem(sys.modules, "decord", stand_in(frames))
     assert read_video(clip, [5, 0, 5], backend="decord").equal(frames[[5, 0, 5]])
     info = probe(clip, backend="decord")
     assert (info.num_frames, info.size) == (NUM_FRAMES, (64, 96)) and np.allclose(np.diff(info.times), 0.04)
     with pytest.raises(IndexError, match="60 frames"):
         read_video(clip, [60], backend="decord")
-    decord_backend.probe_file.cache_clear()
+
+
+@pytest.mark.parametrize("change", [lambda frames: torch.cat([frames, frames[:10]]), lambda frames: frames[:, :32]])
+def test_decord_is_refused_where_it_reads_another_stream(clip, monkeypatch, _fresh, change):
+    frames = change(read_video(clip))
+    monkeypatch.setitem(sys.modules, "decord", stand_in(frames))
+    with pytest.raises(VideoError, match=rf"decord finds {len(frames)} frames of 96 x {frames.shape[1]} pixels where "
+                       r"PyAV, by which points are extracted, finds 60 of 96 x 64; set .* to pyav"):
+        probe(clip, backend="decord")
 
 
 def test_decord_itself_agrees_with_pyav(clip):

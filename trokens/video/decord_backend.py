@@ -19,6 +19,8 @@ from trokens.video.info import START, VideoInfo, no_video_cause, video_error
 if TYPE_CHECKING:
     import decord
 
+OTHER_COUNT = 0.05  # part of the frames by which decord may count others: it counts packets that give none, too
+
 
 @contextmanager
 def _opened(path: str, threads: int) -> Iterator[decord.VideoReader]:
@@ -46,6 +48,10 @@ def probe_file(path: str, mtime: int, file_size: int) -> VideoInfo:
         if not num_frames:
             raise video_error(path, "nothing in it decodes")
         size = tuple(reader[0].shape[:2])
+        if size != known.size or abs(num_frames - known.num_frames) > max(2, OTHER_COUNT * known.num_frames):
+            raise video_error(path, f"decord finds {num_frames} frames of {size[1]} x {size[0]} pixels where PyAV, by "
+                              f"which points are extracted, finds {known.num_frames} of {known.size[1]} x "
+                              f"{known.size[0]}; set the backend (DATA.DECODING_BACKEND) to pyav")
         times = np.asarray(reader.get_frame_timestamp(range(num_frames)), np.float64)[:, 0]
     times = times - times[0] if (np.diff(times) > 0).all() else np.arange(num_frames) / fps
     times.setflags(write=False)
