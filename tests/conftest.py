@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import logging
 import shutil
 import signal
 import subprocess
@@ -86,3 +87,16 @@ def _one_thread():
 def _hears_ctrl_c():
     """A shell that starts the tests in the background makes them, and all that they start, ignore Ctrl-C."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _logs_for_itself():
+    """Each test logs as if it were the first: a command's handlers write to streams that its test closes."""
+    yield
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if type(handler) in (logging.StreamHandler, logging.FileHandler):  # pytest's own are of other types
+            root.removeHandler(handler)
+            handler.close()
+    root.setLevel(logging.WARNING)
+    logging.getLogger("trokens").setLevel(logging.NOTSET)

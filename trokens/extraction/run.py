@@ -113,6 +113,7 @@ def write_failures(out: Path) -> int:
     Returns:
         Number of failed videos.
     """
+    remove_unfinished([out / "failures.csv"])
     while True:
         rows = _failures(out)
         if rows:
