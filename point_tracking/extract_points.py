@@ -28,6 +28,7 @@ from trokens.files import WriteError
 from trokens.points import POINT_SUFFIXES
 from trokens.points.tracker_options import add_tracker_options
 
+SILENCE = timedelta(hours=1)  # after which a process that was stopped ends the others: the same command goes on
 QUIET_SECONDS = 15  # between two lines of progress where the output is no terminal
 
 
@@ -154,7 +155,7 @@ def launch(args: argparse.Namespace) -> int:
     out = args.base_feat_path / (args.name or options.name)
     # Some processes have longer videos than others. None leaves before all are through: a launcher would take an
     # exit code of 1 for a crash, and end the rest.
-    with process_group(torch.device("cpu"), timeout=timedelta(days=365)), ExitStack() as owned:
+    with process_group(torch.device("cpu"), timeout=timedelta(days=365), silence=SILENCE), ExitStack() as owned:
         videos, failed = sum_over_processes(torch.tensor(extract(args, options, out, owned))).tolist()
         if is_main():
             print(f"{videos - failed} of {videos} videos have points."

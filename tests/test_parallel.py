@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from processes import ROOT, descendants, wait_for, wait_until_gone
 
+from trokens import parallel
 from trokens.files import whole_file
 from trokens.parallel import parallel_map
 
@@ -32,6 +33,18 @@ def exit_at_seven(item: int) -> int:
     if item == 7:
         os._exit(1)
     return item
+
+
+def stop_at_seven(item: int) -> int:
+    if item == 7:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return item
+
+
+def test_an_item_that_stops_its_process_is_the_only_one_lost(monkeypatch):
+    monkeypatch.setattr(parallel, "LOOK_SECONDS", 0.1)
+    assert sorted(parallel_map(stop_at_seven, range(12), 2, died="died"), key=str) == sorted(
+        ((i, "died" if i == 7 else i) for i in range(12)), key=str)
 
 
 def write_half_or_fail(path: Path) -> None:

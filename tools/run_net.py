@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
@@ -13,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs 
 from trokens.commands import EndedElsewhere, end_with
 from trokens.files import WriteError
 from trokens.runtime.lock import OTHER_FOLDER, InUse, refuse_if_locked
+from trokens.runtime.processes import LostProcess
 from trokens.runtime.signals import Stopped, ends_on_signals
 
 KEPT = "Checkpoints and caches are kept: the same command goes on from them."
@@ -83,31 +85,41 @@ def run(args: argparse.Namespace) -> int:
 
     from trokens.distributed import pick_device, process_group
     from trokens.engine.experiment import Experiment
-    from trokens.engine.loggers import note, setup_logging
+    from trokens.engine.loggers import setup_logging
     from trokens.engine.output import own_output
     from trokens.engine.trainer import Interrupted
 
     setup_logging()
     try:
         device = pick_device(cfg.NUM_GPUS)
-        with process_group(device, backend=cfg.DIST_BACKEND, init_method=args.init_method,
-                           master_port=cfg.MASTER_PORT), own_output(cfg.OUTPUT_DIR):
+        with process_group(device, backend=cfg.DIST_BACKEND, init_method=args.init_method, master_port=cfg.MASTER_PORT,
+                           silence=timedelta(minutes=cfg.DIST_TIMEOUT)), own_output(cfg.OUTPUT_DIR):
             Experiment(cfg, device).run()
-    except (ValueError, WriteError, FloatingPointError, *PATH_ERRORS) as error:
-        text = str(error)
-        if text.startswith("Caught "):  # in a loader's process: torch gives its traceback, with the error last
-            text = text.rstrip().rpartition("\n")[2].partition(": ")[2]
-        print(f"{type(error).__name__}: {text}", file=sys.stderr)
-        note(f"{type(error).__name__}: {text}")
-        return 2
     except EndedElsewhere:
         return 2
     except Interrupted as stopped:
         return say_last(stopped, 143)
-    except Exception:  # caught, so that what it holds is let go: the loader's processes then end at once
-        logging.getLogger("trokens").exception("The run failed.")
-        return 1
+    except Exception as error:  # caught, so that what it holds is let go: the loader's processes then end at once
+        return fail(error)
     return 0
+
+
+def fail(error: Exception) -> int:
+    """Say what ended the run, in one line where its cause is known; returns the exit code."""
+    from trokens.data.workers import lost_worker
+    from trokens.engine.loggers import note
+
+    error = lost_worker(error) or error
+    can_be_mended = isinstance(error, (ValueError, FloatingPointError, WriteError, *PATH_ERRORS))
+    if not can_be_mended and not isinstance(error, LostProcess):
+        logging.getLogger("trokens").error("The run failed.", exc_info=error)
+        return 1
+    text = str(error)
+    if text.startswith("Caught "):  # in a loader's process: torch gives its traceback, with the error last
+        text = text.rstrip().rpartition("\n")[2].partition(": ")[2]
+    print(f"{type(error).__name__}: {text}", file=sys.stderr)
+    note(f"{type(error).__name__}: {text}")
+    return 2 if can_be_mended else 1
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,9 +13,13 @@ import torch
 import torch.distributed as dist
 
 from trokens.commands import EndedElsewhere
+from trokens.runtime.heartbeat import start_heartbeat
 from trokens.runtime.parents import end_with_launcher
 
 logger = logging.getLogger(__name__)
+
+# What gloo and NCCL say where the other end of a connection is gone.
+_LOST_PEER = re.compile("Connection (reset|closed) by peer|Broken pipe|remote process exited")
 
 
 def rank() -> int:
@@ -101,7 +106,8 @@ def pick_device(num_gpus: int) -> torch.device:
 
 @contextmanager
 def process_group(device: torch.device, *, backend: str = "nccl", init_method: str = "env://",
-                  master_port: int = 8888, timeout: timedelta = timedelta(hours=2)) -> Iterator[None]:
+                  master_port: int = 8888, timeout: timedelta = timedelta(hours=2),
+                  silence: timedelta = timedelta(minutes=10)) -> Iterator[None]:
     """Join the other processes that torchrun started, with which this one ends; do nothing more for a single process.
 
     Args:
@@ -111,6 +117,10 @@ def process_group(device: torch.device, *, backend: str = "nccl", init_method: s
         master_port: Taken where the environment names none.
         timeout: How long the processes wait for each other. By default hours: one may download weights, or embed a
             clip more, while the others wait.
+        silence: After that time without a sign of life a process is lost, and the others end; 0 for never.
+
+    Raises:
+        LostProcess: Another process has ended.
     """
     end_with_launcher()
     if world_size() == 1:
@@ -122,9 +132,15 @@ def process_group(device: torch.device, *, backend: str = "nccl", init_method: s
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group(backends, init_method=init_method, rank=rank(), world_size=world_size(), timeout=timeout)
+    heartbeat = start_heartbeat(init_method, rank(), world_size(), silence.total_seconds())
     try:
         yield
+    except RuntimeError as error:
+        if _LOST_PEER.search(str(error)):
+            raise heartbeat.lost() from error
+        raise
     finally:
+        heartbeat.stop()
         dist.destroy_process_group()
 
 

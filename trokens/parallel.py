@@ -17,9 +17,12 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from trokens.runtime.parents import end_with_parent
+from trokens.runtime.processes import state_of
 
 logger = logging.getLogger(__name__)
 
+LOOK_SECONDS = 5.0  # between two looks at workers that give nothing
+STOPPED_LOOKS = 6  # at one that is stopped, before it is given up
 ORDERLY_SECONDS = 2.0  # for workers that are ended
 DIED = "the process that read it died (out of memory, or the decoder crashed)"  # to say of a file that was an item
 
@@ -54,7 +57,7 @@ def parallel_map(function: Callable[[Any], Any], items: Sequence, num_workers: i
 def _until_death(function: Callable[[Any], Any], waiting: deque, num_workers: int,
                  set_up: Callable[[], None] | None) -> Generator[tuple[Any, Any], None, list]:
     """Work off ``waiting``; where a process dies, return the items that were begun and not finished."""
-    running, others = {}, set(active_children())
+    running, others, looks = {}, set(active_children()), 0
     pool = ProcessPoolExecutor(num_workers, get_context("spawn"), _start_worker, (set_up,))
     try:
         try:
@@ -68,9 +71,15 @@ def _until_death(function: Callable[[Any], Any], waiting: deque, num_workers: in
                 with _deaf_to_ctrl_c():
                     running[pool.submit(_call, function, waiting[0])] = waiting[0]
                 waiting.popleft()
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            done = wait(running, LOOK_SECONDS, return_when=FIRST_COMPLETED).done
+            for future in done:
                 result = future.result()
                 yield running.pop(future), result
+            stopped = [] if done else [worker for worker in set(active_children()) - others
+                                       if state_of(worker.pid) == "is stopped"]
+            looks = looks + 1 if stopped else 0
+            if looks == STOPPED_LOOKS:
+                stopped[0].kill()  # which ends the wait for its item as any other death
     except BrokenProcessPool:
         pass
     except BaseException:  # Ctrl-C above all: what is being worked on is given up, a second one need not be pressed

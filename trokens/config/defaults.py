@@ -24,6 +24,9 @@ _C.LOG_PERIOD = 10
 _C.LOG_MODEL_INFO = False
 # torch.distributed backend on GPUs: nccl or gloo. CPU runs always take gloo.
 _C.DIST_BACKEND = "nccl"
+# Minutes without a sign of life after which a process of the run counts as lost, and the others name it and end: it was
+# stopped, or its machine is gone. Work takes as long as it likes. 0 = never.
+_C.DIST_TIMEOUT = 10.0
 # TCP port at which processes find each other where torchrun has not set one, 1 to 65535.
 _C.MASTER_PORT = 8888
 
@@ -208,6 +211,9 @@ _C.DATA_LOADER = CN()
 _C.DATA_LOADER.NUM_WORKERS = 8
 # Keep batches in page-locked memory, for faster copies to a GPU.
 _C.DATA_LOADER.PIN_MEMORY = True
+# Seconds that a batch is waited for before the run ends and names the loader process; one that is stopped is given up
+# after half a minute. 0 = for ever.
+_C.DATA_LOADER.TIMEOUT = 1800
 
 # ---------------------------------------------------------------------------
 # AUG -- augmentation

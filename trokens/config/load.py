@@ -24,7 +24,7 @@ _UNSET = {"TASK": "few_shot", "MODEL.MODEL_NAME": "Pointformer"}
 # How keys begin (with = after a whole one) that may differ between two runs of the same experiment: machines, paths,
 # logging.
 _NOT_IN_HASH = ("DATA.CHANGED_VIDEO", "DATA.CLIP_CACHE=", "DATA.CLIP_CACHE_GB", "DATA.PATH_TO_", "DATA.SPLIT_CSV",
-                "DATA_LOADER.", "DIST_BACKEND", "LOG_", "MASTER_PORT", "MODEL.ACT_CHECKPOINT", "MODEL.BACKBONE_BATCH",
+                "DATA_LOADER.", "DIST_", "LOG_", "MASTER_PORT", "MODEL.ACT_CHECKPOINT", "MODEL.BACKBONE_BATCH",
                 "MODEL.BACKBONE_WEIGHTS", "MODEL.CACHE_GB", "MODEL.COMPILE", "MODEL.FEATURE_CACHE", "NUM_GPUS",
                 "OUTPUT_DIR", "TENSORBOARD.", "TEST.ALLOW_TRAINED_CLASSES", "TEST.BANK=", "TEST.BANK_DIR",
                 "TEST.CHECKPOINT_FILE_PATH", "TEST.SAVE_RESULTS_PATH", "TRAIN.AUTO_RESUME",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from trokens.clips.split import Clip
 from trokens.data.clip_cache import ClipCache, ClipFrames
 from trokens.data.episodes import EpisodePlan, EpisodeSampler
+from trokens.data.shared_memory import PREFETCH, check_shared_memory, share
 from trokens.data.transforms import PhotometricAugment, resize, resize_frames
 from trokens.data.workers import SteadyLoader
 from trokens.distributed import num_cores
@@ -127,6 +129,11 @@ class ClipReader:
             index=torch.tensor([index]),
         )
 
+    def batch_bytes(self, num_clips: int, *, with_video: bool) -> int:
+        """Size of a batch of so many clips: frames of one byte a channel, positions of four, two masks."""
+        pixels = 3 * self.size ** 2 if with_video else 0
+        return num_clips * self.num_frames * (pixels + 10 * self.num_points)
+
     def _frames(self, clip: Clip, tracks: Tracks, positions: Tensor) -> ClipFrames:
         """The clip's frames before augmentation, from the cache where there is one."""
         resized = self.augment is None or self.resize_first
@@ -194,22 +201,38 @@ class ClipDataset(Dataset):
         return collate([self.reader.read(index, with_video=self.with_video) for index in indices])
 
 
-def _as_it_is(item):
-    return item
-
-
-def _loader(dataset: Dataset, order, num_workers: int, pin_memory: bool, keep_workers: bool) -> DataLoader:
+def _loader(dataset: Dataset, order, batch_bytes: int, *, num_workers: int = 0, pin_memory: bool = False,
+            patience: float = 0, keep_workers: bool = False) -> DataLoader:
     """A loader whose items come ready from the dataset: ``order`` yields what ``dataset[...]`` takes."""
     num_workers = min(num_workers, num_cores())
-    return SteadyLoader(dataset, sampler=order, batch_size=None, collate_fn=_as_it_is, num_workers=num_workers,
-                        pin_memory=pin_memory and torch.cuda.is_available(),
+    check_shared_memory(batch_bytes, num_workers)
+    return SteadyLoader(dataset, sampler=order, batch_size=None, collate_fn=share, num_workers=num_workers,
+                        pin_memory=pin_memory and torch.cuda.is_available(), patience=patience,
+                        prefetch_factor=PREFETCH if num_workers else None,
                         persistent_workers=keep_workers and num_workers > 0)
 
 
-def episode_loader(reader: ClipReader, sampler: EpisodeSampler, *, with_video: bool = True, num_workers: int = 0,
-                   pin_memory: bool = False) -> DataLoader:
-    """Training episodes in the sampler's order; workers read ahead."""
-    return _loader(EpisodeDataset(reader, with_video), sampler, num_workers, pin_memory, keep_workers=True)
+def loading_from_config(cfg) -> dict[str, Any]:
+    """How a loader works: the further arguments of :func:`episode_loader` and :func:`clip_loader`."""
+    options = cfg.DATA_LOADER
+    return {"num_workers": min(options.NUM_WORKERS, num_cores()), "pin_memory": options.PIN_MEMORY,
+            "patience": options.TIMEOUT}
+
+
+def episode_loader(reader: ClipReader, sampler: EpisodeSampler, *, with_video: bool = True, **loading) -> DataLoader:
+    """Training episodes in the sampler's order; workers read ahead.
+
+    Args:
+        reader: Reads the clips.
+        sampler: Gives the plans.
+        with_video: False where patch features come from elsewhere.
+        loading: num_workers, pin_memory, and patience, see :class:`trokens.data.workers.SteadyLoader`.
+
+    Raises:
+        ValueError: Shared memory does not hold what the workers read ahead.
+    """
+    size = reader.batch_bytes(len(sampler[0].indices), with_video=with_video)
+    return _loader(EpisodeDataset(reader, with_video), sampler, size, keep_workers=True, **loading)
 
 
 def clip_batches(indices: Sequence[int], batch_size: int) -> list[list[int]]:
@@ -218,6 +241,7 @@ def clip_batches(indices: Sequence[int], batch_size: int) -> list[list[int]]:
 
 
 def clip_loader(reader: ClipReader, batches: Sequence[Sequence[int]], *, with_video: bool = True,
-                num_workers: int = 0, pin_memory: bool = False) -> Iterator[Clips]:
-    """Evaluation clips, batch by batch."""
-    return iter(_loader(ClipDataset(reader, with_video), batches, num_workers, pin_memory, keep_workers=False))
+                **loading) -> Iterator[Clips]:
+    """Evaluation clips, batch by batch; further arguments and errors are those of :func:`episode_loader`."""
+    size = reader.batch_bytes(max(map(len, batches), default=0), with_video=with_video)
+    return iter(_loader(ClipDataset(reader, with_video), batches, size, **loading))

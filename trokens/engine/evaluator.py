@@ -14,7 +14,8 @@ from torch import Tensor
 from trokens.clips.split import Clip
 from trokens.config import config_hash
 from trokens.data.episodes import EpisodeSampler
-from trokens.data.loader import ClipReader
+from trokens.data.loader import ClipReader, loading_from_config
+from trokens.data.shared_memory import kept_bytes
 from trokens.distributed import available_memory, local_world_size, merge_rows, rank, sum_over_processes, world_size
 from trokens.engine.features import Features, FeatureStore, feature_bytes
 from trokens.engine.loggers import progress
@@ -77,18 +78,16 @@ class Evaluator:
         device: Where clips are embedded and episodes scored.
         bank: Where embedded clips are kept.
         batch_size: Clips embedded at a time; 0 for 8, or 1 on a CPU, whose cache then holds what a layer computes.
-        num_workers: Loader processes.
-        pin_memory: As for a DataLoader.
+        loading: How the loader works, see :func:`trokens.data.loader.loading_from_config`.
     """
 
     def __init__(self, reader: ClipReader, samplers: Sequence[EpisodeSampler], *, split: str,
                  matching: dict[str, str], device: torch.device, bank: BankOptions = BankOptions(),
-                 batch_size: int = 0, num_workers: int = 0, pin_memory: bool = False):
+                 batch_size: int = 0, **loading):
         self.reader, self.split, self.matching, self.device, self.bank = reader, split, matching, device, bank
         self.samplers = {sampler.k_shot: sampler for sampler in samplers}
         self.plans = {k_shot: list(sampler) for k_shot, sampler in self.samplers.items()}
-        self.loading = {"batch_size": batch_size or (1 if device.type == "cpu" else 8), "num_workers": num_workers,
-                        "pin_memory": pin_memory}
+        self.loading = {"batch_size": batch_size or (1 if device.type == "cpu" else 8), **loading}
         self._store: FeatureStore | None = None
         self._features: Features | None = None
 
@@ -107,8 +106,13 @@ class Evaluator:
                     for k_shot in dict.fromkeys(k_shots or [few_shot.K_SHOT])]
         return cls(ClipReader.from_config(cfg, clips, augment=False), samplers, split=split,
                    matching=matching_options(cfg), device=device, bank=BankOptions.from_config(cfg),
-                   batch_size=cfg.MODEL.BACKBONE_BATCH, num_workers=cfg.DATA_LOADER.NUM_WORKERS,
-                   pin_memory=cfg.DATA_LOADER.PIN_MEMORY)
+                   batch_size=cfg.MODEL.BACKBONE_BATCH, **loading_from_config(cfg))
+
+    def shared_bytes(self, model: Trokens) -> int:
+        """Shared memory that a validation's loader processes take."""
+        with_video = model.appearance and self._store is None
+        size = self.reader.batch_bytes(self.loading["batch_size"], with_video=with_video)
+        return kept_bytes(size, self.loading.get("num_workers", 0))
 
     def drawn(self, k_shots: Sequence[int]) -> list[int]:
         """Rows of the split that the episodes of these numbers of shots show, ascending."""

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from trokens.data.loader import ClipReader, episode_loader
+from trokens.data.loader import ClipReader
 from trokens.distributed import agreed, in_main, world_size
 from trokens.engine.features import FeatureStore, train_features
 from trokens.engine.keeper import build_keeper
+from trokens.engine.loading import build_training_loader
 from trokens.engine.loggers import build_log
 from trokens.engine.optim import build_optimizer, clip_gradients, learning_rate_from_config
 from trokens.engine.output import check_room, start_output
@@ -88,8 +89,8 @@ class Experiment:
             validation.keep_features(model, store)
         features = train_features(cfg, self.splits["train"], model, store, self.device)
         reader = ClipReader.from_config(cfg, self.splits["train"], augment=True)
-        loader = episode_loader(reader, self.sampler, with_video=model.appearance and features is None,
-                                num_workers=cfg.DATA_LOADER.NUM_WORKERS, pin_memory=cfg.DATA_LOADER.PIN_MEMORY)
+        loader = build_training_loader(cfg, reader, self.sampler, model, validation,
+                                       with_video=model.appearance and features is None)
         if validation is not None and cfg.TRAIN.VAL_SPLIT == cfg.TEST.SPLIT and cfg.TEST.TEST_EPOCH_NUM < 1:
             logger.info("Checkpoints are selected on '%s', the split that is tested: the test accuracy is optimistic. "
                         "The published code validates there too, but tests its last epoch (TEST.TEST_EPOCH_NUM %d).",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trokens.clips.split import Clip
 from trokens.config import ConfigError
-from trokens.data.loader import ClipReader
+from trokens.data.loader import ClipReader, loading_from_config
 from trokens.engine.loggers import progress
 from trokens.fewshot.bank_file import BankFile, bank_key
 from trokens.fewshot.embed import check_rows, embed_clips, embed_into
@@ -50,6 +50,10 @@ class ViewReader:
     def clips(self) -> list[Clip]:
         """The clip of each row."""
         return [clip for clip in self.reader.clips for _ in range(self.views)]
+
+    def batch_bytes(self, num_clips: int, *, with_video: bool) -> int:
+        """Size of a batch of so many views."""
+        return self.reader.batch_bytes(num_clips, with_video=with_video)
 
     def read(self, row: int, *, with_video: bool) -> Clips:
         """Read a view as a batch of one, whose ``index`` is the row."""
@@ -104,7 +108,7 @@ class FeatureStore:
         backbone = (model.FEAT_EXTRACTOR, model.DINO_CONFIG, model.TIMM_NAME, model.TIMM_STAGE)
         return cls(Path(model.FEATURE_CACHE) if model.FEATURE_CACHE else None, model.CACHE_GB * 2**30,
                    options=repr((*frames, *backbone)), batch_size=model.BACKBONE_BATCH or 8,
-                   num_workers=cfg.DATA_LOADER.NUM_WORKERS, pin_memory=cfg.DATA_LOADER.PIN_MEMORY)
+                   **loading_from_config(cfg))
 
     def takes(self, num_bytes: int) -> bool:
         """Whether features of this size, not 0, have a place; in memory it is theirs from now on."""

@@ -26,23 +26,21 @@ PORTION = 1024  # clips; an interruption costs those since the last portion
 
 @torch.no_grad()
 def embedded_batches(embed: Callable[[Clips], Tensor], reader: ClipReader, batches: Sequence[Sequence[int]], *,
-                     with_video: bool = True, num_workers: int = 0, pin_memory: bool = False,
-                     progress: Callable[[Iterable, int], Iterable] | None = None) -> Iterator[tuple[list[int], Tensor]]:
+                     progress: Callable[[Iterable, int], Iterable] | None = None,
+                     **loading) -> Iterator[tuple[list[int], Tensor]]:
     """Apply ``embed`` to batches of clips, while the loader's processes read the next ones.
 
     Args:
         embed: Clips of a batch to (batch, ...), on any device.
         reader: Reads the clips.
         batches: Rows of the reader's clips.
-        with_video: False where ``embed`` needs no frames.
-        num_workers: Loader processes.
-        pin_memory: As for a DataLoader.
         progress: Wraps the batches, given their number.
+        loading: Further arguments of :func:`trokens.data.loader.clip_loader`.
 
     Yields:
         A batch's rows, and what ``embed`` made of them.
     """
-    loader = clip_loader(reader, batches, with_video=with_video, num_workers=num_workers, pin_memory=pin_memory)
+    loader = clip_loader(reader, batches, **loading)
     for clips in loader if progress is None else progress(loader, len(batches)):
         yield clips.index.tolist(), embed(clips)
 

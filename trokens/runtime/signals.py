@@ -112,5 +112,7 @@ def end_at_once(code: int, sentence: str = "") -> None:
 
 def kill_children() -> None:
     """End what is left of child processes: Python would wait for ever for one that is stopped."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch raises an error where a loader's process dies
     for child in active_children():
         child.kill()
