@@ -17,7 +17,7 @@ LAYERS = [
     ["points", "video", "metrics", "visualize"],
     ["clips", "data", "models", "fewshot.matchers"],
     ["fewshot.task", "fewshot.bank", "fewshot.bank_file", "fewshot.embed", "checkpoint", "extraction",
-     "check"],
+     "check", "recognize"],
     ["engine"],
     ["benchmarks"],
 ]

@@ -19,6 +19,7 @@ _HOME = {
     "track": "trokens.points.trackers",
     "build_tracker": "trokens.points.trackers",
     "read_video": "trokens.video",
+    "FewShotClassifier": "trokens.recognize.classifier",
 }
 __all__ = list(_HOME)
 

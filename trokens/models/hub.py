@@ -26,13 +26,25 @@ def dino_weights(name: str) -> Path:
     Raises:
         FileNotFoundError: Neither; the message lists the ways to get them.
     """
-    plain, is_reg = name.removesuffix("_reg"), name.endswith("_reg")
-    file = f"{plain}_{'reg4_' if is_reg else ''}pretrain.pth"
+    plain, file, repo = _dino_places(name)
     meta = Path(torch.hub.get_dir()) / "checkpoints" / file
-    size = _HUB_NAMES[plain.removeprefix("dinov2_vit")[0]]
-    repo = f"timm/vit_{size}_patch14_{'reg4_' if is_reg else ''}dinov2.lvd142m"
     return _find(name, repo, f"put https://dl.fbaipublicfiles.com/dinov2/{plain}/{file} at {meta} (TORCH_HOME "
                              "names the folder above), ", meta)
+
+
+def dino_weights_here(name: str) -> Path | None:
+    """The weights of a DINOv2 model where they are on this machine; nothing is asked of the network."""
+    _, file, repo = _dino_places(name)
+    meta = Path(torch.hub.get_dir()) / "checkpoints" / file
+    return meta if meta.is_file() else _cached(repo)
+
+
+def _dino_places(name: str) -> tuple[str, str, str]:
+    """A DINOv2 model's name without registers, Meta's file, and the repository on the Hugging Face hub."""
+    plain, is_reg = name.removesuffix("_reg"), name.endswith("_reg")
+    size = _HUB_NAMES[plain.removeprefix("dinov2_vit")[0]]
+    return (plain, f"{plain}_{'reg4_' if is_reg else ''}pretrain.pth",
+            f"timm/vit_{size}_patch14_{'reg4_' if is_reg else ''}dinov2.lvd142m")
 
 
 def timm_weights(name: str, repo: str | None) -> Path:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-import cv2
 import numpy as np
 
 from trokens.distributed import available_memory
+from trokens.points.dense_flow import DenseFlow
 from trokens.points.trackers import TRACKERS
 from trokens.points.trackers.chained import ChainedTracker, Steps
 
-SMALLEST_SIDE = 64     # pixels; DIS flow reads outside smaller frames, and outside much thinner ones
 KEPT_FIELDS = 2**30    # bytes of a clip's flow that are kept for the way back in time; beyond, it is computed again
 
 Fields = Callable[[int], tuple[np.ndarray, np.ndarray]]
@@ -44,15 +43,10 @@ def _reader(fields: Fields) -> Steps:
 
 def _flow_fields(gray: Sequence[np.ndarray]) -> Fields:
     """A function that computes the flow from frame t to the next and from there back: two fields (H, W, 2) float16."""
-    height, width = gray[0].shape
-    short = max(SMALLEST_SIDE, (max(height, width) + 1) // 2)
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = DenseFlow()
 
     def fields(t: int) -> tuple[np.ndarray, np.ndarray]:
-        here, there = (cv2.copyMakeBorder(gray[n], 0, max(0, short - height), 0, max(0, short - width),
-                                          cv2.BORDER_REPLICATE) for n in (t, t + 1))
-        return tuple(dis.calc(*pair, None)[:height, :width].astype(np.float16)
-                     for pair in ((here, there), (there, here)))
+        return tuple(flow(*pair).astype(np.float16) for pair in ((gray[t], gray[t + 1]), (gray[t + 1], gray[t])))
 
     return fields
 

