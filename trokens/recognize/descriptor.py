@@ -30,6 +30,7 @@ SMALLEST = 0.02     # such a deviation at least, in frame lengths
 STILL = 1e-4        # frame lengths a second, mean over the points: less is as good as none
 PLAIN = 0.1         # share of the mean look beside the deviations from it
 ORDER = 0.2         # price of matching the first moment of a clip with the last one of another
+_AT_ONCE = 64       # steps whose points are sorted into directions at once: 40 MB of a dense grid's
 
 
 def motion_rows(points: MovingPoints, seconds: float, f: Tensor | None = None) -> Tensor:
@@ -44,15 +45,21 @@ def motion_rows(points: MovingPoints, seconds: float, f: Tensor | None = None) -
         (SEGMENTS, 2 * GRID ** 2 * BINS) float32, rows no longer than 1; zeros where nothing moves.
     """
     f = own_motion(points) if f is None else f                                                # (T, N, 2)
-    directions = hod(torch.stack([torch.zeros_like(f), f], dim=-2), BINS, per_frame=False, binning="linear")
     count = points.visible.sum(1).clamp(min=1)[:, None]
     rows = []
     for place in (points.xy / points.half, from_region(points.xy, f)):
         shares = cell_shares(place, GRID).expand(*f.shape[:2], -1)                            # (T, N, C)
-        per_step = (shares.transpose(1, 2) @ directions).flatten(1) / count                   # (T, C*B)
+        some = zip(shares.split(_AT_ONCE), f.split(_AT_ONCE), strict=True)
+        per_step = torch.cat([_cells(*parts) for parts in some]) / count                      # (T, C*B)
         h = sum_over_segments(per_step, SEGMENTS) * SEGMENTS / max(seconds, 1e-3)
         rows.append(h.clamp(min=0).sqrt() / (h.sum(-1, keepdim=True) + STILL).sqrt())
     return torch.cat(rows, dim=-1) / len(rows) ** 0.5
+
+
+def _cells(shares: Tensor, f: Tensor) -> Tensor:
+    """Sum the points of each step over cells and directions: (T, N, C) and (T, N, 2) -> (T, C*B)."""
+    directions = hod(torch.stack([torch.zeros_like(f), f], dim=-2), BINS, per_frame=False, binning="linear")
+    return (shares.transpose(1, 2) @ directions).flatten(1)                                   # (T, N, B) between
 
 
 def own_motion(points: MovingPoints) -> Tensor:
