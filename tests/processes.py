@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RUN_NET = ROOT / "tools/run_net.py"
 # Imported once, then starts are quick.
 PRELOAD = ["trokens.engine.experiment", "trokens.extraction.run", "trokens.data.synthetic", "pytest"]
-TIMEOUT = 120  # seconds, of anything here: a test that hangs fails
+TIMEOUT = 600  # seconds, of anything here: a test that hangs fails, a busy machine does not matter
 
 
 def free_port() -> int:
@@ -58,7 +58,7 @@ def in_processes(world_size: int, function: Callable, *args) -> list:
         raise AssertionError(f"{function.__name__} did not return in {TIMEOUT} s") from None
     finally:
         for process in processes:
-            process.join(timeout=10)
+            process.join(timeout=10)  # they have given their results, or will give none
             process.kill()
     for result in found.values():
         if isinstance(result, BaseException):
@@ -66,12 +66,12 @@ def in_processes(world_size: int, function: Callable, *args) -> list:
     return [found[rank] for rank in range(world_size)]
 
 
-def wait_for(event: Callable[[], object], what: str) -> None:
-    """Return as soon as something has happened."""
+def wait_for(event: Callable[[], object], what: str, every: float = 0.01) -> None:
+    """Return as soon as something has happened; look for it every so many seconds."""
     until = time.monotonic() + TIMEOUT
     while not event():
         assert time.monotonic() < until, f"{what} did not happen in {TIMEOUT} s"
-        time.sleep(0.01)
+        time.sleep(every)
 
 
 def wait_until_gone(pid: int) -> None:

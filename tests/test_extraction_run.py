@@ -3,20 +3,18 @@
 import csv
 import json
 import os
-import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 import pytest
 import torch
-from processes import PRELOAD, free_port
+from processes import PRELOAD, TIMEOUT, descendants, free_port, wait_for
 from test_extraction import SCRIPT, extract_points, run
 
 from trokens.clips.walk import is_video
@@ -98,7 +96,7 @@ def test_torchrun_shares_the_list_and_waits_for_all(clips, undisturbed, tmp_path
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}",
                str(SCRIPT), "--workers", "0", "--videos", str(clips), "--base_feat_path", str(tmp_path),
                *map(str, GRID)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False,
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False,
                           env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 1, done.stderr
     assert "Part 0 of 2: 5 videos" in done.stdout and "Part 1 of 2: 5 videos" in done.stdout
@@ -131,7 +129,7 @@ def test_a_process_without_work_waits_for_those_that_load_a_backbone(clips, tmp_
     (folder / "00.safetensors").touch()
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}",
                str(SCRIPT), *flags]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False,
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False,
                           env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)})
     assert "FileNotFoundError: No weights for tf_efficientnet_lite0" in done.stderr  # at once, not after a year
 
@@ -142,13 +140,11 @@ def test_a_second_ctrl_c_is_answered_too(clips, tmp_path):
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
                            env={**os.environ, "OMP_NUM_THREADS": "1"})
     run.stdout.readline()  # the workers are about to start
-    time.sleep(1)
+    wait_for(lambda: descendants(run.pid), "the start of a worker")
     os.killpg(run.pid, signal.SIGINT)
-    time.sleep(0.2)
-    if run.poll() is None:
-        os.killpg(run.pid, signal.SIGINT)
-    out, err = run.communicate(timeout=60)
-    assert run.returncode in (130, -signal.SIGINT), (out, err)
+    os.killpg(run.pid, signal.SIGINT)
+    out, err = run.communicate(timeout=TIMEOUT)
+    assert run.returncode == 130 and err.count("Interrupted.") <= 1 and "Traceback" not in err, (out, err)
 
 
 def test_the_pace_leaves_out_what_was_waited_for_the_first_video(monkeypatch, capsys):
@@ -167,23 +163,36 @@ def test_a_wrong_shard_is_named(text, capsys):
     assert f"'{text}' is not of the form I/N" in capsys.readouterr().err
 
 
-def test_a_run_killed_ten_times_ends_with_the_files_of_an_undisturbed_one(clips, undisturbed, tmp_path):
+def killed_at(moment: int, *flags) -> None:
+    """Extract in this process, and kill it at the given one of the moments before a file is whole, and after."""
+    left = [moment]
+
+    def tick() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def replace(source, target, original=os.replace) -> None:
+        tick()
+        original(source, target)
+        tick()
+
+    os.replace = replace
+    raise SystemExit(run(*flags))
+
+
+def test_a_run_killed_at_every_moment_ends_with_the_files_of_an_undisturbed_one(clips, undisturbed, tmp_path):
+    """Every start gets one moment further than the one before, whatever it goes on from."""
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
-    flags = ("--videos", clips, "--base_feat_path", tmp_path, *GRID)
-    chance, counts = random.Random(0), []
-    for _ in range(10):
-        process = context.Process(target=run, args=flags)
+    codes = []
+    while 1 not in codes and len(codes) < 30:
+        process = context.Process(target=killed_at, args=(len(codes) + 1, "--videos", clips, "--base_feat_path",
+                                                          tmp_path, *GRID))
         process.start()
-        deadline, begun = time.monotonic() + 60, len(files(tmp_path))
-        while process.is_alive() and len(files(tmp_path)) == begun and time.monotonic() < deadline:
-            time.sleep(0.001)
-        time.sleep(chance.uniform(0, 0.08))  # about the time of a clip
-        process.kill()
-        process.join()
-        counts.append(sum(name.endswith(".safetensors") for name in files(tmp_path)))
-    assert len(set(counts)) > 2, "the kills did not come while files were written"
-    assert run(*flags) == 1
+        process.join(TIMEOUT)
+        codes.append(process.exitcode)
+    assert codes == [-signal.SIGKILL] * (len(codes) - 1) + [1] and len(codes) > 4
     assert files(tmp_path) == undisturbed
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import TIMEOUT
 from test_experiment import main
 from test_files import limited
 from tiny import APPEARANCE, command, figures, tiny_cfg
@@ -138,7 +139,7 @@ def test_a_console_that_takes_no_lines_does_not_end_the_run(tiny_data, tmp_path)
             "from tools.run_net import main\nend_with(lambda: main(sys.argv[1:]))")
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-c", code, *command(tiny_data, tmp_path)], stdout=full,
-                              stderr=subprocess.PIPE, text=True, timeout=120)
+                              stderr=subprocess.PIPE, text=True, timeout=TIMEOUT)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Results: " in (tmp_path / "log.txt").read_text()
 

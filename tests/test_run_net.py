@@ -2,10 +2,8 @@
 
 import json
 import os
-import random
 import re
 import signal
-import time
 from multiprocessing import get_context, set_start_method
 from pathlib import Path
 
@@ -23,14 +21,15 @@ from trokens.engine.experiment import Experiment
 LONGER = APPEARANCE | {"DATA.USE_RAND_AUGMENT": True, "SOLVER.MAX_EPOCH": 3, "MF.DEPTH": 2, "MF.DROP": 0.1}
 
 
-def wait_for_training(process, folder: Path) -> None:
-    """Return as soon as the run trains (it may be past its end already)."""
-    until = time.monotonic() + TIMEOUT
+def wait_for_lines(process, folder: Path, count: int) -> None:
+    """Return as soon as the run has logged so many lines of training, or has ended."""
     log = folder / "log.txt"
     is_alive = process.is_alive if hasattr(process, "is_alive") else lambda: process.poll() is None
-    while is_alive() and "Memory" not in (log.read_text() if log.is_file() else ""):
-        assert time.monotonic() < until, "training did not start"
-        time.sleep(0.02)
+
+    def lines() -> int:
+        return len(log.read_text().partition("Memory ")[2].splitlines()) if log.is_file() else 0
+
+    wait_for(lambda: lines() > count or not is_alive(), f"line {count} of the log")
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +42,9 @@ def undisturbed(tiny_data, tmp_path_factory):
 
 def test_a_run_killed_from_outside_ends_like_an_undisturbed_one(tiny_data, tmp_path, undisturbed):
     folder = tmp_path / "out"
-    for number, expected in ((signal.SIGKILL, {-9, 0}), (signal.SIGTERM, {143, 0})):
+    for number, lines, expected in ((signal.SIGKILL, 1, {-9, 0}), (signal.SIGTERM, 2, {143, 0})):
         run = start(command(tiny_data, folder, LONGER, DATA_LOADER__NUM_WORKERS=2))
-        wait_for_training(run, folder)
-        time.sleep(random.uniform(0, 1))
+        wait_for_lines(run, folder, lines)
         (folder / "log.txt").unlink()  # of the run before the next one
         os.killpg(run.pid, number)  # the loader's processes too
         code, _, err = finish(run)
@@ -68,12 +66,12 @@ def test_a_run_killed_again_and_again_ends_like_an_undisturbed_one(tiny_data, tm
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     arguments = command(tiny_data, tmp_path, LONGER)
-    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGTERM, None):
+    kill, term = signal.SIGKILL, signal.SIGTERM
+    for number, lines in ((kill, 0), (term, 3), (kill, 2), (term, 0), (kill, 5), (term, 4), (None, 0)):
         process = context.Process(target=quick_start, args=(arguments,), daemon=True)
         process.start()
         if number is not None:
-            wait_for_training(process, tmp_path)
-            time.sleep(random.uniform(0, 0.5))
+            wait_for_lines(process, tmp_path, lines)
             (tmp_path / "log.txt").unlink()  # of the run before the next one
             os.kill(process.pid, number)
         process.join(TIMEOUT)

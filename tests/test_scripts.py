@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import TIMEOUT
 
 from trokens.config import load_cfg
 
@@ -26,7 +27,8 @@ def run(tmp_path):
     def run(*command: str, cwd: Path = ROOT, without: tuple[str, ...] = (), **variables: str):
         environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", **VARIABLES, **variables}
         environment = {name: value for name, value in environment.items() if name not in without}
-        done = subprocess.run(["bash", *command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(["bash", *command], cwd=cwd, env=environment, capture_output=True, text=True,
+                              timeout=TIMEOUT)
         recorded = tmp_path / "arguments"
         return done, recorded.read_text().splitlines() if recorded.exists() else None
 
@@ -125,6 +127,6 @@ def test_scripts_are_valid_bash_and_hold_no_paper_values(path):
                                      "tools/get_points.py", "tools/make_splits.py", "point_tracking/extract_points.py"])
 def test_help_comes_before_anything_heavy_is_imported(command):
     done = subprocess.run([sys.executable, "-X", "importtime", ROOT / command, "--help"], capture_output=True,
-                          text=True, timeout=60, check=True)
+                          text=True, timeout=TIMEOUT, check=True)
     modules = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert done.stdout.startswith("usage") and "argparse" in modules and not modules & {"torch", "av", "cv2", "timm"}

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from pickle_bombs import BOMBS, TORCH_BOMBS, content, old, storage, tensor, zipped
+from processes import TIMEOUT
 
 from trokens import unpickle
 from trokens.checkpoint import load_checkpoint, save_checkpoint
@@ -49,8 +50,8 @@ def said(tmp_path_factory) -> tuple[dict[str, str], int]:
         paths[-4].write_bytes(data)
         paths[-1].write_bytes(data)
     paths += [zipped(folder / f"torch_own_{i}.pth", data) for i, (data, _) in enumerate(TORCH_BOMBS.values())]
-    done = subprocess.run([sys.executable, "-c", READ, *map(str, paths)], capture_output=True, text=True, timeout=200,
-                          cwd=ROOT, check=True)
+    done = subprocess.run([sys.executable, "-c", READ, *map(str, paths)], capture_output=True, text=True, cwd=ROOT,
+                          timeout=TIMEOUT, check=True)
     return tuple(json.loads(done.stdout))
 
 

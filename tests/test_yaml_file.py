@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from processes import TIMEOUT
 
 from trokens.config import ConfigError, load_cfg
 from trokens.config.yaml_file import MAX_BYTES, MAX_FILES
@@ -188,7 +189,7 @@ def test_hostile_files_take_neither_time_nor_memory(tmp_path):
             "    except ConfigError: continue\n"
             "    raise SystemExit(path)\n"
             "assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 100_000, 'memory'")
-    subprocess.run([sys.executable, "-c", code, CONFIGS[0], *paths], check=True, cwd=ROOT, timeout=60)
+    subprocess.run([sys.executable, "-c", code, CONFIGS[0], *paths], check=True, cwd=ROOT, timeout=TIMEOUT)
 
 
 def test_pipes_and_links_to_themselves_are_not_waited_for(tmp_path):

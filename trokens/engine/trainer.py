@@ -24,7 +24,7 @@ from trokens.engine.keeper import REMEDY, CheckpointKeeper, check_sound
 from trokens.engine.loggers import RunLog, progress
 from trokens.fewshot.task import FewShotTask
 from trokens.points.sampling import clip_seed
-from trokens.runtime.signals import Requests, handled, raise_stop
+from trokens.runtime.signals import Requests, already_ending, handled, raise_stop
 from trokens.structures import Episode
 
 logger = logging.getLogger(__name__)
@@ -188,6 +188,7 @@ class Trainer:
     def _interrupt(self) -> None:
         if self.step or not self._is_checkpoint_due():
             self.keeper.save_interrupted(self.state())
+        already_ending()
         raise Interrupted(f"Stopped after {self.epoch} epochs and {self.step} steps; the same command goes on from "
                           "there.")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trokens.extraction.jobs import Job
-from trokens.files import whole_file
+from trokens.files import remove_unfinished, whole_file
 from trokens.points import POINT_SUFFIXES
 
 SETTINGS = "extraction.json"
@@ -46,6 +46,7 @@ def keep_settings(out: Path, settings: dict[str, Any]) -> None:
 
     Of several processes that start together the first one does it; the others find the settings there.
     """
+    remove_unfinished([out / SETTINGS])
     before, text = _read(out), _text(settings)
     if before == json.loads(text):
         return

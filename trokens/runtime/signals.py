@@ -15,6 +15,9 @@ COPY_SECONDS = 2.0  # a launcher and a scheduler both send what is one request
 GRACE_SECONDS = 1.0  # after a second request, for what may yet end in good order
 
 
+_ending = threading.Event()  # the process ends in good order already
+
+
 class Stopped(BaseException):
     """SIGTERM came. As with KeyboardInterrupt, nothing that deals with errors takes it for one."""
 
@@ -40,7 +43,13 @@ class Requests:
 
 def raise_stop(number: int, _frame=None) -> None:
     """The handler of both signals: KeyboardInterrupt for SIGINT, Stopped for SIGTERM."""
-    raise KeyboardInterrupt if number == signal.SIGINT else Stopped
+    if not _ending.is_set():
+        raise KeyboardInterrupt if number == signal.SIGINT else Stopped
+
+
+def already_ending() -> None:
+    """A command has stopped, since another process was asked to: that this one is asked too, a bit later, is no news."""
+    _ending.set()
 
 
 def end_quietly() -> None:
@@ -81,6 +90,7 @@ def ends_on_signals(at_once: str) -> Iterator[None]:
     os.set_blocking(mouth, False)
     before = signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
     ended = threading.Event()
+    _ending.clear()
     watcher = threading.Thread(target=_watch, args=(ear, ended, at_once), daemon=True)
     watcher.start()
     try:
