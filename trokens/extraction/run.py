@@ -114,7 +114,6 @@ def write_failures(out: Path) -> int:
         Number of failed videos.
     """
     remove_unfinished([out / "failures.csv"])
-    remove_unfinished([out / "failures.csv"])
     while True:
         rows = _failures(out)
         if rows:

@@ -48,7 +48,7 @@ def raise_stop(number: int, _frame=None) -> None:
 
 
 def already_ending() -> None:
-    """A command has stopped, since another process was asked to: that this one is asked too, a bit later, is no news."""
+    """Work has stopped, since another process was asked to: that this one is asked too, a moment later, is no news."""
     _ending.set()
 
 
@@ -64,6 +64,7 @@ def handled(handler: Callable[[int, object], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    _ending.clear()
     before = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
         yield
@@ -90,7 +91,6 @@ def ends_on_signals(at_once: str) -> Iterator[None]:
     os.set_blocking(mouth, False)
     before = signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
     ended = threading.Event()
-    _ending.clear()
     watcher = threading.Thread(target=_watch, args=(ear, ended, at_once), daemon=True)
     watcher.start()
     try:
