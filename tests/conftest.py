@@ -95,7 +95,7 @@ def _logs_for_itself():
     yield
     root = logging.getLogger()
     for handler in list(root.handlers):
-        if type(handler) in (logging.StreamHandler, logging.FileHandler):  # pytest's own are of other types
+        if not type(handler).__module__.startswith("_pytest."):
             root.removeHandler(handler)
             handler.close()
     root.setLevel(logging.WARNING)
