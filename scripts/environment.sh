@@ -1,6 +1,6 @@
 # Sourced by the other scripts: makes .venv with everything that is needed, once, and sets $PY to its Python.
 # An environment that already has torch and torchvision (active, or named by $PYTHON) lends them; it is not changed.
-# EXTRAS: which extras of setup.py to install.
+# EXTRAS: which extras of pyproject.toml to install.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"  # threads that wait do not take the cores from those that work
@@ -13,7 +13,7 @@ PY="$PWD/.venv/bin/python"
 }
 [ -x "$PY" ] || "$BASE_PYTHON" -m venv .venv
 
-stamp=".venv/installed-${EXTRAS//,/-}-$(cat setup.py requirements.txt constraints.txt | cksum | cut -d' ' -f1)"
+stamp=".venv/installed-${EXTRAS//,/-}-$(cat pyproject.toml setup.py requirements.txt constraints.txt | cksum | cut -d' ' -f1)"
 if [ ! -e "$stamp" ]; then
   pins=(-c constraints.txt)
   if "$BASE_PYTHON" -c 'import torch, torchvision' 2>/dev/null && ! "$PY" -c 'import torch' 2>/dev/null; then

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from trokens.config.packaged import find_config, names_told
 from trokens.config.validate import ConfigError
 from trokens.config.values import shown
 from trokens.config.yaml_document import Document, Setting
@@ -19,12 +20,12 @@ def read_settings(path: str | os.PathLike, problems: list[str]) -> list[Setting]
     """Return the settings of a YAML file behind those of its ``_BASE_``, which is relative to it.
 
     Args:
-        path: The file.
+        path: The file, or the name of a config that comes with the package; so may be a ``_BASE_``.
         problems: Gets a sentence for whatever keeps a file of the chain from being read.
     """
     settings: list[Setting] = []
     chain: list[str] = []
-    following, left = Path(path), MAX_BYTES
+    following, left = find_config(os.fspath(path)), MAX_BYTES
     try:
         while following is not None:
             content = _content(following, left)
@@ -48,7 +49,7 @@ def _base(own: Sequence[Setting], path: Path) -> Path | None:
     base = next((setting for setting in own if setting.key == _BASE), None)
     if base is not None and not isinstance(base.value, str):
         raise ConfigError(base.where + (base.problem or f"_BASE_ = {shown(base.value)} is not a path; name one file."))
-    return None if base is None else path.parent / base.value
+    return None if base is None else find_config(base.value, path.parent)
 
 
 def text_settings(text: str, name: str) -> list[Setting]:
@@ -77,8 +78,9 @@ def _content(path: Path, most: int) -> bytes:
             raise OSError(errno.EINVAL, "it is a device or a pipe")
     except (OSError, ValueError) as error:  # the latter for a name that no file can have
         name, reason = str(path), getattr(error, "strerror", None) or error
+        remedy = names_told(name) if isinstance(error, FileNotFoundError) else "."
         raise ConfigError(f"{name if len(name) < 1000 else shown(name)} cannot be read ({reason}); give the path of a "
-                          "YAML file.") from error
+                          f"YAML file{remedy}") from error
     if len(content) > most:
         raise ConfigError(f"{path} is too large for a config: with the files that start from it, it has more than "
                           f"{MAX_BYTES >> 10} KiB.")
