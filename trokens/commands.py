@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from trokens.runtime.output import output_is_closed, written_out
 from trokens.runtime.signals import Stopped, end_quietly, ends_on_signals, kill_children
 
 
@@ -26,7 +27,7 @@ def check_at_least(parser: argparse.ArgumentParser, args: argparse.Namespace, **
 def end_with(main: Callable[[], int]) -> NoReturn:
     """End this process with the exit code of its command's main function, also where a signal comes before or after."""
     end_quietly()
-    code = main()
+    code = written_out(main)
     kill_children()
     sys.exit(code)
 
@@ -41,6 +42,9 @@ def run_command(work: Callable[[], int], interrupted: str) -> int:
     Returns:
         That code; 2 where the user's files or options do not allow the work, said in one line; 130 after Ctrl-C, 143
         after SIGTERM.
+
+    Raises:
+        BrokenPipeError: Nobody reads the output any more; for :func:`end_with`.
     """
     logging.basicConfig(format="%(message)s")
     logging.getLogger("trokens").setLevel(logging.INFO)
@@ -52,6 +56,8 @@ def run_command(work: Callable[[], int], interrupted: str) -> int:
     except EndedElsewhere:
         return 2
     except (ValueError, OSError, RuntimeError) as error:
+        if isinstance(error, BrokenPipeError) and output_is_closed():
+            raise
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 2
     except (KeyboardInterrupt, Stopped) as stop:
