@@ -12,8 +12,9 @@ import tiny
 from test_check_data import OPTIONS
 from test_extraction import run
 
-import tools.run_net
-from tools import check_data, make_moving_shapes
+from trokens.cli import check as check_data
+from trokens.cli import moving_shapes as make_moving_shapes
+from trokens.cli import train
 from trokens.clips.split import Clip
 from trokens.data.loader import ClipReader
 from trokens.data.synthetic import render_clip
@@ -213,7 +214,7 @@ def test_a_run_ends_in_that_sentence(extracted, capsys):
     for video in (extracted / "videos").rglob("*.mp4"):
         replace_content(video)
     for workers in (0, 1):
-        code = tools.run_net.main([
+        code = train.main([
             "--cfg", str(tiny.CONFIG), *tiny.arguments(
                 extracted, extracted / "out", tiny.APPEARANCE, DATA__PATH_TO_DATA_DIR=extracted / "videos",
                 POINT_INFO__NAME="n", TRAIN__ENABLE=False, FEW_SHOT__N_WAY=2, DATA_LOADER__NUM_WORKERS=workers,

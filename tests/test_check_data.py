@@ -13,7 +13,7 @@ import tiny
 import torch
 
 import trokens.parallel
-from tools.check_data import main
+from trokens.cli.check import main
 from trokens.clips.walk import is_video
 from trokens.data.loader import ClipReader
 from trokens.points.io import read_tracks, write_tracks

@@ -7,7 +7,7 @@ import pytest
 from test_datasets import options, touch, write_csv
 from test_folders import link
 
-from tools import make_splits
+from trokens.cli import splits as make_splits
 from trokens.clips.class_folders import split_folders
 from trokens.clips.datasets.folder import read_folder
 from trokens.clips.lists import Source

@@ -5,7 +5,7 @@ import pytest
 import torch
 from pickle_bombs import BOMBS
 
-from tools.convert_points import main
+from trokens.cli.convert_points import main
 from trokens.points.io import read_point_file, write_tracks
 from trokens.structures import Tracks
 

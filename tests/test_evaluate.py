@@ -1,6 +1,5 @@
 """The command that measures a tracker."""
 
-import importlib.util
 import json
 import logging
 from pathlib import Path
@@ -10,15 +9,11 @@ import pytest
 import torch
 from test_ground_truth import dump, tapvid_record
 
+from trokens.cli import evaluate_tracker as evaluate
 from trokens.data.ground_truth import find_clips
 from trokens.points.tapvid import query_points, score
 from trokens.points.trackers import TRACKERS, TrackResult
 from trokens.points.trackers.flow import FlowTracker
-
-SCRIPT = Path(__file__).resolve().parents[1] / "point_tracking" / "evaluate.py"
-spec = importlib.util.spec_from_file_location("evaluate", SCRIPT)
-evaluate = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(evaluate)
 
 
 def run(*flags) -> int:
@@ -62,7 +57,8 @@ def test_the_table_and_the_json_tell_each_clip_and_the_mean(tiny_data, tmp_path,
 
 
 def test_the_command_tells_what_modules_have_to_say(capfd, monkeypatch):
-    monkeypatch.setattr(evaluate, "build_tracker", lambda name, **_: logging.getLogger("trokens.test").info("license"))
+    monkeypatch.setattr("trokens.points.trackers.build_tracker",
+                        lambda name, **_: logging.getLogger("trokens.test").info("license"))
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     logging.getLogger("trokens").setLevel(logging.NOTSET)
     run("--moving_shapes", "easy", "--num_clips", 1)

@@ -11,9 +11,10 @@ import pytest
 import torch
 from tiny import APPEARANCE, CONFIG, MOTION, arguments, assert_same_run, command, figures, points_dir, tiny_cfg
 
-from tools import appearance_baseline, run_net
 from trokens import build_model, load_cfg
 from trokens.checkpoint import checkpoint_dir, epoch_path, load_checkpoint, save_checkpoint, saved_epochs
+from trokens.cli import appearance_baseline
+from trokens.cli import train as run_net
 from trokens.clips.split import build_split
 from trokens.config import config_hash
 from trokens.engine import experiment as experiment_module

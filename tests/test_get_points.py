@@ -6,7 +6,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from tools.get_points import main
+from trokens.cli.get_points import main
 from trokens.data.published import may_hold, published_path
 
 NAME = "cotracker3_bip_fr_32"

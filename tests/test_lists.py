@@ -9,8 +9,8 @@ import pytest
 from test_class_folders import rows, said
 from test_datasets import hmdb, options, touch, write_csv, write_json
 
-from point_tracking import extract_points
-from tools import make_splits
+from trokens.cli import extract as extract_points
+from trokens.cli import splits as make_splits
 from trokens.clips.checks import keep_present
 from trokens.clips.datasets import READERS
 from trokens.clips.lists import Source

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from test_io import assert_same, tracks
 
-from tools import convert_points
+from trokens.cli import convert_points
 from trokens.points.io import read_metadata, read_point_file, read_tracks, write_tracks
 from trokens.structures import Tracks
 

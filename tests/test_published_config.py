@@ -6,7 +6,7 @@ import pytest
 from published_config import NAMES, OURS, published_dump
 from test_config import ROOT
 
-from tools.run_net import parse_args
+from trokens.cli.train import parse_args
 from trokens.config import ConfigError, changed_options, dump, load_cfg
 from trokens.config.load import _leaves
 from trokens.config.published import ONLY_VALUE

@@ -12,8 +12,8 @@ import torch
 from processes import PRELOAD, TIMEOUT, descendants, finish, free_port, start, wait_for, wait_until_gone
 from tiny import APPEARANCE, assert_same_run, command, figures, tiny_cfg
 
-from tools.run_net import main
 from trokens.checkpoint import INTERRUPTED, checkpoint_dir, load_checkpoint
+from trokens.cli.train import main
 from trokens.commands import end_with
 from trokens.engine.experiment import Experiment
 

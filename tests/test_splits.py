@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.make_splits import main
+from trokens.cli.splits import main
 from trokens.clips.datasets import READERS
 from trokens.clips.datasets.folder import read_folder
 from trokens.clips.lists import SPLITS, Row, Source

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tools import make_moving_shapes
-from tools.make_moving_shapes import main, parse_args, write_clip
+from trokens.cli import moving_shapes
+from trokens.cli.moving_shapes import main, parse_args, write_clip
 from trokens.data import motions, synthetic
 from trokens.data.synthetic import LEVELS, SPLITS, clip_seed, render_clip
 from trokens.data.write import write_video
@@ -241,7 +241,7 @@ def test_the_tool_ends_in_one_line_where_it_cannot_write_or_is_interrupted(tmp_p
     def ctrl_c(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(make_moving_shapes, "write_clip", ctrl_c)
+    monkeypatch.setattr(moving_shapes, "write_clip", ctrl_c)
     assert main(["--out", str(tmp_path / "out"), *options]) == 130
     assert capsys.readouterr().err == "Interrupted. The same command renders all clips again.\n"
 

@@ -146,7 +146,7 @@ def test_a_container_with_little_shared_memory_ends_in_one_sentence(tiny_data, t
         "import trokens.data.loader as one, trokens.engine.loading as two\n"
         "one.check_shared_memory = two.check_shared_memory = lambda *args, **options: None\n")
     code = (f"import sys\nsys.path[:0] = [{str(ROOT)!r}]\n{late}from trokens.commands import end_with\n"
-            "from tools.run_net import main\nend_with(lambda: main(sys.argv[1:]))")
+            "from trokens.cli.train import main\nend_with(lambda: main(sys.argv[1:]))")
     arguments = command(tiny_data, tmp_path, APPEARANCE | {"DATA.TRAIN_CROP_SIZE": 224, "MODEL.CACHE_GB": 0},
                         DATA_LOADER__NUM_WORKERS=1)
     script = 'mount -t tmpfs -o size=2m none /dev/shm && exec "$@"'

@@ -1,95 +1,12 @@
-"""Write class-disjoint few-shot splits of a folder of class folders, for DATA.SPLIT_CSV or in a published format.
+"""`trokens splits` of a checkout."""
 
-    python tools/make_splits.py my_videos --out splits.csv --val 4 --test 10 --seed 1
-    python tools/make_splits.py my_videos --out splits.csv --train-classes run,jump --test-classes test_classes.txt
-    python tools/make_splits.py my_videos --out points/few_shot_info/hmdb_few_shot.csv --format hmdb --test 10
-"""
-
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
-from trokens.clips.class_folders import class_videos, split_folders
-from trokens.clips.lists import SPLITS
-from trokens.clips.names import clean
-from trokens.clips.new_splits import WRITERS, assign_classes, draw_classes, split_rows
-from trokens.clips.records import read_text
-from trokens.commands import end_with, run_command
-
-# Where a published list belongs below DATA.PATH_TO_TROKEN_PT_DATA, and where its videos are looked for.
-PLACES = {"hmdb": ("few_shot_info/hmdb_few_shot.csv", "the paths in it"),
-          "ucf": ("few_shot_info/ucf_few_shot.csv", "the paths in it"),
-          "k100": ("few_shot_info/kinetics100.csv", "the paths in it"),
-          "ssv2": ("few_shot_info/ssv2_small or ssv2_full", "20bn-something-something-v2/<id>.webm"),
-          "finegym": ("few_shot_info/finegym/master_few_shot.json", "videos/<id>.mp4")}
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("root", type=Path, help="folder with one folder of videos a class")
-    parser.add_argument("--out", type=Path, required=True, help="list to write; a folder with --format ssv2")
-    parser.add_argument("--format", choices=list(WRITERS), default="folder",
-                        help="folder: a CSV for DATA.SPLIT_CSV; else as the benchmark's published list (%(default)s)")
-    parser.add_argument("--val", type=float, default=0.0, help="number of val classes, or a fraction below 1")
-    parser.add_argument("--test", type=float, default=0.0, help="number of test classes, or a fraction below 1")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
-    for split in SPLITS:
-        parser.add_argument(f"--{split}-classes", metavar="NAMES",
-                            help=f"instead of a draw: {split} classes as a,b,c or a text file with one name a line")
-    return parser.parse_args(argv)
-
-
-def class_list(text: str | None) -> list[str]:
-    """Names from ``a,b,c``, or from a file of that name, one a line."""
-    if text is None:
-        return []
-    names = read_text(Path(text)).splitlines() if Path(text).is_file() else text.split(",")
-    return [name for name in map(clean, names) if name]
-
-
-def split(args: argparse.Namespace) -> int:
-    """Assign the classes, write the list, and say how large the splits are.
-
-    Raises:
-        ValueError, OSError: Folder, classes and options do not go together, or the list cannot be written.
-    """
-    if there := split_folders(args.root) if args.root.is_dir() else {}:
-        raise ValueError(f"{args.root} holds splits already, in the folders {', '.join(there.values())}, which a run "
-                         "reads as they are; give a folder of class folders.")
-    videos = class_videos(args.root, {}) if args.root.is_dir() else []
-    classes = list(dict.fromkeys(video.class_name for video in videos))
-    if not classes:
-        raise ValueError(f"No videos lie in {args.root}/<class>/; give the folder above the class folders.")
-    lists = {name: class_list(getattr(args, f"{name}_classes")) for name in SPLITS}
-    drawn = args.val or args.test
-    if bool(drawn) == any(lists.values()):
-        raise ValueError("Give either numbers of classes (--val, --test) or class lists (--test-classes, ...).")
-    split_of = draw_classes(classes, args.val, args.test, args.seed) if drawn else assign_classes(classes, lists)
-    rows = split_rows(args.root, videos, split_of)
-    WRITERS.get(args.format)(args.out, rows)
-    print(f"{'split':<6}{'classes':>8}{'videos':>8}")
-    for name in SPLITS:
-        class_ids = [row.class_id for row in rows if row.split == name]
-        print(f"{name:<6}{len(set(class_ids)):>8}{len(class_ids):>8}")
-    if left := [name for name in classes if name not in split_of]:
-        print(f"{len(left)} classes are in no split. Their {len(videos) - len(rows)} videos are left out (first class: "
-              f"{left[0]}).")
-    if args.format == "folder":
-        print(f"Written to {args.out}; use it with DATA.SPLIT_CSV {args.out}.")
-    else:
-        place, videos = PLACES[args.format]
-        print(f"Written to {args.out}; it is read as {place} below DATA.PATH_TO_TROKEN_PT_DATA, and its videos as "
-              f"{videos} below DATA.PATH_TO_DATA_DIR.")
-    return 0
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Split; the exit code is 2 for a problem that ends the run, 130 when interrupted."""
-    args = parse_args(argv)
-    return run_command(lambda: split(args), "Interrupted.")
-
+from trokens.cli.splits import main
+from trokens.commands import end_with
 
 if __name__ == "__main__":
     end_with(main)

@@ -1,0 +1,102 @@
+"""Open every video and point file of every split of a config and list what is wrong.
+
+    trokens check --cfg hmdb DATA.PATH_TO_DATA_DIR $DATA_DIR \\
+      DATA.PATH_TO_TROKEN_PT_DATA $TROKENS_PT_DATA --workers 8 --csv findings.csv
+
+The exit code is 0 when nothing was found, 1 for warnings alone (the run copes), 2 for errors (the run would stop, or
+read something wrong) and where nothing could be checked, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from trokens.commands import check_at_least, run_command
+from trokens.files import write_csv
+
+
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.split("\n")[0])
+    parser.add_argument("--cfg", required=True, help="a config by its name, such as hmdb, or the path of a YAML file")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes (%(default)s); 0 works in this one, "
+                        "which a crashing decoder ends")
+    parser.add_argument("--quick", action="store_true",
+                        help="read what files say of themselves, without decoding the frames that a run would read")
+    parser.add_argument("--csv", type=Path, help="CSV to write all findings to")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="options, see docs/CONFIG.md")
+    args = parser.parse_intermixed_args(argv)
+    check_at_least(parser, args, workers=0)
+    return args
+
+
+def find(cfg, quick: bool, workers: int) -> tuple[list, int]:
+    """All findings, and the number of clips.
+
+    Raises:
+        ValueError, FileNotFoundError: A split list is missing or broken.
+        RuntimeError: The worker processes cannot start.
+    """
+    from trokens.check import ClipCheck, as_warnings, check_job, check_split, died, lacking_clips, permit_missing
+    from trokens.clips.lists import SPLITS
+    from trokens.clips.split import build_splits
+    from trokens.engine.loggers import progress
+    from trokens.engine.prepare import used_splits
+    from trokens.parallel import parallel_map
+
+    splits = build_splits(cfg, SPLITS)
+    jobs = [(ClipCheck.from_config(cfg, split, quick=quick), clip) for split, clips in splits.items() for clip in clips]
+    found = {}
+    for job, result in progress(parallel_map(check_job, jobs, workers), len(jobs), "Clips"):
+        found[job[0].split, job[1].id] = died(job) if result is None else result
+    trained, evaluated = used_splits(cfg)
+    few_shot, findings, num_classes = cfg.FEW_SHOT, [], cfg.MODEL.NUM_CLASSES or None
+    for split, clips in splits.items():
+        own = [finding for clip in clips for finding in found[split, clip.id]]
+        if split not in (*trained, *evaluated):
+            findings += as_warnings(own)
+            continue
+        findings += permit_missing(own, len(clips), cfg.DATA.ALLOW_MISSING)
+        queries = [few_shot.TRAIN_QUERY_PER_CLASS] * (split in trained)
+        queries += [few_shot.TEST_QUERY_PER_CLASS] * (split in evaluated)
+        if clips or split != "val":
+            lacking = lacking_clips(own)
+            findings += check_split(
+                split, [clip for clip in clips if clip.id not in lacking], n_way=few_shot.N_WAY,
+                clips_per_class=few_shot.K_SHOT + max(queries), num_classes=num_classes if split in trained else None,
+                fewer_ways=split not in (*trained, cfg.TEST.SPLIT))
+    return findings, len(jobs)
+
+
+def show(findings: Sequence) -> None:
+    """Print one line for each kind of finding in a split: how many, and the first."""
+    print(f"{'severity':<10}{'split':<7}{'finding':<25}{'count':>6}  first")
+    groups: dict[tuple, list] = {}
+    for finding in findings:
+        groups.setdefault((finding.severity, finding.split, finding.kind), []).append(finding)
+    for (severity, split, kind), found in sorted(groups.items(), key=lambda group: group[0][0]):
+        first = ": ".join(filter(None, (found[0].clip, found[0].detail)))
+        print(f"{severity:<10}{split:<7}{kind:<25}{len(found):>6}  {first}")
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Check; the exit code is 0 without findings, 1 with warnings alone, 2 with errors or when nothing was checked, 130
+    when interrupted."""
+    args = parse_args(argv, prog)
+    return run_command(lambda: check(args), "Interrupted before all clips were checked.")
+
+
+def check(args: argparse.Namespace) -> int:
+    """Check, and tell what was found."""
+    from trokens.config import load_cfg
+
+    findings, num_clips = find(load_cfg(args.cfg, args.overrides), args.quick, args.workers)
+    if args.csv:
+        write_csv(args.csv, [("severity", "split", "finding", "clip", "detail", "file"), *findings])
+    errors = sum(finding.severity == "error" for finding in findings)
+    if findings:
+        show(findings)
+    print(f"{num_clips} clips checked: {errors} errors, {len(findings) - errors} warnings.")
+    return 2 if errors else int(bool(findings))

@@ -1,0 +1,127 @@
+"""Train and test a model: `trokens train --cfg hmdb KEY VALUE ...`, alone or under torchrun."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from datetime import timedelta
+
+from trokens.commands import EndedElsewhere
+from trokens.files import WriteError
+from trokens.runtime.lock import OTHER_FOLDER, InUse, refuse_if_locked
+from trokens.runtime.processes import LostProcess
+from trokens.runtime.signals import Stopped, ends_on_signals
+
+KEPT = "Checkpoints and caches are kept: the same command goes on from them."
+# What is wrong with a path that the user named, for reading or writing.
+PATH_ERRORS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+
+
+def parse_args(argv: list[str] | None = None, prog: str | None = None, *, trains: bool = True) -> argparse.Namespace:
+    """Read the command line; of a command that only tests where ``trains`` is false."""
+    parser = argparse.ArgumentParser(prog=prog, description=f"{'Train and test' if trains else 'Test'} few-shot action "
+                                     "recognition with trajectory tokens.")
+    parser.add_argument("--cfg", "--cfg_file", dest="cfg", required=True,
+                        help="a config by its name, such as hmdb, or the path of a YAML file")
+    parser.add_argument("--init_method", default="env://", help="how processes meet, as in torch.distributed")
+    parser.add_argument("--new_dist_init", action="store_true", help="accepted for published commands; always on")
+    parser.add_argument("--num_shards", type=int, default=1, help="accepted for published commands: torchrun starts "
+                        "the processes of several machines, and says how many there are")
+    parser.add_argument("--shard_id", "--local_rank", "--local-rank", type=int, default=0,
+                        help="accepted for published commands: torchrun says which process this is")
+    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help="the same options")
+    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="options, see docs/CONFIG.md")
+    args = parser.parse_args(argv)
+    args.overrides += args.opts
+    if late := [key for key in args.overrides[::2] if key.startswith("--")]:
+        parser.error(f"{late[0]} stands behind KEY VALUE pairs; flags come before them.")
+    if args.num_shards > 1 and "WORLD_SIZE" not in os.environ:
+        parser.error(f"--num_shards is {args.num_shards}, and this process was not started by torchrun, which joins "
+                     f"machines here: torchrun --nnodes={args.num_shards} ... "
+                     f"{f'-m {prog}' if prog else 'tools/run_net.py'}, without --num_shards.")
+    if not trains:
+        given = dict(zip(args.overrides[::2], args.overrides[1::2], strict=False))
+        if given.get("TRAIN.ENABLE", "False").lower() != "false":
+            parser.error(f"TRAIN.ENABLE is {given['TRAIN.ENABLE']}, and this command only tests; use trokens train.")
+        args.overrides[:0] = ["TRAIN.ENABLE", "False"]
+    return args
+
+
+def main(argv: list[str] | None = None, prog: str | None = None, *, trains: bool = True) -> int:
+    """Run one experiment; the exit code is 2 for a config or data problem, 143 for a training that was stopped and
+    saved, and for SIGTERM at another time, 130 for Ctrl-C then, 1 for a failure."""
+    args = parse_args(argv, prog, trains=trains)
+    try:
+        with ends_on_signals(f"Ended at once. {KEPT}"):
+            return run(args)
+    except KeyboardInterrupt:
+        return say_last(f"Interrupted. {KEPT}", 130)
+    except Stopped:
+        return say_last(f"Stopped. {KEPT}", 143)
+
+
+def speaks() -> bool:
+    """Whether this is the one process of a run that tells what all of them know."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say_last(sentence: object, code: int) -> int:
+    """Say why all processes end; returns the exit code."""
+    if speaks():
+        print(sentence, file=sys.stderr)
+    return code
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load what is heavy only for a config that is sound, and run it."""
+    from trokens.config import ConfigError, load_cfg
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING if speaks() else logging.ERROR)
+    try:
+        cfg = load_cfg(args.cfg, args.overrides)
+    except ConfigError as error:
+        return say_last(f"ConfigError: {error}", 2)
+    try:
+        refuse_if_locked(cfg.OUTPUT_DIR, remedy=OTHER_FOLDER)
+    except InUse as error:
+        return say_last(f"InUse: {error}", 2)
+
+    from trokens.distributed import pick_device, process_group
+    from trokens.engine.experiment import Experiment
+    from trokens.engine.loggers import setup_logging
+    from trokens.engine.output import own_output
+    from trokens.engine.trainer import Interrupted
+
+    setup_logging()
+    try:
+        device = pick_device(cfg.NUM_GPUS)
+        with process_group(device, backend=cfg.DIST_BACKEND, init_method=args.init_method, master_port=cfg.MASTER_PORT,
+                           silence=timedelta(minutes=cfg.DIST_TIMEOUT)), own_output(cfg.OUTPUT_DIR):
+            Experiment(cfg, device).run()
+    except EndedElsewhere:
+        return 2
+    except Interrupted as stopped:
+        return say_last(stopped, 143)
+    except Exception as error:  # caught, so that what it holds is let go: the loader's processes then end at once
+        return fail(error)
+    return 0
+
+
+def fail(error: Exception) -> int:
+    """Say what ended the run, in one line where its cause is known; returns the exit code."""
+    from trokens.data.workers import lost_worker
+    from trokens.engine.loggers import note
+
+    error = lost_worker(error) or error
+    can_be_mended = isinstance(error, (ValueError, FloatingPointError, WriteError, *PATH_ERRORS))
+    if not can_be_mended and not isinstance(error, LostProcess):
+        logging.getLogger("trokens").error("The run failed.", exc_info=error)
+        return 1
+    text = str(error)
+    if text.startswith("Caught "):  # in a loader's process: torch gives its traceback, with the error last
+        text = text.rstrip().rpartition("\n")[2].partition(": ")[2]
+    print(f"{type(error).__name__}: {text}", file=sys.stderr)
+    note(f"{type(error).__name__}: {text}")
+    return 2 if can_be_mended else 1
