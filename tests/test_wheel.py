@@ -1,0 +1,135 @@
+"""The package as others get it: a wheel in a fresh environment, used in an empty folder; scripts/package.sh runs this.
+
+The environment borrows the dependencies of the one that runs the tests, so that nothing is downloaded.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+import tiny
+
+import trokens
+from trokens.cli import COMMANDS
+from trokens.config import packaged
+
+pytestmark = pytest.mark.wheel
+ROOT = Path(__file__).resolve().parents[1]
+NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "output", "outputs", "wandb")
+TIMEOUT = 600  # seconds, of anything here
+CONFIGS = {*packaged.config_names(), "base"}
+
+
+def run(*command, **options) -> subprocess.CompletedProcess:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=TIMEOUT, check=False,
+                          env={**environment, "OMP_NUM_THREADS": "1"}, **options)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def build(source: Path, folder: Path) -> Path:
+    """The wheel of a copy of the project."""
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", source, "-w", folder)
+    [wheel] = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory) -> Path:
+    """A copy of the checkout: building leaves files behind."""
+    return shutil.copytree(ROOT, tmp_path_factory.mktemp("source") / "trokens", ignore=NOT_COPIED)
+
+
+@pytest.fixture(scope="session")
+def wheel(source, tmp_path_factory) -> Path:
+    return build(source, tmp_path_factory.mktemp("wheel"))
+
+
+def fresh_environment(folder: Path, *arguments) -> Path:
+    """The folder of programs of a new environment with what pip installs, given these arguments."""
+    venv.create(folder)  # pip and setuptools are borrowed too
+    python = folder / "bin/python"
+    own = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip()
+    borrowed = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    Path(own, "borrowed.pth").write_text("\n".join(borrowed))
+    run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation",
+        "--force-reinstall", *arguments)  # else an installed version that is borrowed would do
+    return folder / "bin"
+
+
+@pytest.fixture(scope="session")
+def programs(wheel, tmp_path_factory) -> Path:
+    return fresh_environment(tmp_path_factory.mktemp("environment"), wheel)
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory) -> Path:
+    return tiny.render(tmp_path_factory.mktemp("clips"))
+
+
+def modules(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
+
+
+def test_the_wheel_holds_the_package_with_its_configs_and_nothing_else(wheel, source):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == {f"trokens/{name}" for name in modules(source / "trokens")} | {
+        f"trokens/configs/{name}.yaml" for name in CONFIGS}
+
+
+def test_the_source_archive_gives_the_same_wheel(wheel, source, tmp_path):
+    code = "import setuptools.build_meta as b, sys; b.build_sdist(sys.argv[1])"
+    run(sys.executable, "-c", code, tmp_path, cwd=source)
+    [archive] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        file.extractall(tmp_path / "unpacked", filter="data")
+    [unpacked] = (tmp_path / "unpacked").iterdir()
+    assert {path.stem for path in unpacked.glob("configs/trokens/*.yaml")} == CONFIGS
+    again = build(unpacked, tmp_path / "wheel")
+    contents = []
+    for path in (wheel, again):
+        with zipfile.ZipFile(path) as file:
+            contents.append({name: file.read(name) for name in file.namelist() if not name.endswith("/RECORD")})
+    assert contents[0] == contents[1]
+
+
+def test_the_command_is_on_the_path_and_needs_no_checkout(programs, tmp_path):
+    done = run(programs / "trokens", "--version", cwd=tmp_path)
+    assert done.stdout == f"trokens {trokens.__version__}\n"
+    where = run(programs / "python", "-c", "import trokens; print(trokens.__file__)", cwd=tmp_path).stdout
+    assert where.startswith(str(programs.parent))
+    for command in COMMANDS:
+        assert run(programs / "trokens", command.name, "--help", cwd=tmp_path).stdout.startswith(
+            f"usage: trokens {command.name} ")
+
+
+def test_configs_are_found_by_name(programs, tmp_path):
+    code = "import trokens; print(trokens.load_cfg('hmdb').TRAIN.DATASET)"
+    assert run(programs / "python", "-c", code, cwd=tmp_path).stdout == "HMDB51\n"
+
+
+def test_an_editable_installation_reads_the_configs_of_the_checkout(source, tmp_path):
+    source = shutil.copytree(source, tmp_path / "checkout")
+    programs = fresh_environment(tmp_path / "environment", "-e", source)
+    (source / "configs/trokens/mine.yaml").write_text("_BASE_: hmdb.yaml\nRNG_SEED: 7\n")
+    code = "import trokens; print(trokens.__file__, trokens.load_cfg('mine').RNG_SEED)"
+    assert run(programs / "python", "-c", code, cwd=tmp_path).stdout == f"{source}/trokens/__init__.py 7\n"
+    assert run(programs / "trokens", "--version", cwd=tmp_path).stdout.startswith("trokens ")
+
+
+def test_splits_and_training_work_in_an_empty_folder(programs, clips, tmp_path):
+    done = run(programs / "trokens", "splits", clips / "train", "--out", "splits.csv", "--test", "3", cwd=tmp_path)
+    assert "use it with DATA.SPLIT_CSV splits.csv." in done.stdout and (tmp_path / "splits.csv").is_file()
+    options = tiny.arguments(clips, Path("out"), {**tiny.MOTION, "POINT_INFO.NUM_POINTS_TO_SAMPLE": 8})
+    done = run(programs / "trokens", "train", "--cfg", "folder_untrained", *options, cwd=tmp_path)
+    assert "3-way 1-shot accuracy" in done.stdout and not done.stderr
+    assert json.loads((tmp_path / "out/results.json").read_text())["episodes"] == 30
