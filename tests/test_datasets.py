@@ -265,7 +265,7 @@ def test_missing_files_are_counted_and_named_in_one_message(ten, tmp_path):
     assert str(caught.value) == (
         f"1 of 10 videos of the train split are not in {tmp_path}/v1 (first: 9). Check DATA.PATH_TO_DATA_DIR. "
         f"No tracks for 1 of 10 videos of the train split in {tmp_path}/points (first: 0). "
-        "Run point_tracking/extract_points.py, or check POINT_INFO.NAME. "
+        "Run point_tracking/extract_points.py (trokens extract), or check POINT_INFO.NAME. "
         "20 % of the clips lack a file; DATA.ALLOW_MISSING permits 10 %.")
 
 

@@ -53,7 +53,7 @@ def keep_present(clips: Sequence[Clip], *, split: str, allow_missing: float = 0.
     if no_tracks:
         parts.append(f"No tracks for {len(no_tracks)} of {len(clips)} videos of the {split} split in "
                      f"{no_tracks[0].tracks.parent} (first: {_first(no_tracks)}). "
-                     "Run point_tracking/extract_points.py, or check POINT_INFO.NAME.")
+                     "Run point_tracking/extract_points.py (trokens extract), or check POINT_INFO.NAME.")
     fraction = len(lacking) / len(clips)
     if fraction > allow_missing or fraction == 1:
         published = " (the published code leaves out up to 5 % of hmdb, ucf and finegym without a word)"

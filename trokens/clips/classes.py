@@ -35,7 +35,7 @@ def check_numbered(rows: Sequence[Row], *, strict: bool = True) -> None:
         text = (f"Label {label} is in the {SPLITS[split_of[label]]} split and in the {SPLITS[split]} split "
                 f"({len(shared)} such labels)")
         if strict:
-            raise ValueError(f"{text}; few-shot splits share no class, see tools/make_splits.py.")
+            raise ValueError(f"{text}; few-shot splits share no class, see tools/make_splits.py (trokens splits).")
         logger.warning("%s; few-shot splits share no class: check the lists, unless each has numbers of its own.", text)
 
 
@@ -63,7 +63,7 @@ def check_named(rows: Sequence[Row]) -> None:
     if shared:
         split, name = shared[0][-1]
         raise ValueError(f"Class '{name}' is in the {split} split and in an earlier one ({len(shared)} such "
-                         "classes); few-shot splits share no class, see tools/make_splits.py.")
+                         "classes); few-shot splits share no class, see tools/make_splits.py (trokens splits).")
     for names in alike.values():
         if len(names) > 1:
             (split, first), (_, second), *_ = names

@@ -60,8 +60,8 @@ def read_rows(path: Path, columns: Sequence[str], make: Callable[[dict[str, Any]
     """
     if not path.is_file():
         raise FileNotFoundError(f"No split list {path}; DATA.PATH_TO_TROKEN_PT_DATA (DATA.SPLIT_CSV for a folder) has "
-                                "to lead to it; tools/get_points.py gets the benchmarks' lists, tools/make_splits.py "
-                                "writes one for a folder.")
+                                "to lead to it; tools/get_points.py (trokens points get) gets the benchmarks' lists, "
+                                "tools/make_splits.py (trokens splits) writes one for a folder.")
     records = read_records(path, raw=lambda text: videos is not None and (videos / text).is_file())
     if not records:
         raise ValueError(f"{path} lists no clips; it needs records with {', '.join(columns)}.")
