@@ -37,7 +37,8 @@ def load_cfg(path: str | Path, overrides: Sequence[Any] = ()) -> CN:
     """Return the frozen, checked config of one run.
 
     Args:
-        path: YAML file. Its ``_BASE_`` names a file to start from, relative to it.
+        path: YAML file, or the name of one that comes with the package, such as ``hmdb``. Its ``_BASE_`` names a file
+            to start from, relative to it, or one of those.
         overrides: KEY, VALUE, KEY, VALUE, ... as on a command line; the last of a key counts.
 
     Raises:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from trokens import __version__
 from trokens.config import config_hash
 from trokens.distributed import world_size
 from trokens.files import write_json
@@ -25,12 +26,13 @@ def provenance() -> dict[str, Any]:
                               check=False)
         return done.stdout.strip()
 
-    try:
-        commit = git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+    try:  # an installed package may lie in a repository that knows nothing of it
+        commit = git("rev-parse", "HEAD") if git("ls-files", Path(__file__).name) else ""
+        commit += "-dirty" if commit and git("status", "--porcelain", "--untracked-files=no") else ""
     except OSError:
         commit = ""
-    return {"commit": commit or "unknown", "torch": torch.__version__, "python": platform.python_version(),
-            "processes": world_size()}
+    return {"commit": commit or "unknown", "version": __version__, "torch": torch.__version__,
+            "python": platform.python_version(), "processes": world_size()}
 
 
 def gather_results(cfg, split: str, scores: Sequence[dict[str, Any]], checkpoint: str,
