@@ -16,7 +16,7 @@ from pathlib import Path
 
 from trokens.commands import check_at_least, run_command
 
-ACTIONS = ("orbit", "separate", "zoom_out", "fall")  # of those that no training of ours sees
+ACTIONS = ("circle_clockwise", "fall", "separate", "zoom_out")  # of those that no training of ours sees
 NUM_EXAMPLES = 1  # of each action
 SIZE, NUM_FRAMES = 160, 24  # pixels, and frames at 10 a second
 
