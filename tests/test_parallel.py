@@ -1,8 +1,11 @@
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from multiprocessing import popen_spawn_posix
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from processes import ROOT, descendants, wait_for, wait_until_gone
 from trokens import parallel
 from trokens.files import whole_file
 from trokens.parallel import parallel_map
+from trokens.runtime.signals import Stopped, handled, raise_stop
 
 
 def test_every_item_has_its_result_and_an_error_ends_the_map():
@@ -79,3 +83,37 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
             wait_until_gone(worker)
     finally:
         script.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_while_a_worker_starts_waits_until_it_has_started(number, monkeypatch, capfd):
+    """Else the worker, which has not been told yet what it is for, ends in a traceback."""
+    start, started = popen_spawn_posix.util.spawnv_passfds, []
+    ear, mouth = os.pipe()
+    os.set_blocking(mouth, False)
+
+    def interrupted(path, arguments, fds):
+        pid = start(path, arguments, fds)
+        if "spawn_main" in " ".join(map(str, arguments)):
+            started.append(pid)
+            os.kill(os.getpid(), number)
+            os.read(ear, 1)  # some thread has heard it
+        return pid
+
+    monkeypatch.setattr(popen_spawn_posix.util, "spawnv_passfds", interrupted)
+    over = threading.Event()
+    listener = threading.Thread(target=over.wait)  # as this process's main thread does not hear Ctrl-C meanwhile
+    listener.start()
+    before = signal.set_wakeup_fd(mouth)
+    try:
+        with handled(raise_stop), pytest.raises(KeyboardInterrupt if number == signal.SIGINT else Stopped):
+            list(parallel_map(abs, [-1], 1))
+    finally:
+        signal.set_wakeup_fd(before)
+        over.set()
+        listener.join()
+        os.close(ear)
+        os.close(mouth)
+    with contextlib.suppress(ChildProcessError):  # it has been waited for
+        os.waitpid(started[0], 0)
+    assert len(started) == 1 and capfd.readouterr().err == ""

@@ -18,6 +18,7 @@ from typing import Any
 
 from trokens.runtime.parents import end_with_parent
 from trokens.runtime.processes import state_of
+from trokens.runtime.signals import handled
 
 logger = logging.getLogger(__name__)
 
@@ -61,14 +62,14 @@ def _until_death(function: Callable[[Any], Any], waiting: deque, num_workers: in
     pool = ProcessPoolExecutor(num_workers, get_context("spawn"), _start_worker, (set_up,))
     try:
         try:
-            with _deaf_to_ctrl_c():
+            with _undisturbed():
                 first = pool.submit(os.getpid)
             first.result()
         except BrokenProcessPool as error:
             raise RuntimeError("The worker processes cannot start (out of memory?); give fewer --workers.") from error
         while waiting or running:
             while waiting and len(running) < 2 * num_workers - 1:  # one alone has nobody to be confused with
-                with _deaf_to_ctrl_c():
+                with _undisturbed():
                     running[pool.submit(_call, function, waiting[0])] = waiting[0]
                 waiting.popleft()
             done = wait(running, LOOK_SECONDS, return_when=FIRST_COMPLETED).done
@@ -101,13 +102,32 @@ def _end(workers: Iterable[BaseProcess]) -> None:
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes started in the block leave Ctrl-C to this one, from their first moment on."""
+def _undisturbed() -> Iterator[None]:
+    """Processes started in the block leave Ctrl-C to this one, from their first moment on.
+
+    A signal that comes meanwhile is heeded at its end: a process that was not told yet what it is for would end in a
+    traceback. (This thread does not hear Ctrl-C in the block; another one may, and its handler is called in this one.)
+    """
+    came: list[tuple[int, Any]] = []
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        yield
+        with handled(lambda number, frame: came.append((number, frame))):
+            try:
+                yield
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if came:
+            _heed(*came[0])
+
+
+def _heed(number: int, frame: Any) -> None:
+    """Do what a signal would have done."""
+    handler = signal.getsignal(number)
+    if callable(handler):
+        handler(number, frame)
+    else:
+        signal.raise_signal(number)
 
 
 def _call(function: Callable[[Any], Any], item: Any) -> Any:
