@@ -17,6 +17,11 @@ _BARE = {"h264": (".h264", ".264", ".avc", ".h26l", ".jvt"), "hevc": (".h265", "
 _FIRST_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"sidx"})
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+# What may follow upon a block of Matroska: the rest of its group, others, a cluster, what a file has beside clusters.
+_INSIDE, _BLOCKS = frozenset({b"\x1f\x43\xb6\x75", b"\xa0"}), frozenset({b"\xa3", b"\xa1"})
+_ELEMENTS = _INSIDE | _BLOCKS | frozenset(map(bytes.fromhex, [
+    "9b", "fb", "fd", "fa", "a4", "75a2", "75a1", "8e", "e7", "a7", "ab", "5854", "ec", "bf", "1c53bb6b", "1254c367",
+    "1941a469", "1043a770", "114d9b74", "1549a966", "1654ae6b"]))
 _MOST_BOXES = 2**17  # of an ISO file, looked at for its end
 
 
@@ -68,6 +73,33 @@ def _variable_int(file: BinaryIO) -> int | None:
     return None if value == 2 ** (7 * (more + 1)) - 1 else value
 
 
+def are_elements(file: BinaryIO, start: int, end: int, *, is_last: bool) -> bool:
+    """Whether nothing but elements of Matroska lies between two of its blocks, or behind the last one.
+
+    Args:
+        file: The file.
+        start: About where a block ends: nobody tells the size of what it has before its content.
+        end: Where the content of another begins, or the file ends.
+        is_last: Whether no other may follow, and the last element has to end there, too.
+    """
+    return any(_chain(file, start + shift, end, is_last) for shift in range(-8, 64))
+
+
+def _chain(file: BinaryIO, at: int, end: int, is_last: bool) -> bool:
+    while at < end:
+        file.seek(at)
+        first = file.read(1)
+        name = first + file.read(8 - first[0].bit_length() if first[0] else 0)
+        size = _variable_int(file) if name in _ELEMENTS else None
+        if size is None and name not in _INSIDE:  # whose size need not be known while they are written
+            return False
+        at = file.tell()
+        if name in _BLOCKS and (is_last or at == end):
+            return not is_last
+        at += 0 if name in _INSIDE else size
+    return is_last and at == end
+
+
 def _riff_end(file: BinaryIO) -> int | None:
     end, at, total = None, 0, os.fstat(file.fileno()).st_size
     while at + 12 <= total:  # large AVI files are several such pieces
@@ -111,3 +143,32 @@ def _asf_size(file: BinaryIO) -> int | None:
             return None
         at += size
     return None
+
+
+def gif_breaks_off(path: str) -> int | None:
+    """First byte of the part of a GIF that does not end, or that is none; None where all parts are whole."""
+    with open(path, "rb") as file:
+        data = file.read()
+    at = 13 + _color_table(data, 10)
+    while at < len(data):
+        start, kind = at, data[at]
+        if kind == 0x3B:  # the end; some writers leave it out
+            return None
+        if kind == 0x21:  # an extension, and its label
+            at += 2
+        elif kind == 0x2C:  # a picture, its colors, and how they are packed
+            at += 11 + _color_table(data, at + 9)
+        else:
+            return start
+        while at < len(data) and data[at]:  # pieces of up to 255 bytes, then an empty one
+            at += 1 + data[at]
+        if at >= len(data):
+            return start
+        at += 1
+    return None if at == len(data) else 0
+
+
+def _color_table(data: bytes, at: int) -> int:
+    """Bytes of the color table that the flags in byte ``at`` announce."""
+    flags = data[at] if at < len(data) else 0
+    return 3 << (1 + (flags & 7)) if flags & 0x80 else 0

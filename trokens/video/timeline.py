@@ -20,6 +20,7 @@ from trokens.video.damage import Marks, has_hole, is_dense
 from trokens.video.info import START, VideoInfo, video_error, warn_once
 from trokens.video.orientation import orientation_of
 from trokens.video.stream import Source, opened, reference_decoder
+from trokens.video.unread import lost_bytes, spans_of
 from trokens.video.whole import Extent, shortfall
 
 _ONE_FRAME_A_PACKET = {"h264", "hevc", "vp9", "av1", "libdav1d", "mpeg4"}
@@ -33,6 +34,7 @@ class _Packet(NamedTuple):
     pts: int | None
     dts: int | None
     duration: int
+    position: int | None  # of its first byte in the file
     size: int
     key: bool
     discard: bool  # left out by an edit list: decoded for the frames after it, not shown
@@ -81,8 +83,8 @@ def _scan(path: str, marks: Marks) -> _Scan:
         packets, first, dense = [], None, is_dense(codec)
         for packet in video.packets(marks):
             if packet.size:
-                packets.append(_Packet(packet.pts, packet.dts, packet.duration or 0, packet.size, packet.is_keyframe,
-                                       packet.is_discard))
+                packets.append(_Packet(packet.pts, packet.dts, packet.duration or 0, packet.pos, packet.size,
+                                       packet.is_keyframe, packet.is_discard))
                 if packet.is_corrupt:
                     marks(video.seconds(packet.pts), "a packet is marked corrupt")
                 elif dense and has_hole(bytes(packet)):
@@ -95,6 +97,8 @@ def _scan(path: str, marks: Marks) -> _Scan:
                         marks(video.seconds(packet.pts), "a packet does not decode")
         if first is None:
             raise video_error(path, "nothing in it decodes")
+        for sign in lost_bytes(path, video.container.format.name, spans_of([(p.position, p.size) for p in packets])):
+            marks(None, sign)
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         return _Scan(packets, first, codec, avi=video.container.format.name == "avi",
                      header_frames=stream.frames or None, fps=rate if 0 < rate < math.inf else 0.0,

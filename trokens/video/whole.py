@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import av
 
-from trokens.video.containers import promised_bytes
+from trokens.video.containers import gif_breaks_off, promised_bytes
 from trokens.video.info import VideoError, VideoInfo, warn_once
 from trokens.video.stream import Source
+from trokens.video.unread import read_all
 
 _LISTS_FRAMES = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "avi"})  # their index has an entry for each frame
 WHOLE_DURATION, WHOLE_FRAMES = 0.90, 0.95  # a video with less of what it promises was cut
@@ -50,6 +51,8 @@ def shortfall(video: Source, found: Extent) -> str | None:
     if found.packets < WHOLE_FRAMES * listed:
         return f"{found.packets} of {listed} frames are there"
     size, promised_size = os.path.getsize(video.path), promised_bytes(video.path)
+    if video.container.format.name == "gif" and (broken := gif_breaks_off(video.path)) is not None:
+        return f"its parts break off at byte {broken} of {size}"
     if promised_size is not None and size >= promised_size:
         return None  # then a last frame is shown for long, or frames were dropped in recording
     if found.packets < WHOLE_FRAMES * stream.frames:
@@ -75,7 +78,7 @@ def _promised_seconds(video: Source) -> float | None:
         return None
     seconds = container.duration / av.time_base
     others = [s for s in container.streams if s.index != stream.index]
-    return None if others and _reach(video.path) >= WHOLE_FRAMES * seconds else seconds
+    return None if others and read_all(video.path).seconds >= WHOLE_FRAMES * seconds else seconds
 
 
 def _seconds(text: str) -> float | None:
@@ -85,14 +88,3 @@ def _seconds(text: str) -> float | None:
     except ValueError:
         return None
     return 3600 * hours + 60 * minutes + seconds
-
-
-def _reach(path: str) -> float:
-    """When the last packet of any stream ends, in seconds."""
-    last = 0.0
-    with av.open(path, metadata_errors="ignore", container_options={"protocol_whitelist": "file"}) as container:
-        for packet in container.demux():
-            stamp = packet.dts if packet.pts is None else packet.pts
-            if stamp is not None and packet.time_base:
-                last = max(last, float((stamp + (packet.duration or 0)) * packet.time_base))
-    return last
