@@ -115,12 +115,12 @@ def test_an_unreadable_clip_beside_readable_ones_is_left_out_and_said(root, capl
 
 
 @pytest.mark.parametrize(("content", "said"), [
-    ("", "lists no clips"), ("path,label\n", "lists no clips"), ("path,label\ndown/0.mp4,\n", "clip 1 has no label"),
-    ("path,label\n,down\n", "clip 1 has no path"), ("video,action\na,b\n", "clip 1 has no path")])
+    ("", "lists no clips"), ("path,label\n", "lists no clips"), ("path,label\ndown/0.mp4,\n", "clip 1 has no 'label'"),
+    ("path,label\n,down\n", "clip 1 has no 'path'"), ("video,action\na,b\n", "no column 'path'")])
 def test_a_broken_list_is_named_with_the_clip(root, content, said):
     (root / "list.csv").write_text(content)
     text = refused(root / "list.csv")
-    assert said in text and "list.csv" in text and "path,label" in text
+    assert said in text and "list.csv" in text and "it needs " in text and "path, label" in text
 
 
 @pytest.mark.parametrize(("X", "y", "said"), [

@@ -242,3 +242,80 @@ def test_links_to_themselves_and_to_nothing_end_no_list(tmp_path):
     assert [clip.id for clip in clips] == ["a__1", "a__2"]
     with pytest.raises(FileNotFoundError, match=r"1 of 2 videos of the test split are not in .*/a \(first: a__2\)"):
         keep_present(clips, split="test", need_video=True)
+
+
+HEADER = "path,label,split\n"
+
+
+@pytest.mark.parametrize(("content", "cause"), [
+    ("path;label;split\na/1.mp4;a;train\n", "has no column 'path' (its first line is 'path;label;split'); it needs "
+     "path, label, split, with commas between them, in UTF-8."),
+    ("Path,Label,Split\na/1.mp4,a,train\n", "has no column 'path' (its first line is 'Path, Label, Split')"),
+    ("a/1.mp4,a,train\n", "has no column 'path' (its first line is 'a/1.mp4, a, train')"),
+    ("path,label,label,split\na/1.mp4,a,b,train\n", "has 2 columns 'label'"),
+    ("path, label,label ,split\na/1.mp4,a,b,train\n", "has 2 columns 'label'"),
+    (HEADER.encode("utf-16-le"), "has no column 'path'"),
+    (HEADER + 'a/1.mp4,"a,train\nb/1.mp4,b,test\n', 'a quote (") in it is never closed'),
+    (HEADER + 'a/1.mp4,a,"train\n' + "b/1.mp4,b,test\n" * 20_000, 'a quote (") in it is never closed'),
+    (HEADER + "a/1.mp4,a\n", "clip 1 has no 'split'"),
+])
+def test_lists_of_another_form_are_named_with_what_they_are(tmp_path, content, cause):
+    path = tmp_path / "s.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError) as error:
+        READERS.get("folder")(Source(tmp_path, tmp_path, split_csv=str(path)))
+    assert str(error.value).startswith(f"{path}") and cause in str(error.value)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 600 + len(str(path))
+
+
+@pytest.mark.parametrize(("record", "cause"), [
+    ('{"path": "a/1.mp4", "label": ["a"], "split": "train"}', "clip 1 has ['a'] as its 'label'; expected a text"),
+    ('{"path": "a/1.mp4", "label": {}, "split": "train"}', "clip 1 has {} as its 'label'"),
+    ('{"path": "a/1.mp4", "label": true, "split": "train"}', "clip 1 has True as its 'label'"),
+    ('{"path": "a/1.mp4", "label": NaN, "split": "train"}', "clip 1 has nan as its 'label'"),
+    ('{"path": "a/1.mp4", "label": 1.7, "split": "train"}', "clip 1 has 1.7 as its 'label'"),
+    ('{"path": ["a/1.mp4"], "label": "a", "split": "train"}', "clip 1 has ['a/1.mp4'] as its 'path'"),
+    ('{"path": "a/1.mp4", "label": "a", "split": ["train"]}', "clip 1 has ['train'] as its 'split'"),
+    ('{"path": "a/1.mp4", "label": "a", "split": null}', "clip 1 has no 'split'"),
+    ('{"path": "a/1.mp4", "label": ' + 5000 * "9" + ', "split": "train"}', "cannot be read as a list of clips"),
+])
+def test_values_that_are_no_text_are_named(tmp_path, record, cause):
+    path = tmp_path / "s.JSON"
+    path.write_text(f"[{record}]")
+    with pytest.raises(ValueError) as error:
+        READERS.get("folder")(Source(tmp_path, tmp_path, split_csv=str(path)))
+    assert str(error.value).startswith(f"{path}") and cause in str(error.value)
+
+
+def test_whole_numbers_are_labels_of_a_folder_too(tmp_path):
+    touch(tmp_path, "7", "a/2.mp4")
+    write_json(tmp_path / "s.json", [{"path": 7, "label": 3, "split": "train"},
+                                     {"path": "a/2.mp4", "label": "4", "split": "test"}])
+    assert [row[:4] for row in READERS.get("folder")(Source(tmp_path, tmp_path, split_csv=str(tmp_path / "s.json")))
+            ] == [("train", "7", 0, "3"), ("test", "a/2.mp4", 1, "4")]
+
+
+@pytest.mark.parametrize("label", [1.7, "1.0", "1_0", "\u0663", "one", "1e400", "9" * 30, [1], {"a": 1}, True])
+def test_published_labels_are_whole_numbers(tmp_path, label):
+    path = tmp_path / "few_shot_info/finegym/master_few_shot.json"
+    write_json(path, [{"id": "a", "label_id": label, "new_split": "train"}])
+    with pytest.raises(ValueError, match="clip 1(: its label is .*; expected a whole number from 0| has .* as its)"):
+        READERS.get("finegym")(Source(tmp_path, tmp_path / "few_shot_info"))
+
+
+def test_a_line_break_in_a_text_is_said(read, said):
+    text = said(read, ("a/1.mp4", '"a\nb"', "train"), ("b/1.mp4", "b", "test"))
+    assert "clip 1 has a line break in its 'label'; perhaps a quote before it is not closed." in text
+
+
+def test_quotes_that_are_only_sloppy_are_read(read):
+    assert read(("a/1.mp4", '"a" ', "train"), ("b/1.mp4", 'the "b"', "test")) == [
+        ("train", "a", "a__1"), ("test", 'the "b"', "b__1")]
+
+
+@pytest.mark.parametrize("value", [["a.mp4"], {"a": 1}, 1.5, None])
+def test_a_list_of_videos_to_extract_names_what_is_no_text(tmp_path, value):
+    write_json(tmp_path / "v.json", [{"video_path": value, "dataset": "folder"}])
+    args = extract_points.parse_args(["--csv_path", str(tmp_path / "v.json"), "--base_feat_path", str(tmp_path)])
+    with pytest.raises(ValueError, match=r"v\.json: clip 1 has .*'video_path'"):
+        extract_points.find_videos(args)

@@ -321,6 +321,7 @@ def test_points_that_move_alike_stay_one_group():
 
 def test_a_clips_seed_is_the_start_of_its_ids_hash():
     assert clip_seed("78687") == int(hashlib.sha256(b"78687").hexdigest()[:16], 16)
+    assert clip_seed("\udcff") == int(hashlib.sha256(b"\xff").hexdigest()[:16], 16)  # a name of a file may be no text
     generator = torch.Generator().manual_seed(clip_seed("78687"))
     assert torch.equal(sample_points(clusters_of(9, 9), 5, generator),
                        sample_points(clusters_of(9, 9), 5, rng(clip_seed("78687"))))

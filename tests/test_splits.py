@@ -95,6 +95,8 @@ def test_the_tool_refuses_in_one_line(videos, tmp_path, capsys):
         ((videos, "--val", 2, "--train-classes", "class00"), "Give either numbers of classes"),
         ((videos,), "Give either numbers of classes"),
         ((videos, "--test", -1), "The test split cannot have -1 classes"),
+        ((videos, "--test", "inf"), "The test split cannot have inf classes"),
+        ((videos, "--val", "nan"), "The val split cannot have nan classes"),
         ((videos, "--train-classes", "class00", "--test-classes", "class00"), "listed for train and for test"),
         ((tmp_path / "nowhere", "--test", 2), "No videos lie in"),
         ((videos, "--test", 2, "--format", "hmdb"), "Two clips have the id 'clip 0'"),

@@ -102,12 +102,9 @@ def find_videos(args: argparse.Namespace) -> tuple[list[tuple[Path, str]], Path]
 
     if args.csv_path:
         root = args.root or args.csv_path.parent
-        rows = read_records(args.csv_path, raw=lambda text: (root / text).is_file())
-        for number, row in enumerate(rows, 2):
-            if not row.get("video_path") or not row.get("dataset"):
-                raise ValueError(f"Line {number} of {args.csv_path} lacks video_path or dataset.")
-        paths = videos_on_disk([os.path.join(root, row["video_path"]) for row in rows])
-        return [(Path(path), row["dataset"]) for path, row in zip(paths, rows, strict=True)], root
+        rows = read_records(args.csv_path, ("video_path", "dataset"), raw=lambda text: (root / text).is_file())
+        paths = videos_on_disk([os.path.join(root, str(row["video_path"])) for row in rows])
+        return [(Path(path), str(row["dataset"])) for path, row in zip(paths, rows, strict=True)], root
     found, root = search(args.videos)
     if not found:
         raise ValueError(f"There are no videos in '{args.videos}' (--videos); name a folder, or a pattern in quotes.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ def draw_classes(classes: Sequence[str], num_val: float, num_test: float, seed: 
     """
     counts = {}
     for split, number in (("val", num_val), ("test", num_test)):
-        if number < 0 or (number >= 1 and number != int(number)):
+        if not math.isfinite(number) or number < 0 or (number >= 1 and number != int(number)):
             raise ValueError(f"The {split} split cannot have {number:g} classes; give a whole number or a fraction "
                              "below 1.")
         counts[split] = max(1, round(number * len(classes))) if 0 < number < 1 else int(number)

@@ -65,16 +65,10 @@ def read_labeled(path: str | os.PathLike) -> list[Example]:
     """Read a CSV (or a JSON list) with the columns ``path``, relative to its folder or absolute, and ``label``.
 
     Raises:
-        ValueError: It is no such list; the message names the line.
+        ValueError: It is no such list; the message names the clip.
     """
     path = Path(path)
-    records = read_records(path, raw=lambda text: (path.parent / text).is_file())
-    if not records:
-        raise ValueError(f"'{path}' lists no clips; it needs the columns path,label.")
-    for number, record in enumerate(records, 1):
-        for column in ("path", "label"):
-            if record.get(column) in (None, ""):
-                raise ValueError(f"'{path}': clip {number} has no {column}; it needs the columns path,label.")
+    records = read_records(path, ("path", "label"), raw=lambda text: (path.parent / text).is_file())
     return [Example(str(path.parent / str(record["path"])), str(record["label"])) for record in records]
 
 

@@ -27,7 +27,7 @@ def read_folder(source: Source) -> list[Row]:
 
     if source.split_csv:
         rows = read_rows(Path(source.split_csv), ("path", "label", "split"),
-                         lambda record: row(record["split"], record["label"], record["path"]), root)
+                         lambda record: row(record["split"], str(record["label"]), str(record["path"])), root)
         say_unlisted(root, [row.video for row in rows], os.path.basename(source.split_csv))
     else:
         rows = [row(split or "test", name, video) for split, name, video in class_videos(root, split_folders(root))]

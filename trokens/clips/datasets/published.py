@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from trokens.clips.classes import check_numbered
 from trokens.clips.lists import Row, Source, clip_id, inside
@@ -21,4 +22,6 @@ def published_rows(source: Source, name: str, dataset: str) -> list[Row]:
 
 def published_row(dataset: str, split: str, video: str, label: int | str, class_name: str = "") -> Row:
     """A clip of a published list."""
+    if not re.fullmatch(r"-?[0-9]{1,9}", str(label)):
+        raise ValueError(f"its label is '{label}'; expected a whole number from 0 on.")
     return Row(split, video, int(label), class_name or str(label), clip_id(video, "", dataset))
