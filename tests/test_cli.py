@@ -27,7 +27,8 @@ HEAVY = ("torch", "torchvision", "timm", "av", "cv2", "numpy", "scipy", "sklearn
 TOOLS = {"tools/run_net.py": "train", "tools/check_data.py": "check", "tools/make_splits.py": "splits",
          "tools/get_points.py": "get_points", "tools/convert_points.py": "convert_points",
          "tools/make_moving_shapes.py": "moving_shapes", "tools/benchmark.py": "benchmark",
-         "tools/appearance_baseline.py": "appearance_baseline", "point_tracking/extract_points.py": "extract",
+         "tools/appearance_baseline.py": "appearance_baseline", "tools/descriptor_baseline.py": "descriptor_baseline",
+         "point_tracking/extract_points.py": "extract",
          "point_tracking/evaluate.py": "evaluate_tracker"}
 
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
     (["tools/benchmark.py", "evaluaton"], "Unknown benchmark 'evaluaton'. Did you mean 'evaluation'?"),
     (["tools/benchmark.py", "loader", "--small", "--videos", "nowhere.mp4"], "nowhere.mp4"),
     (["tools/appearance_baseline.py", "--cfg", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+    (["tools/descriptor_baseline.py", "--cfg", "nowhere.yaml"], "nowhere.yaml cannot be read"),
 ])
 def test_a_mistake_ends_in_one_line(arguments, message, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", [str(ROOT / arguments[0]), *arguments[1:]])

@@ -67,6 +67,15 @@ class EpisodeSampler(Sampler[EpisodePlan]):
         self.num_episodes, self.seed, self.rank, self.world_size = num_episodes, seed, rank, world_size
         self._epoch, self._start = 0, 0
 
+    @classmethod
+    def from_config(cls, cfg, class_ids: Sequence[int], *, split: str, n_way: int = 0,
+                    k_shot: int = 0) -> EpisodeSampler:
+        """The episodes that a split is evaluated on: the config's classes and shots, or others where they are given."""
+        few_shot = cfg.FEW_SHOT
+        return cls(class_ids, n_way=n_way or few_shot.N_WAY, k_shot=k_shot or few_shot.K_SHOT,
+                   n_query=few_shot.TEST_QUERY_PER_CLASS, num_episodes=few_shot.TEST_EPISODES,
+                   seed=f"{cfg.RNG_SEED}/{split}")
+
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Choose the epoch to draw, and how many of this process's episodes of it are behind us already."""
         self._epoch, self._start = epoch, start

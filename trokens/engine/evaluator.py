@@ -101,8 +101,7 @@ class Evaluator:
         if split != cfg.TEST.SPLIT and len(set(class_ids)) < n_way:
             n_way = len(set(class_ids))
             logger.info("Split '%s' has %d classes: its episodes are %d-way.", split, n_way, n_way)
-        samplers = [EpisodeSampler(class_ids, n_way=n_way, k_shot=k_shot, n_query=few_shot.TEST_QUERY_PER_CLASS,
-                                   num_episodes=few_shot.TEST_EPISODES, seed=f"{cfg.RNG_SEED}/{split}")
+        samplers = [EpisodeSampler.from_config(cfg, class_ids, split=split, n_way=n_way, k_shot=k_shot)
                     for k_shot in dict.fromkeys(k_shots or [few_shot.K_SHOT])]
         return cls(ClipReader.from_config(cfg, clips, augment=False), samplers, split=split,
                    matching=matching_options(cfg), device=device, bank=BankOptions.from_config(cfg),

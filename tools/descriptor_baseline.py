@@ -1,0 +1,12 @@
+"""How far the untrained classifier goes on the test episodes of a config: --help tells how."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
+
+from trokens.cli.descriptor_baseline import main
+from trokens.commands import end_with
+
+if __name__ == "__main__":
+    end_with(main)

@@ -1,0 +1,79 @@
+"""How far `trokens.FewShotClassifier` goes without any training, on the test episodes of a config.
+
+Every clip of the tested split is described once, from its video alone; every episode then answers its queries from its
+support, by motion, by looks, and by both. A trained model has to be better before it is worth its training.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from trokens.commands import check_at_least, run_command
+from trokens.files import check_writable, write_json
+
+
+def main(argv: list[str] | None = None, prog: str | None = None) -> int:
+    """Measure; the exit code is 2 for a problem that ends the run, 130 when interrupted."""
+    args = parse_args(argv, prog)
+    return run_command(lambda: measure(args), "Interrupted. The same command goes on from the clips described so far.")
+
+
+def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.split("\n")[0])
+    parser.add_argument("--cfg", required=True, help="a config by its name, or the path of a YAML file")
+    parser.add_argument("--backbone", default="auto", help="what looks are read with, see docs/RECOGNIZE.md "
+                        "(%(default)s)")
+    parser.add_argument("--cache", type=Path, help="folder of descriptions of clips (default ~/.cache/trokens/clips)")
+    parser.add_argument("--workers", type=int, default=0, help="processes that look at clips (%(default)s: this one)")
+    parser.add_argument("--json", type=Path, help="file to write the figures into")
+    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="options, see docs/CONFIG.md")
+    args = parser.parse_args(argv)
+    check_at_least(parser, args, workers=0)
+    return args
+
+
+def measure(args: argparse.Namespace) -> int:
+    """Print accuracy, interval and chance of each way to compare clips."""
+    from trokens.config import load_cfg
+
+    cfg = load_cfg(args.cfg, [*args.overrides, "TRAIN.ENABLE", "False", "TEST.ENABLE", "True"])
+    if args.json:
+        check_writable(args.json)
+    from trokens.clips.split import build_split
+    from trokens.data.episodes import EpisodeSampler
+    from trokens.metrics import mean_and_interval
+    from trokens.recognize.cache import Cache, default_folder
+    from trokens.recognize.compare import Distances, compare
+    from trokens.recognize.describe import Describer, describe_all
+    from trokens.recognize.episodes import episode_accuracy
+    from trokens.recognize.looks import choose_backbone
+
+    split, few_shot = cfg.TEST.SPLIT, cfg.FEW_SHOT
+    clips = build_split(cfg, split)
+    plans = list(EpisodeSampler.from_config(cfg, [clip.class_id for clip in clips], split=split))
+    describer = Describer(choose_backbone(args.backbone), Cache(args.cache or default_folder()))
+    describer.check()
+    drawn = sorted({index for plan in plans for index in plan.indices})
+    described = dict(describe_all([clips[index].video for index in drawn], describer, args.workers))
+    for one in described.values():
+        if one.error:
+            raise ValueError(one.error)
+    descriptions = [described[str(clips[index].video)].description for index in drawn]
+    found = compare(descriptions, descriptions, "both" if describer.backbone else "motion")
+    kinds = {"motion": Distances(found.motion, None, found.amount)}
+    if describer.backbone:
+        kinds |= {"looks": Distances(None, found.looks, found.amount), "both": found}
+    rows, figures = {index: row for row, index in enumerate(drawn)}, {}
+    for kind, some in kinds.items():
+        mean, interval = mean_and_interval(episode_accuracy(some, plans, rows))
+        figures[kind] = {"accuracy": mean, "interval": interval}
+        print(f"{kind:7}{100 * mean:.2f} ± {100 * interval:.2f} %")
+    print(f"{few_shot.N_WAY}-way {few_shot.K_SHOT}-shot, untrained, over {len(plans)} episodes of {len(drawn)} clips; "
+          f"chance {100 / few_shot.N_WAY:.1f} %")
+    if args.json:
+        write_json(args.json, {"n_way": few_shot.N_WAY, "k_shot": few_shot.K_SHOT, "episodes": len(plans),
+                               "split": split, "clips": len(drawn), "chance": 1 / few_shot.N_WAY,
+                               "backbone": describer.backbone.name if describer.backbone else None, **figures})
+    return 0
