@@ -15,7 +15,7 @@ LAYERS = [
     ["registry", "structures", "unpickle", "torch_pickle", "tensors", "distributed", "files", "folders", "commands",
      "parallel", "runtime", "config"],
     ["points", "video", "metrics", "visualize"],
-    ["clips", "data", "models", "fewshot.matchers"],
+    ["clips", "moving_shapes", "data", "models", "fewshot.matchers"],
     ["fewshot.task", "fewshot.bank", "fewshot.bank_file", "fewshot.embed", "checkpoint", "extraction",
      "check", "recognize"],
     ["engine"],

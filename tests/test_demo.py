@@ -8,7 +8,7 @@ import pytest
 
 from trokens.cli import demo
 from trokens.clips.walk import find_videos
-from trokens.data.motions import SPLITS
+from trokens.data.synthetic import SPLITS
 from trokens.video import read_video
 
 

@@ -1,5 +1,7 @@
 """Moving Shapes: the tracks are exact, the classes differ in motion alone, and a clip depends on its seed alone."""
 
+import itertools
+
 import av
 import cv2
 import numpy as np
@@ -8,9 +10,13 @@ import torch
 
 from trokens.cli import moving_shapes
 from trokens.cli.moving_shapes import main, parse_args, write_clip
-from trokens.data import motions, synthetic
+from trokens.data import synthetic
 from trokens.data.synthetic import LEVELS, SPLITS, clip_seed, render_clip
 from trokens.data.write import write_video
+from trokens.moving_shapes import motions
+from trokens.moving_shapes.alone import ALONE
+from trokens.moving_shapes.scene import Pose
+from trokens.moving_shapes.together import TOGETHER
 from trokens.points.io import read_tracks
 
 CLASSES = [motion for split in SPLITS.values() for motion in split]
@@ -39,20 +45,22 @@ def correlation(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
 
 
-def centers(motion: str, seed: int = 5, level: str = "easy") -> tuple[motions.Pose, motions.Pose]:
+def centers(motion: str, seed: int = 5, level: str = "easy") -> tuple[Pose, Pose]:
     return motions.poses(motion, np.linspace(0, 1, 24), LEVELS[level].variation, np.random.default_rng(seed))
 
 
 def test_splits_are_disjoint_complete_and_have_both_kinds_of_motion():
     assert len(CLASSES) == len(set(CLASSES)) == 34
-    assert set(CLASSES) == set(motions.ALONE) | set(motions.TOGETHER)
+    assert set(CLASSES) == set(ALONE) | set(TOGETHER)
     assert [len(SPLITS[split]) for split in ("train", "val", "test")] == [20, 4, 10]
     for split in SPLITS.values():
-        assert set(split) & set(motions.ALONE) and set(split) & set(motions.TOGETHER)
+        assert set(split) & set(ALONE) and set(split) & set(TOGETHER)
 
 
-@pytest.mark.parametrize("motion", ["translate_left", "rotate_clockwise", "zoom_out", "circle_clockwise", "orbit"])
-@pytest.mark.parametrize("level", ["easy", "hard"])
+@pytest.mark.parametrize(("level", "motion"), [
+    *itertools.product(["easy", "hard"],
+                       ["translate_left", "rotate_clockwise", "zoom_out", "circle_clockwise", "orbit"]),
+    ("camera", "zoom_out"), ("view", "roll"), ("combined", "pulse_together")])
 def test_tracks_follow_the_picture_exactly(motion, level):
     frames, tracks = render_clip(motion, seed=3, level=level)
     points = torch.nonzero((tracks.cluster > 0) & (tracks.cluster <= 2)).flatten().tolist()[::3]
@@ -99,8 +107,8 @@ def test_background_tracks_follow_the_camera():
 def test_a_shape_in_front_hides_the_points_behind_it():
     shapes = [synthetic.Shape(np.zeros((3, 3, 4), np.float32), 20, 4, 1.0) for _ in range(2)]
     still, ones = np.zeros(3), np.ones(3)
-    passing = motions.Pose(np.array([[0.0, 64], [64, 64], [128, 64]]), still, ones)
-    resting = motions.Pose(np.tile([64.0, 64.0], (3, 1)), still, ones)
+    passing = Pose(np.array([[0.0, 64], [64, 64], [128, 64]]), still, ones)
+    resting = Pose(np.tile([64.0, 64.0], (3, 1)), still, ones)
     xy = np.tile([[64.0, 64], [64, 90], [-3, 64], [64, 127.5]], (3, 1, 1))
     seen = synthetic._visible(xy, [0], shapes, [passing, resting], 128)
     assert seen.tolist() == [[True, True, False, False], [False, True, False, False], [True, True, False, False]]
@@ -108,7 +116,8 @@ def test_a_shape_in_front_hides_the_points_behind_it():
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_point_is_seen_at_its_query_frame(level):
-    _, tracks = render_clip("swap", seed=1, level=level, num_points=100)
+    motion = "swap" if "swap" in LEVELS[level].classes else "orbit"
+    _, tracks = render_clip(motion, seed=1, level=level, num_points=100)
     assert tracks.xy.shape == (24, 100, 2) and tracks.size == (128, 128)
     assert tracks.visibility[tracks.query_frame, torch.arange(100)].all()
     assert not tracks.visibility.all()  # the two pass over each other
@@ -117,15 +126,15 @@ def test_every_point_is_seen_at_its_query_frame(level):
     assert tracks.cluster.unique().tolist() == list(range(expected))
 
 
-@pytest.mark.parametrize("textures", synthetic.TEXTURES)
-def test_what_things_look_like_does_not_depend_on_the_motion(monkeypatch, textures):
+@pytest.mark.parametrize(("level", "textures"), [("medium", "shared"), ("medium", "varied"), ("combined", "shared")])
+def test_what_things_look_like_does_not_depend_on_the_motion(monkeypatch, level, textures):
     drawn = []
     monkeypatch.setattr(synthetic, "_compose", lambda background, shapes, *rest: drawn.append((background, shapes))
                         or np.zeros((128, 128, 3), np.float32))
-    for motion in CLASSES:
-        render_clip(motion, seed=11, level="medium", textures=textures, num_frames=2)
+    for motion in LEVELS[level].classes:
+        render_clip(motion, seed=11, level=level, textures=textures, num_frames=2)
     background, shapes = drawn[0]
-    assert len(shapes) == 4
+    assert len(shapes) == {"medium": 4, "combined": 7}[level]
     for other_background, other_shapes in drawn:
         assert np.array_equal(background, other_background)
         assert all(np.array_equal(a.sprite, b.sprite) for a, b in zip(shapes, other_shapes, strict=True))
@@ -139,14 +148,16 @@ def test_shared_clips_draw_on_one_family_and_varied_ones_do_not():
     assert backgrounds("varied") == 20
 
 
-@pytest.mark.parametrize("textures", synthetic.TEXTURES)
-def test_mean_colors_do_not_tell_the_novel_classes(textures):
+@pytest.mark.parametrize(("level", "textures"), [("easy", "shared"), ("easy", "varied"), ("view", "shared"),
+                                                 ("combined", "shared")])
+def test_mean_colors_do_not_tell_the_novel_classes(level, textures):
     def colors(motion: str, index: int) -> np.ndarray:
-        frames, _ = render_clip(motion, seed=clip_seed(0, "test", motion, index), textures=textures, size=64,
-                                num_frames=4)
+        frames, _ = render_clip(motion, seed=clip_seed(0, "test", motion, index), level=level, textures=textures,
+                                size=64, num_frames=4)
         return np.concatenate([frames.mean((0, 1, 2)), frames.std((0, 1, 2))])
 
-    looks = np.array([colors(motion, index) for motion in SPLITS["test"] for index in range(10)])
+    looks = np.array([colors(motion, index) for motion in LEVELS[level].splits["test"]
+                      for index in range(10)])
     way = np.arange(100) // 10
     gap = np.linalg.norm((looks[:, None] - looks[None]) / looks.std(0), axis=-1) + np.diag(np.full(100, np.inf))
     assert (way[gap.argmin(1)] == way).mean() < 0.2  # 10 classes: chance is 0.1
@@ -214,6 +225,8 @@ def test_unknown_names_are_errors_that_list_the_known_ones():
         render_clip("fall", seed=0, level="mean")
     with pytest.raises(ValueError, match="Textures 'none' is unknown; expected one of shared"):
         render_clip("fall", seed=0, textures="none")
+    with pytest.raises(ValueError, match=r"Motion 'translate_left' is unknown; expected one of accelerate, .* 'view'"):
+        render_clip("translate_left", seed=0, level="view")
 
 
 def decoded(path) -> np.ndarray:

@@ -17,7 +17,7 @@ import cv2
 from trokens.clips.lists import clip_id
 from trokens.commands import run_command
 from trokens.data.ground_truth import EXACT
-from trokens.data.synthetic import LEVELS, SPLITS, TEXTURES, clip_seed, render_clip
+from trokens.data.synthetic import LEVELS, TEXTURES, clip_seed, render_clip
 from trokens.data.write import write_video
 from trokens.parallel import parallel_map
 from trokens.points.io import write_tracks
@@ -28,7 +28,10 @@ def parse_args(argv: list[str] | None = None, prog: str | None = None) -> argpar
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
     parser.add_argument("--clips-per-class", type=int, default=12)
-    parser.add_argument("--level", choices=list(LEVELS), default="easy", help="noise, jitter, variation, other shapes")
+    parser.add_argument("--level", choices=list(LEVELS), default="easy",
+                        help="which classes, and what disturbs: docs/MOVING_SHAPES.md (%(default)s)")
+    parser.add_argument("--splits", nargs="+", choices=("train", "val", "test"), default=["train", "val", "test"],
+                        help="render these alone; a clip does not depend on it")
     parser.add_argument("--textures", choices=TEXTURES, default="shared",
                         help="shared: all clips draw on one small family; varied: each clip its own")
     parser.add_argument("--size", type=int, default=128, help="width and height in pixels")
@@ -59,14 +62,15 @@ def render_all(args: argparse.Namespace) -> int:
     Raises:
         RuntimeError: A worker process died.
     """
-    clips = [(split, motion, index) for split, motions in SPLITS.items() for motion in motions
+    splits = {split: motions for split, motions in LEVELS[args.level].splits.items() if split in args.splits}
+    clips = [(split, motion, index) for split, motions in splits.items() for motion in motions
              for index in range(args.clips_per_class)]
     start = time.monotonic()
     for clip, problem in parallel_map(partial(write_clip, args=args), clips, args.workers, died="died"):
         if problem:
             raise RuntimeError(f"The process that rendered clip {clip[2]} of {clip[0]}/{clip[1]} died (out of "
                                "memory?); give fewer --workers.")
-    print(f"Wrote {len(clips)} clips of {sum(map(len, SPLITS.values()))} classes to {args.out} "
+    print(f"Wrote {len(clips)} clips of {sum(map(len, splits.values()))} classes to {args.out} "
           f"in {time.monotonic() - start:.0f} s.")
     return 0
 

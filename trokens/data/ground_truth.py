@@ -18,7 +18,7 @@ from torch import Tensor
 
 from trokens.clips.lists import clip_id
 from trokens.clips.walk import find_videos
-from trokens.data.synthetic import SPLITS, clip_seed, render_clip
+from trokens.data.synthetic import LEVELS, clip_seed, render_clip
 from trokens.data.transforms import resize
 from trokens.points.io import read_tracks
 from trokens.points.pickles import load_nested
@@ -99,7 +99,7 @@ def load_truth(video: Path) -> tuple[Tensor, Tracks]:
 
 def rendered_clips(level: str, num_clips: int) -> list[KnownClip]:
     """List ``num_clips`` of Moving Shapes' clips of seed 0, evenly spread over the motions."""
-    motions = [(split, motion) for split, names in SPLITS.items() for motion in names]
+    motions = [(split, motion) for split, names in LEVELS[level].splits.items() for motion in names]
     clips, numbers = [], Counter()
     for i in range(num_clips):
         split, motion = motions[i * len(motions) // num_clips]

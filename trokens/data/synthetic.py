@@ -1,13 +1,13 @@
 """Moving Shapes: rendered clips whose classes differ only in motion, with exact tracks and occlusions.
 
 A clip shows textured shapes over a textured background. What things look like is drawn from a stream of random numbers
-that never sees the motion's name; see ``motions`` for what moves how.
+that never sees the motion's name; see ``trokens.moving_shapes`` for what moves how.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -15,7 +15,11 @@ import numpy as np
 import torch
 from numpy import ndarray
 
-from trokens.data.motions import SPLITS, Pose, Variation, poses
+from trokens.moving_shapes.levels import LEVELS
+from trokens.moving_shapes.motions import SPLITS, poses
+from trokens.moving_shapes.roaming import drifting, roaming
+from trokens.moving_shapes.scene import Pose
+from trokens.moving_shapes.views import Camera
 from trokens.structures import Tracks
 
 __all__ = ["LEVELS", "SPLITS", "TEXTURES", "clip_seed", "render_clip"]
@@ -23,36 +27,6 @@ __all__ = ["LEVELS", "SPLITS", "TEXTURES", "clip_seed", "render_clip"]
 TEXTURES = ("shared", "varied")
 _UNIT = 128  # frame width to which lengths here refer
 _MARGIN = 16  # texture beyond the frame, for the camera's jitter
-
-
-@dataclass(frozen=True)
-class Level:
-    """Difficulty of a clip.
-
-    Attributes:
-        noise: Standard deviation in gray values.
-        jitter: Standard deviation of the camera in pixels.
-        contrast: Of the background, in gray values: what the shapes must stand out from.
-        distractors: Small shapes behind the two that matter.
-        occluders: Small shapes in front of them.
-        drift: Standard deviation of the way that those go, in pixels.
-        variation: How much clips of a class differ in their motion.
-    """
-
-    noise: float
-    jitter: float
-    contrast: float
-    distractors: int
-    occluders: int
-    drift: float
-    variation: Variation
-
-
-LEVELS = {
-    "easy": Level(2, 0.3, 30, 0, 0, 0, Variation(direction=10, speed=0.12, axis=10, distance=3)),
-    "medium": Level(5, 0.7, 60, 1, 1, 6, Variation(direction=15, speed=0.2, axis=60, distance=6)),
-    "hard": Level(9, 1.4, 90, 2, 2, 12, Variation(direction=22, speed=0.3, axis=180, distance=8)),
-}
 
 
 @dataclass(frozen=True)
@@ -92,8 +66,8 @@ def render_clip(motion: str, *, seed: int, level: str = "easy", textures: str = 
     The picture of the shapes and the background depends on ``seed`` alone; only the poses depend on ``motion`` too.
 
     Args:
-        motion: Class name, one of ``SPLITS``.
-        level: ``easy``, ``medium`` or ``hard``: noise, jitter, variation, distractors and occluders.
+        motion: A class of the level.
+        level: One of ``LEVELS``, and with it the classes.
         textures: ``shared`` (all clips of all seeds draw on one small family) or ``varied`` (each clip its own).
         size: Width and height in pixels.
         num_points: Points tracked; three quarters lie on shapes, and each is visible at its own random query frame.
@@ -110,24 +84,33 @@ def render_clip(motion: str, *, seed: int, level: str = "easy", textures: str = 
     if textures not in TEXTURES:
         raise ValueError(f"Textures '{textures}' is unknown; expected one of {', '.join(TEXTURES)}.")
     grade, scale = LEVELS[level], size / _UNIT
-    looks, moves, extras = (np.random.default_rng([seed, stream]) for stream in range(3))
+    if motion not in grade.classes:
+        raise ValueError(f"Motion '{motion}' is unknown; expected one of {', '.join(sorted(grade.classes))} at level "
+                         f"'{level}'.")
+    looks, moves, extras, sight = (np.random.default_rng([seed, stream]) for stream in range(4))
     time = np.linspace(0, 1, num_frames)
     background, shapes = _draw_looks(looks, textures, size, grade.contrast, 2 + grade.occluders + grade.distractors)
     turns = looks.uniform(0, 2 * np.pi, len(shapes))
 
     pair = poses(motion, time, grade.variation, moves)
-    others = [_drifting(extras, time, grade.drift) for _ in shapes[2:]]
+    others = [drifting(extras, time, grade.drift) if grade.drift is not None else roaming(extras, time)
+              for _ in shapes[2:]]
     jitter = extras.normal(0, grade.jitter, (num_frames, 2))
-    placed = [Pose((p.center * scale + scale / 2 - 0.5) + jitter * scale, p.angle + turn, p.scale)
-              for p, turn in zip([*pair, *others], turns, strict=True)]
+    scene = [*pair, *others]
+    if grade.views:
+        view = grade.views.draw(sight)
+        scene = [view(pose) for pose in scene]
+    camera = grade.camera.draw(sight, time) if grade.camera else Camera.still(num_frames)
+    camera = replace(camera, shift=(camera.shift + jitter) * scale, middle=(size - 1) / 2)
+    placed = [camera.see(Pose(p.center * scale + scale / 2 - 0.5, p.angle + turn, p.scale))
+              for p, turn in zip(scene, turns, strict=True)]
     # Painted from the back: distractors, the two in random order, occluders.
     front = 2 + grade.occluders
     order = [*range(front, len(shapes)), *extras.permutation(2), *range(2, front)]
 
-    frames = np.stack([_compose(background, shapes, placed, order, t, jitter[t] * scale, size)
-                       for t in range(num_frames)])
+    frames = np.stack([_compose(background, shapes, placed, order, t, camera, size) for t in range(num_frames)])
     frames += extras.normal(0, grade.noise, (num_frames, size, size, 1)).astype(np.float32)
-    tracks = _exact_tracks(shapes, placed, order, jitter * scale, size, num_points, extras)
+    tracks = _exact_tracks(shapes, placed, order, camera, size, num_points, extras)
     return np.clip(frames + 0.5, 0, 255).astype(np.uint8), tracks
 
 
@@ -197,23 +180,18 @@ def _cut(rng: np.random.Generator, texture: ndarray, radius: float) -> Shape:
 
 # Geometry --------------------------------------------------------------------------------------------------------
 
-def _drifting(rng: np.random.Generator, time: ndarray, drift: float) -> Pose:
-    """A shape that has no part in the motion: it drifts slowly about a random place."""
-    center = rng.uniform(24, _UNIT - 24, 2) + np.outer(time - 0.5, rng.normal(0, drift, 2))
-    return Pose(center, np.zeros_like(time), np.ones_like(time))
-
-
 def _matrix(pose: Pose, t: int) -> ndarray:
     """Turn and scale (2, 2) of a pose."""
     cos, sin = np.cos(pose.angle[t]), np.sin(pose.angle[t])
     return pose.scale[t] * np.array([[cos, -sin], [sin, cos]])
 
 
-def _compose(background: ndarray, shapes: list[Shape], placed: list[Pose], order: list[int], t: int, jitter: ndarray,
+def _compose(background: ndarray, shapes: list[Shape], placed: list[Pose], order: list[int], t: int, camera: Camera,
              size: int) -> ndarray:
     """One frame (size, size, 3) float32, shapes painted in ``order``."""
-    shift = np.concatenate([np.eye(2), (jitter - _MARGIN)[:, None]], 1)
-    frame = cv2.warpAffine(background, shift, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    linear = camera.linear[t]
+    affine = np.concatenate([linear, (camera.offset[t] - linear.sum(-1) * _MARGIN)[:, None]], 1)
+    frame = cv2.warpAffine(background, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     for k in order:
         linear = _matrix(placed[k], t)
         middle = (len(shapes[k].sprite) - 1) / 2
@@ -223,10 +201,10 @@ def _compose(background: ndarray, shapes: list[Shape], placed: list[Pose], order
     return frame
 
 
-def _exact_tracks(shapes: list[Shape], placed: list[Pose], order: list[int], jitter: ndarray, size: int,
+def _exact_tracks(shapes: list[Shape], placed: list[Pose], order: list[int], camera: Camera, size: int,
                   num_points: int, rng: np.random.Generator) -> Tracks:
     """Draw points on shapes and background, each visible at its query frame, and follow them exactly."""
-    num_frames = len(jitter)
+    num_frames = len(camera.turn)
     budget = np.full(1 + len(shapes), (num_points * 3 // 4) // len(shapes))
     budget[0] = num_points
     chosen: list[tuple[ndarray, ndarray, ndarray, int]] = []
@@ -234,7 +212,7 @@ def _exact_tracks(shapes: list[Shape], placed: list[Pose], order: list[int], jit
         count = 12 * num_points
         query = rng.integers(num_frames, size=count)
         if k < 0:
-            xy = rng.uniform(0, size - 1, (count, 2)) - jitter[query] + jitter[:, None]
+            xy = camera.show(camera.find(rng.uniform(0, size - 1, (count, 2)), query)[None])
         else:
             local = rng.uniform(-1.6, 1.6, (count, 2)) * shapes[k].radius
             query, local = (x[shapes[k].contains(local)] for x in (query, local))
