@@ -299,7 +299,7 @@ def test_whole_numbers_are_labels_of_a_folder_too(tmp_path):
 def test_published_labels_are_whole_numbers(tmp_path, label):
     path = tmp_path / "few_shot_info/finegym/master_few_shot.json"
     write_json(path, [{"id": "a", "label_id": label, "new_split": "train"}])
-    with pytest.raises(ValueError, match="clip 1(: its label is .*; expected a whole number from 0| has .* as its)"):
+    with pytest.raises(ValueError, match=r"clip 1(: its label is .*; expected a whole number from 0| has .* as its)"):
         READERS.get("finegym")(Source(tmp_path, tmp_path / "few_shot_info"))
 
 
