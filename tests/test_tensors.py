@@ -46,6 +46,26 @@ def test_a_flipped_bit_is_seen_though_torch_reads_on(path, record):
             read(path)
 
 
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_bit_of_the_list_of_records_is_seen_or_changes_nothing(path, mapped):
+    """torch gives memory that nobody wrote to for a record that passes for a folder, by one bit of its attributes."""
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as file:
+        start = file.start_dir
+        lengths = [46 + len(info.filename) + len(info.extra) for info in file.infolist()]
+        at = start + sum(lengths[:next(i for i, info in enumerate(file.infolist()) if info.filename.endswith("/0"))])
+    for place in range(at, at + 46):
+        for bit in range(8):
+            changed = bytearray(content)
+            changed[place] ^= 1 << bit
+            path.write_bytes(changed)
+            try:
+                state = read_torch_file(path, mapped=mapped)
+            except ValueError:
+                continue
+            assert state["model_state"]["a"].equal(torch.arange(100.)), (place - at, bit)
+
+
 def test_zeros_and_a_cut_are_seen(path):
     content = path.read_bytes()
     at = place_of(path, "data/0")
@@ -88,6 +108,16 @@ def test_a_file_written_without_check_sums_is_read(tmp_path):
     finally:
         torch.serialization.set_crc32_options(True)
     assert read_torch_file(tmp_path / "x.pth")["a"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(("content", "cause"), [
+    (b"", "it is empty"), (b"hello", "it was not written by torch.save"),
+    (b"{}", "it was not written by torch.save"), (bytes(5000), "it was not written by torch.save"),
+    (b"PK\3\4" + bytes(5000), "it is cut, or broken otherwise")])
+def test_what_is_no_file_of_tensors_is_told_in_plain_words(path, content, cause):
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"^{cause}$"):
+        read_torch_file(path)
 
 
 def test_what_is_not_finite_is_named():

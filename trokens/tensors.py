@@ -10,6 +10,7 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def read_torch_file(path: str | Path, *, mapped: bool = False) -> Any:
     except Exception as error:  # reading damaged bytes may end in any error
         # torch says before and after the cause how to run what is in the file.
         cause = str(error).partition("\n\nCheck the documentation")[0].strip().rpartition("\n")[2].strip().rstrip(".")
-        kind = "" if type(error) is ValueError else type(error).__name__
+        kind = "" if type(error) in (ValueError, UnpicklingError) else type(error).__name__
         raise ValueError(": ".join(filter(None, (kind, cause[:300])))) from error
     if not (is_zip or _is_named_by_content(path)):
         logger.info("%s has PyTorch's old format, which keeps no check sums: damage to it may go unnoticed.", path)
@@ -91,7 +92,7 @@ def not_finite(tensors: Iterable[tuple[str, Tensor]], most: float = math.inf) ->
     by_device: dict[torch.device, list[tuple[str, Tensor]]] = defaultdict(list)
     for name, x in tensors:
         if x.is_floating_point() and x.numel():
-            by_device[x.device].append((name, x))
+            by_device[x.device].append((name, x.half() if x.itemsize == 1 else x))  # 8 bits have no aminmax
     found = []
     for some in by_device.values():
         extremes = torch.stack([torch.stack(x.detach().aminmax()).double() for _, x in some])  # NaN where there is one

@@ -24,6 +24,7 @@ _STORAGES = {"UntypedStorage": 1, "BoolStorage": 1, "ByteStorage": 1, "CharStora
              "HalfStorage": 2, "BFloat16Storage": 2, "IntStorage": 4, "FloatStorage": 4, "LongStorage": 8,
              "DoubleStorage": 8, "ComplexFloatStorage": 8, "ComplexDoubleStorage": 16}  # bytes a number
 _MAX_DEPTH = 50
+_IS_FOLDER = 0x10  # among a record's attributes; torch then gives memory that nobody wrote to
 _END = object()
 
 
@@ -56,7 +57,10 @@ def check_torch_file(path: str | Path) -> None:
             values.
     """
     with open(path, "rb") as file:
-        is_zip = file.read(4) == b"PK\3\4"  # as torch decides
+        start = file.read(4)
+        is_zip = start == b"PK\3\4"  # as torch decides
+        if not is_zip and not start.startswith(b"\x80"):  # as a pickle does
+            raise UnpicklingError("it was not written by torch.save" if start else "it is empty")
         file.seek(0)
         content = _try_zip(file) if is_zip else _try_old(file)
     _check_extent(content)
@@ -73,6 +77,8 @@ def _try_zip(file: BinaryIO) -> Any:
         raise UnpicklingError("it is compressed, which torch.save never does")
     if len(records) < len(archive.infolist()) or sum(record.file_size for record in records.values()) > size:
         raise UnpicklingError("its records overlap")
+    if any(record.external_attr & _IS_FOLDER for record in records.values()):
+        raise UnpicklingError("it has a record that passes for a folder")
     pickles = [name for name in records if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
         raise UnpicklingError("it was not written by torch.save")
