@@ -225,3 +225,90 @@ def test_all_processes_go_on_from_the_same_checkpoint(tiny_data, tmp_path):
     assert len(first) == 1 and not second
     os.unlink(str(epoch_path(out, 3)) + ".damaged")
     assert_same_run(whole, out)
+
+
+SOUND = {"loss": 1.0, "loss_class": 1.0, "loss_match": 1.0, "accuracy": 0.5}
+
+
+@pytest.mark.parametrize(("key", "value", "told"), [
+    ("epoch", "last", "'last'"), ("epoch", None, "None"), ("epoch", -5, "-5"), ("epoch", 1.5, "1.5"),
+    ("step", "x", "'x'"), ("step", -1, "-1"), ("best", None, "None"), ("best", 0.83, "0.83"), ("best", {}, "{}"),
+    ("best", {"accuracy": "x", "epoch": 1}, "{'accuracy': 'x', 'epoch': 1}"), ("recent", 5, "5"),
+    ("recent", ["a"], "['a']"), ("pending", None, "None"), ("pending", [{"loss": 1.0}], "[{'loss': 1.0}]"),
+    ("scaler_state", 5, "5")])
+def test_a_state_under_whose_keys_something_else_lies_is_passed_over(tiny_data, trained, out, caplog, key, value, told):
+    """As a checkpoint of another code that has keys of these names."""
+    path = epoch_path(out, 3)
+    torch.save({**load_checkpoint(path), key: value}, path)
+    train(tiny_data, out)
+    assert f"{path} is not a checkpoint of Trokens (its '{key}' is {told}); it is now" in caplog.text
+    restore(path)
+    assert_same_run(trained, out)
+
+
+def test_figures_of_more_steps_than_there_were_are_noticed(tiny_data, trained, out, caplog):
+    path = epoch_path(out, 3)
+    torch.save({**load_checkpoint(path), "pending": [SOUND]}, path)
+    train(tiny_data, out)
+    assert "(it has figures of 1 steps behind step 0); it is now" in caplog.text
+    restore(path)
+    assert_same_run(trained, out)
+
+
+@pytest.mark.parametrize("value", [5, {"state": 5, "param_groups": []}, {"state": {}, "param_groups": [5]}])
+def test_an_optimizers_state_that_is_none_starts_fresh(tiny_data, out, caplog, value):
+    path = epoch_path(out, 3)
+    torch.save({**load_checkpoint(path), "optimizer_state": value}, path)
+    run(tiny_data, out, SOLVER__MAX_EPOCH=4)
+    assert f"The optimizer's state of {path} is not taken (" in caplog.text
+
+
+def stand_in(path, kind: str) -> str:
+    """Put something else in a file's place; what is then said of it."""
+    path.unlink(missing_ok=True)
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/nowhere/x.pyth" if kind == "link" else path.name)
+    return {"folder": "it is a folder", "pipe": "it is a device or a pipe", "loop": f"it is a link to {path.name}",
+            "link": "it is a link to /nowhere/x.pyth, which is not there"}[kind]
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link", "loop"])
+@pytest.mark.parametrize("name", ["epoch", "interrupted"])
+def test_what_stands_in_for_the_newest_checkpoint_is_put_away(tiny_data, trained, out, caplog, kind, name):
+    path = epoch_path(out, 3) if name == "epoch" else checkpoint_dir(out) / INTERRUPTED
+    if name == "interrupted":
+        epoch_path(out, 3).unlink()
+    what = stand_in(path, kind)
+    train(tiny_data, out)
+    assert f"{path} cannot be read as a checkpoint ({what}" in caplog.text
+    kept = path.with_name(path.name + ".damaged")
+    assert kept.is_symlink() or not kept.is_file()
+    kept.rmdir() if kind == "folder" else kept.unlink()
+    assert_same_run(trained, out)
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_no_other_checkpoint_is_tested_in_place_of_a_best_that_is_not_there(tiny_data, out, capsys, kind):
+    best = checkpoint_dir(out) / BEST
+    what = stand_in(best, kind)
+    for changes in ({}, {"TEST__CHECKPOINT_FILE_PATH": best}):
+        assert main(command(tiny_data, out, TRAIN__ENABLE=False, **changes)) == 2
+        assert capsys.readouterr().err == (f"ValueError: {best} cannot be read as a checkpoint ({what}); give another "
+                                           "one, or remove it to go on without it.\n")
+
+
+def test_a_foreign_checkpoint_lends_its_weights_alone(tiny_data, out, tmp_path, capsys, caplog):
+    caplog.set_level("INFO")
+    path = tmp_path / "foreign.pyth"
+    torch.save({**load_checkpoint(epoch_path(out, 3)), "epoch": "last", "best": 0.83}, path)
+    options = {"TRAIN__CHECKPOINT_FILE_PATH": path}
+    assert main(command(tiny_data, tmp_path / "new", **options)) == 2
+    assert capsys.readouterr().err == (
+        f"ConfigError: {path} is not a checkpoint of Trokens that training can go on from (its 'epoch' is 'last'); set "
+        "TRAIN.CHECKPOINT_EPOCH_RESET True to start from its weights alone.\n")
+    run(tiny_data, tmp_path / "new", TRAIN__CHECKPOINT_EPOCH_RESET=True, **options)
+    assert f"Starting at epoch 1 from the weights of {path}; its own epochs and" in caplog.text

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from trokens.config.values import shown
 from trokens.files import whole_file
 from trokens.tensors import not_finite, read_torch_file, tensors_in
 
 INTERRUPTED = "checkpoint_interrupted.pyth"
 BEST = "checkpoint_best.pyth"
+FIGURES = ("loss", "loss_class", "loss_match", "accuracy")  # of a step
 MOST = 1e9  # no sound weight comes near
 
 
@@ -59,19 +63,33 @@ def load_checkpoint(path: str | Path, *, mapped: bool = False) -> dict[str, Any]
         ValueError: The file is not a checkpoint, is damaged, or has weights that are not finite.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_there(path):
         raise FileNotFoundError(f"No checkpoint at {path}.")
     try:
+        check_is_file(path)
         state = read_torch_file(path, mapped=mapped)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as a checkpoint ({error}); give another one, or "
                          "remove it to go on without it.") from error
-    if not isinstance(state, dict) or "model_state" not in state:
-        raise ValueError(f"{path} is not a checkpoint: it has no 'model_state'.")
+    if not isinstance(state, dict) or not isinstance(state.get("model_state"), dict):
+        raise ValueError(f"{path} is not a checkpoint (it has no 'model_state'); give another one.")
     if bad := not_finite(tensors_in(state["model_state"])):
         raise ValueError(f"{path} holds weights that are not finite ({len(bad)} tensors, the first is {bad[0]}): its "
                          "training had failed; give another checkpoint.")
     return state
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything has that name: a file, or what stands in for one, such as a link to a disk that is not there."""
+    return os.path.lexists(path)
+
+
+def check_is_file(path: Path) -> None:
+    """Raise a ValueError, whose message is the cause alone, where something else than a file has that name."""
+    if path.is_symlink() and not path.exists():
+        raise ValueError(f"it is a link to {os.readlink(path)}, which is not there")
+    if not path.is_file():
+        raise ValueError(f"it is a {'folder' if path.is_dir() else 'device or a pipe'}")
 
 
 def saved_epochs(output_dir: str | Path) -> dict[int, Path]:
@@ -83,7 +101,7 @@ def saved_epochs(output_dir: str | Path) -> dict[int, Path]:
 
 def has_checkpoints(output_dir: str | Path) -> bool:
     """Whether a training left anything to go on from, whole or not."""
-    return bool(saved_epochs(output_dir)) or (checkpoint_dir(output_dir) / INTERRUPTED).is_file()
+    return bool(saved_epochs(output_dir)) or is_there(checkpoint_dir(output_dir) / INTERRUPTED)
 
 
 @dataclass(frozen=True)
@@ -123,12 +141,12 @@ def find_last(output_dir: str | Path) -> LastCheckpoint:
 
     places = {path: (epochs, 0, False) for epochs, path in saved_epochs(output_dir).items()}
     interrupted, best = (checkpoint_dir(output_dir) / name for name in (INTERRUPTED, BEST))
-    if interrupted.is_file() and is_whole(interrupted):
+    if is_there(interrupted) and is_whole(interrupted):
         places[interrupted] = (*_place(heads[interrupted]), True)
     for path in sorted(places, key=places.__getitem__, reverse=True):
         if path in heads or is_whole(path):
             return LastCheckpoint(path, heads[path], damaged)
-    if damaged and best.is_file() and is_whole(best):
+    if damaged and is_there(best) and is_whole(best):
         return LastCheckpoint(best, heads[best], damaged)
     if damaged:
         raise ValueError(f"{'; '.join(damaged.values())}: no checkpoint in {checkpoint_dir(output_dir)} can be gone on "
@@ -149,6 +167,8 @@ def read_head(path: str | Path, *, to_go_on: bool = False) -> dict[str, Any]:
     state = load_checkpoint(path, mapped=True)
     if to_go_on and (bad := out_of_range(state)):
         raise ValueError(f"{bad} in {path}; give another checkpoint.")
+    if to_go_on and (bad := malformed(state)):
+        raise ValueError(f"{path} is not a checkpoint of Trokens ({bad}); give another one.")
     heavy = ("model_state", "optimizer_state")
     return {key: copy.deepcopy(value) for key, value in state.items() if key not in heavy}  # no part of the file
 
@@ -162,6 +182,36 @@ def out_of_range(state: dict[str, Any]) -> str:
             beyond = f"beyond {most:g} or " if most < math.inf else ""
             return f"{what} {beyond}not finite ({len(bad)} tensors, the first is {bad[0]})"
     return ""
+
+
+def malformed(state: dict[str, Any]) -> str:
+    """What of a state is not as training writes it, such as under a key that another code uses too; "" where all is."""
+    for key, is_sound in _SOUND.items():
+        if key in state and not is_sound(state[key]):
+            return f"its '{key}' is {shown(state[key])}"
+    if len(state.get("pending", ())) > state.get("step", 0):
+        return f"it has figures of {len(state['pending'])} steps behind step {state.get('step', 0)}"
+    return ""
+
+
+def _is_count(value: Any, least: int = 0) -> bool:
+    return type(value) is int and least <= value < 2**31
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+_SOUND: dict[str, Callable[[Any], bool]] = {
+    "epoch": lambda value: _is_count(value, -1),
+    "step": _is_count,
+    "best": lambda value: isinstance(value, dict) and _is_number(value.get("accuracy")) and _is_count(
+        value.get("epoch"), -1),
+    "pending": lambda value: isinstance(value, list) and all(
+        isinstance(step, dict) and all(_is_number(step.get(key)) for key in FIGURES) for step in value),
+    "recent": lambda value: isinstance(value, list) and all(_is_count(epochs) for epochs in value),
+    "scaler_state": lambda value: value is None or isinstance(value, dict),
+}
 
 
 def _place(state: dict[str, Any]) -> tuple[int, int]:

@@ -91,6 +91,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, state:
     saved = state.get("optimizer_state")
     if not isinstance(saved, Mapping) or not {"state", "param_groups"} <= saved.keys():
         return "the checkpoint has none"
+    if not isinstance(saved["state"], Mapping) or not all(
+            isinstance(group, Mapping) and isinstance(group.get("params"), list) for group in saved["param_groups"]):
+        return "it is none of torch.optim"
     names = {parameter: name for name, parameter in model.named_parameters()}
     order = {name.removeprefix("module."): place for place, name in enumerate(state["model_state"])}
     groups = _match_groups(saved["param_groups"], [group["params"] for group in optimizer.param_groups])

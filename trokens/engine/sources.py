@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from trokens.checkpoint import (
     epoch_path,
     find_last,
     has_checkpoints,
+    is_there,
+    malformed,
     read_head,
     saved_epochs,
 )
@@ -87,6 +89,9 @@ def _start(cfg, training: TrainingList) -> dict[str, Any]:
         path, head = last.path, last.head
     elif start:
         path, head = Path(start), _read(start, "TRAIN")
+        if goes_on(cfg, head) and (bad := malformed(head)):
+            raise ConfigError(f"{path} is not a checkpoint of Trokens that training can go on from ({bad}); set "
+                              "TRAIN.CHECKPOINT_EPOCH_RESET True to start from its weights alone.")
     else:
         return {"history": (training,)}
     others = tuple(one for one in _history(path, head) if one.digest != training.digest)
@@ -98,7 +103,7 @@ def _best_alone(cfg, training: TrainingList) -> LastCheckpoint | None:
     """The best checkpoint, where those of the epochs must have been removed by hand: a run that was killed before its
     first one leaves the best alone, too, and begins again."""
     best = checkpoint_dir(cfg.OUTPUT_DIR) / BEST
-    if not best.is_file():
+    if not is_there(best):
         return None
     head = read_head(best, to_go_on=True)
     _check_same_list(best, head, training)  # else a run that validates nothing would test it as its own
@@ -111,7 +116,7 @@ def _tested_sources(cfg) -> Sources:
     path = _named(cfg)
     if path is None:
         best, start = checkpoint_dir(cfg.OUTPUT_DIR) / BEST, cfg.TRAIN.CHECKPOINT_FILE_PATH
-        path = best if best.is_file() else _last(cfg) or (Path(start) if start else None)
+        path = best if is_there(best) else _last(cfg) or (Path(start) if start else None)
     if path is None:
         return Sources()
     head = _read(path, "TRAIN" if str(path) == cfg.TRAIN.CHECKPOINT_FILE_PATH else "TEST")
@@ -121,7 +126,7 @@ def _tested_sources(cfg) -> Sources:
 def trained_checkpoint(cfg, sources: Sources) -> Path | None:
     """What is tested of a training that has ended; None where nothing was saved."""
     path, best = _named(cfg), checkpoint_dir(cfg.OUTPUT_DIR) / BEST
-    return path or (best if best.is_file() else _last(cfg) or sources.start)
+    return path or (best if is_there(best) else _last(cfg) or sources.start)
 
 
 def _named(cfg) -> Path | None:
@@ -131,7 +136,7 @@ def _named(cfg) -> Path | None:
     number = cfg.TEST.TEST_EPOCH_NUM
     if number <= 0:
         return None
-    if not (path := epoch_path(cfg.OUTPUT_DIR, number)).is_file():
+    if not is_there(path := epoch_path(cfg.OUTPUT_DIR, number)):
         there = ", ".join(map(str, saved_epochs(cfg.OUTPUT_DIR))) or "none"
         raise FileNotFoundError(f"No checkpoint at {path}, which TEST.TEST_EPOCH_NUM asks for; there are those of "
                                 f"epochs {there} (TRAIN.KEEP_EVERY keeps more).")
@@ -145,12 +150,22 @@ def _last(cfg) -> Path | None:
     return last.path
 
 
+def goes_on(cfg, state: Mapping[str, Any]) -> bool:
+    """Whether training goes on behind a checkpoint of another folder, or starts from its weights alone."""
+    return not cfg.TRAIN.CHECKPOINT_EPOCH_RESET and not is_published(state)
+
+
+def is_published(state: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint has not what training here needs to go on at a step: that of the published code has not."""
+    return not {"step", "pending"} <= state.keys()
+
+
 def _is_own(cfg, path: str) -> bool:
     return Path(path).resolve().parent == checkpoint_dir(cfg.OUTPUT_DIR).resolve()
 
 
 def _read(path: str | Path, section: str) -> dict[str, Any]:
-    if not Path(path).is_file():
+    if not is_there(Path(path)):
         raise FileNotFoundError(f"No checkpoint at {path}; correct {section}.CHECKPOINT_FILE_PATH.")
     return read_head(path)
 

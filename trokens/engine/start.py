@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from trokens.checkpoint import BEST, checkpoint_dir, epoch_path, load_checkpoint
+from trokens.checkpoint import BEST, checkpoint_dir, epoch_path, load_checkpoint, malformed
 from trokens.config import ConfigError, changed_meaning, changed_options
 from trokens.distributed import agreed, barrier, is_main
 from trokens.engine.optim import restore_optimizer
-from trokens.engine.sources import Sources, trained_checkpoint
+from trokens.engine.sources import Sources, goes_on, is_published, trained_checkpoint
 from trokens.engine.trainer import NO_BEST
 from trokens.files import whole_file
 from trokens.models.trokens import Trokens
@@ -39,23 +39,23 @@ def load_start(cfg, model: Trokens, optimizer: torch.optim.Optimizer, sources: S
         return None
     state, path = load_checkpoint(sources.start), sources.start
     report = load_weights(model, state)
-    is_published = not {"step", "pending"} <= state.keys()
-    if sources.is_own and (report.missing or (report.unexpected and not is_published)):
+    published = is_published(state)
+    if sources.is_own and (report.missing or (report.unexpected and not published)):
         raise ValueError(f"The weights of {path} cannot be trained on: {misfit(report.missing, report.unexpected)}.")
     if report.missing:
         _warn("%s lacks %d parameters of this model (the first is %s): they start from fresh values.", path,
               len(report.missing), report.missing[0])
-    if not sources.is_own and (cfg.TRAIN.CHECKPOINT_EPOCH_RESET or is_published or "optimizer_state" not in state):
-        logger.info("Starting at epoch 1 from the weights of %s%s; its %d epochs and its optimizer's state do not "
-                    "count.", path, ", a checkpoint of the published code" if is_published else "",
-                    state.get("epoch", -1) + 1)
+    if not sources.is_own and (not goes_on(cfg, state) or "optimizer_state" not in state):
+        logger.info("Starting at epoch 1 from the weights of %s%s; its %s epochs and its optimizer's state do not "
+                    "count.", path, ", a checkpoint of the published code" if published else "",
+                    "own" if malformed({"epoch": state.get("epoch", -1)}) else state.get("epoch", -1) + 1)
         return None
     best = agreed(lambda: _take_over(cfg, sources)) if sources.is_own else NO_BEST  # that lies in another folder
     lost = restore_optimizer(optimizer, model, state)
     epoch, step = sources.head.get("epoch", -1), state.get("step", 0)
     logger.info("Going on from %s (%d epochs and %d steps)%s.", path, epoch + 1, step,
-                _published(lost) if is_published else "")
-    if lost and not is_published:
+                _published(lost) if published else "")
+    if lost and not published:
         _warn("The optimizer's state of %s is not taken (%s): it starts fresh.", path, lost)
     _tell_backbone(model, path, state)
     _tell_changes(cfg, path, state)

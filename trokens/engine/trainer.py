@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from trokens.checkpoint import trained_state
+from trokens.checkpoint import FIGURES, trained_state
 from trokens.data.episodes import EpisodeSampler
 from trokens.distributed import StopFlag, rank, world_size
 from trokens.engine.features import Features
@@ -29,7 +29,6 @@ from trokens.structures import Episode
 
 logger = logging.getLogger(__name__)
 
-FIGURES = ("loss", "loss_class", "loss_match", "accuracy")  # of a step
 NO_BEST = {"accuracy": -1.0, "epoch": -1}
 
 
