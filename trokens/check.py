@@ -14,6 +14,7 @@ from trokens.clips.split import Clip
 from trokens.data.loader import ClipReader
 from trokens.extraction.jobs import DEFAULT_FPS, FPS
 from trokens.parallel import DIED
+from trokens.points.geometry import same_aspect
 from trokens.points.io import PointFile, read_point_file
 from trokens.points.source import SourceCheck, video_change
 from trokens.structures import Tracks
@@ -25,7 +26,6 @@ NO_VIDEO, NO_POINTS = "video missing", "points missing"
 MARGIN = 0.1  # of the frame's side; a point beyond it is far outside
 FAR_OUTSIDE = 0.01  # part of the visible positions that may be far outside
 CORNER = 0.6  # of the frame's sides; points that all stay below it were probably tracked in a smaller frame
-SAME_ASPECT = 0.02  # relative difference of width over height
 END_STEPS = 2  # positions a point file may end before its video
 RATES = (0.45, 1.6)  # times the nominal rate; the published extractor takes every k-th frame for a whole number k
 
@@ -143,8 +143,7 @@ class ClipCheck:
             self._check_frames(points, info, clip, add)
             if size is not None and size != info.size:
                 # With its own size in the file a track fits a video that was scaled as a whole.
-                ratio = (size[1] / size[0]) / (info.size[1] / info.size[0])
-                scaled = tracks.size is not None and abs(ratio - 1) < SAME_ASPECT
+                scaled = tracks.size is not None and same_aspect(size, info.size)
                 add("frame size differs", f"points of {_wxh(size)} frames, video of {_wxh(info.size)}", clip.tracks,
                     WARNING if scaled else ERROR)
         frame = size or (info.size if info is not None else None)

@@ -19,6 +19,7 @@ from trokens.data.workers import SteadyLoader
 from trokens.distributed import num_cores
 from trokens.points.geometry import (
     check_positions,
+    check_tracks,
     decoded_frames,
     frame_positions,
     normalize_tracks,
@@ -103,13 +104,17 @@ class ClipReader:
         generator = torch.Generator().manual_seed(seed % 2**63)
         file = read_point_file(clip.tracks, self.obj_id_key)
         tracks = file.tracks
+        check_tracks(tracks, f"{clip.tracks} of clip '{clip.id}'")
         positions = frame_positions(tracks.num_positions, self.num_frames)  # (T,)
         size, video = tracks.size, None
         if with_video or size is None:
             self.source_check(clip.id, clip.tracks, file.metadata, clip.video)
         if with_video:
             frames, own_size = self._frames(clip, tracks, positions)
-            size = size or own_size
+            if size is None:
+                size = own_size
+            else:
+                self.source_check.compare_shapes(clip.id, clip.tracks, size, clip.video, own_size)
             if self.augment is not None:
                 frames = self.augment(frames, generator)
             video = resize(frames, self.size)[None]  # (1, T, 3, size, size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from trokens.structures import Tracks, check_shape
 from trokens.tensors import check_sum, not_finite
 
 SCHEMA = 1
+_LONGEST_SIDE = 2**25  # of a frame, in pixels, were it a single row
+_LARGEST = 2**53  # from where on floating point has no fractions
 
 
 class Damaged(ValueError):
@@ -81,7 +84,7 @@ def point_file(tensors: dict[str, Tensor], text: str, cluster: Tensor | None = N
         KeyError, ValueError: A tensor is missing, shapes do not fit, or the schema is newer.
     """
     metadata = parse_metadata(text)
-    schema = int(metadata.get("schema", 0))
+    schema = _number(metadata, "schema")
     if schema > SCHEMA:
         raise ValueError(f"its schema is {schema}, and this version reads up to {SCHEMA}; update Trokens")
     written, all_written = metadata.pop("sum", None), tensors if cluster is None else tensors | {"cluster": cluster}
@@ -91,15 +94,42 @@ def point_file(tensors: dict[str, Tensor], text: str, cluster: Tensor | None = N
     except TypeError as error:  # a type of numbers that nobody wrote
         raise Damaged from error
     metadata.pop("schema", None)
-    size = (int(metadata.pop("height")), int(metadata.pop("width"))) if {"height", "width"} <= metadata.keys() else None
-    if size is not None and min(size) < 1:
-        raise ValueError(f"its frames are {size[1]} x {size[0]} pixels; extract it again")
-    if bad := not_finite((name, tensors[name]) for name in ("query_frame", "cluster") if name in tensors):
-        raise ValueError(f"its {bad[0]} has numbers that are not finite; extract it again")
+    size = None
+    if {"height", "width"} <= metadata.keys():
+        size = _number(metadata, "height"), _number(metadata, "width")
+        del metadata["height"], metadata["width"]
+        if min(size) < 1 or max(size) > _LONGEST_SIDE:
+            raise ValueError(f"its frames are {size[1]} x {size[0]} pixels; extract it again")
     times = tensors.get("times")
     dtype = torch.float16 if tensors["xy"].dtype == torch.float16 else torch.float32
-    tracks = Tracks(tensors["xy"].float(), tensors["visibility"].bool(), tensors["query_frame"].long(),
-                    tensors["cluster"].long(), size, tensors.get("frame"), dtype)
+    tracks = Tracks(_real("xy", tensors).float(), _real("visibility", tensors) > 0.5, _whole("query_frame", tensors),
+                    _whole("cluster", tensors), size, _whole("frame", tensors) if "frame" in tensors else None, dtype)
     if times is not None:
         check_shape("times", times, "T", {"T": tracks.num_positions})
     return PointFile(tracks, metadata, times)
+
+
+def _number(metadata: Mapping[str, Any], key: str) -> int:
+    """A whole number of the metadata, 0 where it is not there."""
+    value = metadata.get(key, 0)
+    if not re.fullmatch(r"-?[0-9]{1,18}", str(value)):
+        raise ValueError(f"its {key} is '{str(value)[:50]}'; expected a whole number of at most 18 digits; extract it "
+                         "again")
+    return int(value)
+
+
+def _real(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
+    """Numbers of which more or less can be said; positions may be NaN, nothing else."""
+    x = tensors[name]
+    if x.is_complex() or (name == "xy" and x.dtype == torch.bool):
+        raise ValueError(f"its {name} has numbers of the type {x.dtype}; extract it again")
+    if name != "xy" and not_finite([(name, x)]):
+        raise ValueError(f"its {name} has numbers that are not finite; extract it again")
+    return x
+
+
+def _whole(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
+    x = _real(name, tensors)
+    if x.is_floating_point() and not ((x == x.trunc()) & (x.abs() < _LARGEST)).all():
+        raise ValueError(f"its {name} has numbers that are not whole; extract it again")
+    return x.long()

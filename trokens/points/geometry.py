@@ -6,6 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trokens.structures import Tracks
+
+SAME_ASPECT = 0.02  # relative difference of width over height, up to which two frames have one shape
+
 
 def frame_positions(num_positions: int, num_frames: int) -> Tensor:
     """Rows of a point file that the model sees: floor(linspace(0, L-1, T)).
@@ -40,6 +44,29 @@ def decoded_frames(num_video_frames: int, num_positions: int, positions: Tensor)
 
 def _spread(count: int, num: int) -> Tensor:
     return torch.from_numpy(np.floor(np.linspace(0, count - 1, num)).astype(np.int64))  # float64, as the files' writer
+
+
+def check_tracks(tracks: Tracks, source: str) -> None:
+    """Check what no sound writer of a point file writes, and what would make points count when they should not.
+
+    Args:
+        tracks: As a point file holds them.
+        source: What they were read from, for the message.
+
+    Raises:
+        ValueError: There are none, a point was chosen at no position, or positions go back in time.
+    """
+    count, points = tracks.xy.shape[:2]
+    if not count or not points:
+        raise ValueError(f"{source} has {points} points at {count} positions; extract it again.")
+    low, high = (x.item() for x in tracks.query_frame.aminmax())
+    if low < 0 or high >= count:
+        raise ValueError(f"{source} has points that were chosen at positions {low} to {high} of {count}; extract it "
+                         "again.")
+    frame = tracks.frame  # they may repeat, where points are at a higher rate than the video
+    if frame is not None and count > 1 and (frame[0] == frame[-1] or (frame.diff() < 0).any()):
+        raise ValueError(f"{source} has positions at frames {frame[0]} to {frame[-1]}, not in their order; extract it "
+                         "again.")
 
 
 def check_positions(xy: Tensor, source: str) -> None:
@@ -82,6 +109,11 @@ def normalize_tracks(xy: Tensor, size: tuple[int, int], coords: str = "published
     extent = torch.tensor([width, height], dtype=torch.float32) - float(coords == "centered")
     share = (xy.to(dtype).float() / extent).to(dtype)  # torch divides half precision so
     return (2 * share - 1).float()
+
+
+def same_aspect(first: tuple[int, int], second: tuple[int, int]) -> bool:
+    """Whether frames of two sizes (height, width) show the same, one scaled."""
+    return abs((first[1] / first[0]) / (second[1] / second[0]) - 1) < SAME_ASPECT
 
 
 def query_mask(query_frame: Tensor, positions: Tensor) -> Tensor:

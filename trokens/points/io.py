@@ -93,7 +93,7 @@ def read_point_file(path: str | os.PathLike, obj_id_key: str = "obj_ids") -> Poi
     """
     path = _known(path)
     if not path.is_file():
-        raise FileNotFoundError(f"No point file {path}.")
+        raise FileNotFoundError(f"{path} is no file." if os.path.lexists(path) else f"No point file {path}.")
     try:
         return _read_pickle(path, obj_id_key) if path.suffix == ".pkl" else _read_safetensors(path)
     except Damaged as error:
@@ -118,7 +118,13 @@ def read_metadata(path: str | os.PathLike) -> dict[str, str]:
         with safe_open(path, framework="np") as file:
             return parse_metadata(metadata_text(file.metadata() or {}))
     except SafetensorError as error:
-        raise ValueError(f"{path} cannot be read: {str(error).rstrip('.')}.") from error
+        raise _not_whole(path, error) from error
+
+
+def _not_whole(path: Path, error: SafetensorError) -> ValueError:
+    cause = str(error).rpartition("deserializing header: ")[2].rstrip(".") if os.path.getsize(path) else "it is empty"
+    return ValueError(f"{path} cannot be read: it is no whole safetensors file ({cause}); delete it and extract its "
+                      "video again, or fetch it again.")
 
 
 def _known(path: str | os.PathLike) -> Path:
@@ -136,7 +142,9 @@ def _read_safetensors(path: Path) -> PointFile:
         raise
     except KeyError as error:
         raise ValueError(f"{path} is no point file of schema {SCHEMA}: it lacks {error}.") from error
-    except (SafetensorError, ValueError, TypeError, ArithmeticError) as error:
+    except SafetensorError as error:
+        raise _not_whole(path, error) from error
+    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:  # the last for types of a few bits
         raise ValueError(f"{path} cannot be read: {str(error).rstrip('.')}.") from error
 
 
@@ -169,9 +177,9 @@ def _read_pickle(path: Path, obj_id_key: str) -> PointFile:
         arrays = {
             "xy": _shaped(xy, (num_positions, num_points, 2)).astype(
                 np.float16 if xy.dtype == np.float16 else np.float32),
-            "visibility": visibility > 0.5,
-            "query_frame": _whole("query_frame", _shaped(query_frame, (num_points,))),
-            "cluster": _whole("cluster", _shaped(_numbers(content[obj_id_key]), (num_points,))),
+            "visibility": visibility.copy(),
+            "query_frame": _shaped(query_frame, (num_points,)).copy(),
+            "cluster": _shaped(_numbers(content[obj_id_key]), (num_points,)).copy(),
         }
         if "trokens" in content:  # else such names are somebody else's
             arrays |= {name: _numbers(content[name]).copy() for name in ("frame", "times") if name in content}
@@ -202,13 +210,7 @@ def _numbers(value: Any) -> np.ndarray:
         value = np.asarray(value)
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
         raise ValueError("it holds something else where numbers belong")
-    return value
-
-
-def _whole(name: str, x: np.ndarray) -> np.ndarray:
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        raise ValueError(f"its {name} has numbers that are not finite; extract it again")
-    return x.astype(np.int64)
+    return value.astype(value.dtype.newbyteorder("="), copy=False)
 
 
 def _shaped(x: np.ndarray, want: tuple[int, ...]) -> np.ndarray:

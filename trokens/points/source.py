@@ -9,6 +9,8 @@ from functools import lru_cache
 
 import xxhash
 
+from trokens.points.geometry import same_aspect
+
 logger = logging.getLogger(__name__)
 
 _PART = 64 * 1024  # bytes read at the start, in the middle and at the end: all of a small file
@@ -70,6 +72,22 @@ class SourceCheck:
         """
         if self.mode == "ignore" or self._warned or (change := video_change(metadata, video)) is None:
             return
+        self._act(id, points, video, change)
+
+    def compare_shapes(self, id: str, points: str | os.PathLike, size: tuple[int, int], video: str | os.PathLike,
+                       own: tuple[int, int]) -> None:
+        """Compare the size (height, width) of the frames that points lie in with the video's own.
+
+        A video that was scaled as a whole shows the same.
+
+        Raises:
+            ValueError: Their shapes differ, and ``mode`` is "error".
+        """
+        if size != own and self.mode != "ignore" and not self._warned and not same_aspect(size, own):
+            self._act(id, points, video, f"its frames had {size[1]} x {size[0]} pixels then and have {own[1]} x "
+                      f"{own[0]} now")
+
+    def _act(self, id: str, points: str | os.PathLike, video: str | os.PathLike, change: str) -> None:
         if self.mode == "error":
             raise other_video(id, points, video, change,
                               ", or, where it shows the same, set DATA.CHANGED_VIDEO to warn")
