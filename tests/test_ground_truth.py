@@ -1,6 +1,9 @@
 """Clips with true tracks: from files, from TAP-Vid's pickles, rendered."""
 
+import io
 import pickle
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ from tiny import points_dir
 from trokens.data.ground_truth import find_clips, load_truth, rendered_clips
 from trokens.data.synthetic import SPLITS, clip_seed, render_clip
 from trokens.points.io import read_tracks
-from trokens.points.tapvid import query_points
+from trokens.points.tapvid import check_truth, query_points
 
 
 def tapvid_record(seed: int = 0, size: tuple[int, int] = (40, 60)) -> dict:
@@ -64,7 +67,7 @@ def test_tracks_beside_a_video_are_read_with_their_own_queries(tiny_data, tmp_pa
     np.savez(tmp_path / "a.npz", **content, layer=np.array([4, 2], np.int16))
     assert load_truth(video)[1].cluster.tolist() == [4, 2]
     np.savez(tmp_path / "a.npz", tracks=content["tracks"])
-    with pytest.raises(ValueError, match=r"a\.npz has no sound query_points.*'query_points'"):
+    with pytest.raises(ValueError, match=r"a\.npz cannot be read: it has no 'query_points', only tracks; write it"):
         load_truth(video)
     (tmp_path / "a.npz").unlink()
     with pytest.raises(FileNotFoundError, match=r"No true tracks for '.*a\.mp4': neither a\.npz"):
@@ -141,3 +144,82 @@ def test_pickles_that_are_none_of_tapvids_are_refused(tmp_path):
 def test_a_set_without_videos_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"There are no videos in '.*none'"):
         find_clips(str(tmp_path / "none"), "first")
+
+
+def bomb(path: Path, shape: tuple[int, ...], num_bytes: int) -> None:
+    """A small file that unpacks to many bytes."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in ("query_points", "tracks", "visibility"):
+            with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                entry.write(header.getvalue())
+                for _ in range(num_bytes >> 20):
+                    entry.write(bytes(2**20))
+
+
+SOUND = {"query_points": np.array([[3, 5, 6], [0, 60, 1]], np.float32), "tracks": np.full((12, 2, 2), 9, np.float32),
+         "visibility": np.ones((12, 2), bool)}
+
+
+@pytest.mark.parametrize(("spoil", "cause"), [
+    (lambda path: path.write_bytes(b""), "cannot be read: it is empty; write it anew with numpy.savez"),
+    (lambda path: path.write_bytes(path.read_bytes()[:200]), "cannot be read: File is not a zip file; write it anew"),
+    (lambda path: path.write_bytes(b"this is a text"), "cannot be read: File is not a zip file; write it anew"),
+    (lambda path: path.write_bytes(pickle.dumps(SOUND)), "cannot be read: File is not a zip file; write it anew"),
+    (lambda path: bomb(path, (100, 1000, 1000), 400 << 20), "cannot be read: its arrays take 1200 MiB, more than 256"),
+    (lambda path: bomb(path, (10**7, 10**6, 2), 0), "cannot be read: 'query_points' of shape (10000000, 1000000, 2) "
+     "takes 80000000000000 bytes, and 0 are there"),
+    (lambda path: np.savez(path, **SOUND | {"tracks": np.array([None, 1])}), "cannot be read: 'tracks' holds object"),
+    (lambda path: np.savez(path, **SOUND | {"tracks": np.ones((12, 2, 2), complex)}), "'tracks' holds complex128"),
+    (lambda path: np.savez(path, **SOUND | {"tracks": np.array(["a"])}), "'tracks' holds <U1, not numbers"),
+    (lambda path: np.savez(path, **SOUND | {"tracks": SOUND["tracks"][:9], "visibility": SOUND["visibility"][:9]}),
+     "a.npz have 9 frames, and it has 12; it is cut, or they belong to another video."),
+    (lambda path: np.savez(path, **SOUND | {"tracks": SOUND["tracks"].swapaxes(0, 1)}), "a query frame is not among"),
+    (lambda path: np.savez(path, **SOUND | {"query_points": SOUND["query_points"] + 0.5}),
+     "a query frame is no whole number."),
+    (lambda path: np.savez(path, **SOUND, layer=np.full(2, np.nan)), "layer is not finite everywhere."),
+    (lambda path: np.savez(path, **SOUND, layer=np.zeros(3)), "cluster is (3,); expected (N) with N=2."),
+    (lambda path: np.savez(path, **SOUND | {"visibility": SOUND["visibility"][:, :1]}), "visibility is (12, 1)"),
+])
+def test_true_tracks_that_are_none_are_named_and_cost_little(tiny_data, tmp_path, spoil, cause):
+    (tmp_path / "a.mp4").write_bytes(next(tiny_data.glob("val/*/0.mp4")).read_bytes())
+    np.savez(tmp_path / "a.npz", **SOUND)
+    load_truth(tmp_path / "a.mp4")
+    spoil(tmp_path / "a.npz")
+    tracemalloc.start()
+    with pytest.raises(ValueError) as error:
+        load_truth(tmp_path / "a.mp4")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert cause in str(error.value) and "a.npz" in str(error.value) and not str(error.value).endswith("..")
+    assert peak < 100 << 20
+
+
+def test_arrays_of_other_machines_and_orders_are_read(tiny_data, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(next(tiny_data.glob("val/*/0.mp4")).read_bytes())
+    tracks = np.random.default_rng(0).random((12, 2, 2)) * 60
+    np.savez_compressed(tmp_path / "a.npz", **SOUND | {"tracks": np.asfortranarray(tracks.astype(">f4")),
+                                                       "visibility": np.full((12, 2), 0.3)})
+    truth = load_truth(tmp_path / "a.mp4")[1]
+    assert np.array_equal(truth.xy[5:].numpy(), tracks[5:].astype(np.float32)) and not truth.visibility.any()
+
+
+@pytest.mark.parametrize(("change", "cause"), [
+    ({"video": np.zeros((6, 3, 40, 60), np.uint8)}, r"video is \(6, 3, 40, 60\) uint8; expected \(T, H, W, 3\) uint8"),
+    ({"video": np.zeros((6, 40, 60, 1), np.uint8)}, r"video is \(6, 40, 60, 1\) uint8; expected"),
+    ({"video": np.zeros((6, 40, 60, 3), np.float32)}, r"video is \(6, 40, 60, 3\) float32; expected"),
+    ({"video": np.zeros((5, 40, 60, 3), np.uint8)}, "points have 6 frames, and video has 5"),
+])
+def test_videos_of_tapvid_of_another_form_are_named(tmp_path, change, cause):
+    (clip,) = find_clips(dump(tmp_path / "a.pkl", [tapvid_record() | change]), "first")
+    with pytest.raises(ValueError, match=f"It has no sound video, points and occluded: {cause}"):
+        clip.load()
+
+
+def test_points_in_other_units_than_the_frames_are_named(tmp_path):
+    record = tapvid_record()
+    (clip,) = find_clips(dump(tmp_path / "a.pkl", [record | {"points": record["points"] * 256}]), "first")
+    with pytest.raises(ValueError, match=r"Point 0 is asked for at \(.*\), outside of frames of 256 x 256 pixels "
+                       r"\(\d such points\); mend the true tracks"):
+        check_truth(clip.load()[1])

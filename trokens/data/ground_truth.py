@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from trokens.clips.lists import clip_id
 from trokens.clips.walk import find_videos
+from trokens.data.npz import read_arrays
 from trokens.data.synthetic import LEVELS, clip_seed, render_clip
 from trokens.data.transforms import resize
 from trokens.points.io import read_tracks
@@ -54,7 +56,7 @@ def find_clips(source: str, mode: str) -> list[KnownClip]:
         ValueError: There are no videos, or the pickle is none of TAP-Vid's or unsafe.
         FileNotFoundError: There is no such pickle.
     """
-    if source.endswith(".pkl"):
+    if source.endswith(".pkl") and not os.path.isdir(source):
         return _tapvid_clips(source, mode)
     videos, _ = find_videos(source)
     if not videos:
@@ -79,22 +81,39 @@ def load_truth(video: Path) -> tuple[Tensor, Tracks]:
     if not beside.exists() and root is None:
         raise FileNotFoundError(f"No true tracks for '{video}': neither {beside.name} beside it nor a folder {EXACT} "
                                 "above it.")
-    frames = read_video(video)
-    if not beside.exists():
-        return frames, read_tracks(root / EXACT / f"{clip_id(video, root)}.safetensors")
-    with np.load(beside) as file:
-        content = {name: torch.from_numpy(file[name]) for name in file.files}
+    if beside.exists():
+        truth = _read_truth(beside)
+        frames = read_video(video)
+    else:
+        frames = read_video(video)
+        truth = read_tracks(root / EXACT / f"{clip_id(video, root)}.safetensors")
+        beside = root / EXACT
+    if truth.num_positions != len(frames):
+        raise ValueError(f"The tracks of '{video}' in {beside} have {truth.num_positions} frames, and it has "
+                         f"{len(frames)}; it is cut, or they belong to another video.")
+    return frames, replace(truth, size=tuple(frames.shape[1:3]))
+
+
+def _read_truth(path: Path) -> Tracks:
+    content = {name: torch.from_numpy(x) for name, x in read_arrays(
+        path, ("query_points", "tracks", "visibility"), ("layer",)).items()}
     try:
         query, xy = content["query_points"].float(), content["tracks"].float()
         point = torch.arange(len(query))
         frame = query[:, 0].long()
         if not ((frame >= 0) & (frame < len(xy))).all():
             raise ValueError(f"a query frame is not among the {len(xy)} frames")
+        if not torch.equal(query[:, 0], frame.float()):
+            raise ValueError("a query frame is no whole number")
+        cluster = content.get("layer", torch.zeros(len(query)))
+        if not cluster.float().isfinite().all():
+            raise ValueError("layer is not finite everywhere")
+        truth = Tracks(xy, _truths(content["visibility"]), frame, cluster.long())
         xy[frame, point] = query[:, 1:]  # trackers start exactly there, and no measure counts this frame
-        cluster = content.get("layer", torch.zeros(len(query))).long()
-        return frames, Tracks(xy, _truths(content["visibility"]), frame, cluster, tuple(frames.shape[1:3]))
-    except (KeyError, IndexError, ValueError) as error:
-        raise ValueError(f"{beside} has no sound query_points, tracks and visibility: {error}.") from error
+        return truth
+    except (IndexError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path} has no sound query_points, tracks and visibility: {str(error).rstrip('.')}."
+                         ) from error
 
 
 def rendered_clips(level: str, num_clips: int) -> list[KnownClip]:
@@ -129,10 +148,16 @@ def _unpack(record: dict, mode: str) -> tuple[Tensor, Tracks]:
     Raises:
         ValueError: The record is none of TAP-Vid's.
     """
+    if not isinstance(record, dict):
+        raise ValueError(f"It has no sound video, points and occluded: it is a {type(record).__name__}, not a dict.")
     try:
         video, points, occluded = (_array(record[key], key) for key in ("video", "points", "occluded"))
+        if video.dtype != np.uint8 or video.ndim != 4 or video.shape[-1] != 3:
+            raise ValueError(f"video is {video.shape} {video.dtype}; expected (T, H, W, 3) uint8")
         if len(video) > MAX_FRAMES:
             raise ValueError(f"video has {len(video)} frames, more than {MAX_FRAMES}")
+        if points.shape[1] != len(video):
+            raise ValueError(f"points have {points.shape[1]} frames, and video has {len(video)}")
         # There (0, 0) and (1, 1) are the outer corners of the first and the last pixel.
         xy = torch.from_numpy(points).float().transpose(0, 1) * RASTER - 0.5
         start = torch.zeros(len(points), dtype=torch.long)
@@ -153,4 +178,4 @@ def _truths(x: Tensor) -> Tensor:
     """As bool; NaN would be True."""
     if not x.isfinite().all():
         raise ValueError("visibility is not finite everywhere")
-    return x.bool()
+    return x > 0.5

@@ -16,6 +16,7 @@ from torch import Tensor
 from trokens.structures import Tracks, check_shape
 
 RASTER = 256
+OUTSIDE = 0.1  # of the frame's side, up to which a point that is asked for may lie outside
 THRESHOLDS = (1, 2, 4, 8, 16)
 MAX_POSITIONS = 2**26  # of all queries of a clip; TAP-Vid's longest have 250 frames and some 1,500 strided queries
 
@@ -80,7 +81,8 @@ def check_truth(truth: Tracks) -> None:
     """Check that every position that counts is known: where a point is asked for, and wherever it is visible.
 
     Raises:
-        ValueError: One is NaN or infinite, and would count as a miss of the tracker; the message names it.
+        ValueError: One is NaN or infinite, and would count as a miss of the tracker, or a point is asked for far
+            outside of the frame; the message names it.
     """
     unknown = ~truth.xy.isfinite().all(-1)                                                    # (T, N)
     asked = torch.arange(truth.num_positions)[:, None] == truth.query_frame
@@ -91,6 +93,16 @@ def check_truth(truth: Tracks) -> None:
         state = "visible" if truth.visibility[frame, point] else "asked for"
         raise ValueError(f"Point {point} is {state} in frame {frame}, and its true position there is ({x:g}, {y:g}) "
                          f"({len(broken)} such positions); mend the true tracks, or mark it as hidden.")
+    if truth.size is None or not truth.num_points:
+        return
+    height, width = truth.size
+    share = query_points(truth)[:, 1:] / torch.tensor([width, height])
+    outside = ((share < -OUTSIDE) | (share > 1 + OUTSIDE)).any(1).nonzero()
+    if len(outside):
+        point = outside[0].item()
+        x, y = query_points(truth)[point, 1:].tolist()
+        raise ValueError(f"Point {point} is asked for at ({x:g}, {y:g}), outside of frames of {width} x {height} "
+                         f"pixels ({len(outside)} such points); mend the true tracks.")
 
 
 def count_lost(xy: Tensor, truth: Tracks) -> int:
