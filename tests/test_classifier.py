@@ -121,7 +121,7 @@ def test_a_bad_query_is_an_answer_with_an_error_and_stops_no_other(make, one, cl
     paths = [str(tmp_path / "empty.mp4"), clips["left"][1], str(tmp_path / "nowhere.mp4"), str(tmp_path)]
     answers = {answer.path: answer for answer in make().fit(one).answers(paths)}
     assert answers[paths[1]].label == "left" and answers[paths[1]].error is None
-    assert answers[paths[0]].error == f"Cannot read video '{paths[0]}': the file is empty."
+    assert answers[paths[0]].error == f"Cannot read video '{paths[0]}': the file is empty; get it anew."
     assert answers[paths[2]].error == f"Cannot read video '{paths[2]}': No such file or directory."
     assert answers[paths[3]].error == f"Cannot read video '{paths[3]}': Is a directory."
     assert all(answers[path].label is None for path in (paths[0], *paths[2:]))

@@ -25,7 +25,8 @@ def test_a_backend_nobody_knows_is_refused(clip):
 @pytest.mark.parametrize(("content", "cause"), [
     (b"", "empty"),
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n", "text of 67 bytes.*LFS"),
-    (bytes(range(256)) * 40, "Invalid data"),
+    (bytes(range(256)) * 40, r"FFmpeg cannot read it \(Invalid data found .*\); get it anew, or convert it"),
+    (b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x08free\0\0\0\x08mdat", r"it has no index \(moov\), as of a record"),
 ])
 def test_a_file_that_is_no_video_is_named_with_its_cause(tmp_path, content, cause):
     path = tmp_path / "broken.mp4"

@@ -113,6 +113,23 @@ def _riff_end(file: BinaryIO) -> int | None:
     return end
 
 
+def lacks_index(path: str) -> bool:
+    """Whether a file is ISO media (mp4, mov) without the box that tells where its frames lie."""
+    with open(path, "rb") as file:
+        if file.read(8)[4:] not in _FIRST_BOXES:
+            return False
+        at, names = 0, set()
+        for _ in range(_MOST_BOXES):
+            file.seek(at)
+            head = file.read(16)
+            size = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4], "big")
+            names.add(head[4:8])
+            if size < 8:
+                break
+            at += size
+    return names.isdisjoint({b"moov", b"moof"})
+
+
 def _iso_end(file: BinaryIO) -> int | None:
     at, total = 0, os.fstat(file.fileno()).st_size
     for _ in range(_MOST_BOXES):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from trokens.video import timeline
-from trokens.video.info import START, VideoInfo, no_video_cause, video_error
+from trokens.video.info import NOTHING_DECODES, START, VideoInfo, no_video_cause, video_error
 
 if TYPE_CHECKING:
     import decord
@@ -46,7 +46,7 @@ def probe_file(path: str, mtime: int, file_size: int) -> VideoInfo:
     with _opened(path, threads=1) as reader:
         num_frames, fps = len(reader), float(reader.get_avg_fps())
         if not num_frames:
-            raise video_error(path, "nothing in it decodes")
+            raise video_error(path, NOTHING_DECODES)
         size = tuple(reader[0].shape[:2])
         if size != known.size or abs(num_frames - known.num_frames) > max(2, OTHER_COUNT * known.num_frames):
             raise video_error(path, f"decord finds {num_frames} frames of {size[1]} x {size[0]} pixels where PyAV, by "

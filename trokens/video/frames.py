@@ -18,7 +18,7 @@ from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
 from trokens.video.damage import damaged_video
-from trokens.video.info import START, VideoError, VideoInfo, video_error
+from trokens.video.info import NOTHING_DECODES, START, VideoError, VideoInfo, video_error
 from trokens.video.orientation import orientation_of
 from trokens.video.stream import Source, opened
 
@@ -105,7 +105,7 @@ def _whatever_comes(video: Source, info: VideoInfo, wanted: Sequence[int]) -> It
             return
         before = frame
     if before is None:
-        raise video_error(video.path, "nothing in it decodes")
+        raise video_error(video.path, NOTHING_DECODES)
     for index in reversed(rest):
         yield index, before
 

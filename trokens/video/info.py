@@ -9,10 +9,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from trokens.video.containers import promised_bytes
+from trokens.video.containers import lacks_index, promised_bytes
 from trokens.video.orientation import Orientation
 
 logger = logging.getLogger(__name__)
+NOTHING_DECODES = "nothing in it decodes; get it anew, or convert it, for example to H.264"
 POLICIES = ("refuse", "warn")  # what is done with a video that is damaged or short
 
 
@@ -36,12 +37,14 @@ def no_video_cause(path: str) -> str | None:
     with open(path, "rb") as file:
         head = file.read(256)
     if not head:
-        return "the file is empty"
+        return "the file is empty; get it anew"
     if head.isascii() and b"\0" not in head:
         return f"it is a text of {os.path.getsize(path)} bytes, perhaps a Git LFS pointer; fetch the file itself"
     size, promised = os.path.getsize(path), promised_bytes(path)
     if promised is not None and size < promised:
         return f"it is cut, {size} of {promised} bytes are there; get it anew"
+    if lacks_index(path):
+        return "it has no index (moov), as of a recording or a download that did not come to its end; get it anew"
     return None
 
 

@@ -135,9 +135,10 @@ def opened(path: str, threads: int, *, attentive: bool = False) -> Iterator[Sour
     except (VideoError, AssertionError):
         raise
     except av.error.EOFError as error:
-        raise video_error(path, no_video_cause(path) or "it ends before its first frame") from error
+        raise video_error(path, no_video_cause(path) or "it ends before its first frame; get it anew") from error
     except av.error.FFmpegError as error:
-        raise video_error(path, no_video_cause(path) or error.strerror) from error
+        cause = f"FFmpeg cannot read it ({error.strerror}); get it anew, or convert it, for example to H.264"
+        raise video_error(path, no_video_cause(path) or cause) from error
     except Exception as error:  # what PyAV makes of a header that nobody has foreseen
         raise video_error(path, f"{type(error).__name__}: {error}") from error
 
@@ -156,7 +157,7 @@ def _video_stream(path: str, container: av.container.InputContainer) -> av.Video
     """The first stream that is a video and no cover picture."""
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
-        raise video_error(path, "it has no video stream")
+        raise video_error(path, "it has no video stream; leave it out, or get the file with its video")
     if cause := refused_format(path, container.format.name):
         raise video_error(path, no_video_cause(path) or cause)
     stream = streams[0]

@@ -17,7 +17,7 @@ import numpy as np
 from av.video.frame import PictureType
 
 from trokens.video.damage import Marks, has_hole, is_dense
-from trokens.video.info import START, VideoInfo, video_error, warn_once
+from trokens.video.info import NOTHING_DECODES, START, VideoInfo, video_error, warn_once
 from trokens.video.orientation import orientation_of
 from trokens.video.stream import Source, opened, reference_decoder
 from trokens.video.unread import lost_bytes, spans_of
@@ -96,7 +96,7 @@ def _scan(path: str, marks: Marks) -> _Scan:
                     if packet.is_keyframe:
                         marks(video.seconds(packet.pts), "a packet does not decode")
         if first is None:
-            raise video_error(path, "nothing in it decodes")
+            raise video_error(path, NOTHING_DECODES)
         for sign in lost_bytes(path, video.container.format.name, spans_of([(p.position, p.size) for p in packets])):
             marks(None, sign)
         rate = float(stream.average_rate or stream.guessed_rate or 0)
@@ -149,7 +149,7 @@ def _decoded_times(path: str, scan: _Scan, marks: Marks) -> tuple[np.ndarray, np
     with opened(path, threads=1, attentive=True) as video:
         shown = [(frame.pts, frame.pict_type) for frame in video.frames(on_damage=marks)]
     if not shown:
-        raise video_error(path, "nothing in it decodes")
+        raise video_error(path, NOTHING_DECODES)
     stamps, types = zip(*shown, strict=True)
     known = sorted({stamp for stamp in stamps if stamp is not None})
     # AVI names no times of showing: stamps then come in decoding order, while frames come in their own.
