@@ -85,8 +85,8 @@ def test_an_action_without_a_readable_clip_is_named_with_the_cause(root):
     for number in (0, 1):
         (root / "left" / f"{number}.mp4").write_bytes(b"")
     text = refused(root)
-    assert text == (f"Action 'left' has no readable clip: Cannot read video '{root}/left/0.mp4': the file is empty; get "
-                    "it anew.")
+    assert text == (f"Action 'left' has no readable clip: Cannot read video '{root}/left/0.mp4': the file is empty; "
+                    "get it anew.")
 
 
 def test_a_listed_clip_that_is_not_there_is_named(root):
