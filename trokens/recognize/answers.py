@@ -27,6 +27,7 @@ class Answer:
         start, end: Seconds of the part; of a whole clip 0 and its duration.
         error: Why the clip has no answer: one line that names it.
         seconds: How long it took to describe the clip (0 where it was in the cache).
+        nearest: The nearest example of the nearest action.
     """
 
     path: str
@@ -39,6 +40,7 @@ class Answer:
     end: float = 0.0
     error: str | None = None
     seconds: float = 0.0
+    nearest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def join(answers: Sequence[Answer]) -> list[Answer]:
         answers: Of a video's windows, in the order of time.
 
     Returns:
-        Pieces that follow one another; each has the means of its windows' numbers, and their most probable runner-up.
+        Pieces that follow one another; each has the means of its windows' numbers, their most probable runner-up, and
+        the example that is nearest to one of them.
     """
     groups = [list(group) for _, group in groupby(answers, key=lambda answer: answer.label)]
     pieces = []
@@ -127,6 +130,7 @@ def join(answers: Sequence[Answer]) -> list[Answer]:
         pieces.append(replace(group[0], start=start, end=end, probabilities=probabilities,
                               distances=_mean([answer.distances for answer in group]),
                               confidence=sum(answer.confidence for answer in group) / len(group),
+                              nearest=min(group, key=lambda answer: min(answer.distances.values())).nearest,
                               runner_up=max(others, key=others.get, default=None)))
     return pieces
 

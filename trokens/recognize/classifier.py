@@ -249,15 +249,17 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         return to_actions(distance, self.action_, len(self.classes_))
 
     def _answer(self, path: str, clip: Description, seconds: float = 0.0) -> Answer:
-        found = compare([clip], self.descriptions_, self._compared())
-        distance = to_actions(joined(found, self.calibration_.share), self.action_, len(self.classes_))[0]
+        examples = joined(compare([clip], self.descriptions_, self._compared()), self.calibration_.share)
+        distance = to_actions(examples, self.action_, len(self.classes_))[0]
         probability = softmax(-distance / self.calibration_.temperature)
         first, second = np.argsort(distance, kind="stable")[:2]
         known = self.limits_ is None or distance[first] <= self.limits_[first]
+        nearest = int(np.where(self.action_ == first, examples[0], np.inf).argmin())
         names = self.classes_.tolist()
         return Answer(path, names[first] if known else UNKNOWN, float(probability[first]), names[second],
                       dict(zip(names, probability.tolist(), strict=True)),
-                      dict(zip(names, distance.tolist(), strict=True)), *clip.span.tolist(), None, seconds)
+                      dict(zip(names, distance.tolist(), strict=True)), *clip.span.tolist(), None, seconds,
+                      self.examples_[nearest].path)
 
 
 def _check_counts(examples: Sequence[Example], reject: float | None) -> None:
