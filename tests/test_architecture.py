@@ -18,7 +18,7 @@ LAYERS = [
     ["clips", "moving_shapes", "data", "models", "fewshot.matchers"],
     ["fewshot.task", "fewshot.bank", "fewshot.bank_file", "fewshot.embed", "checkpoint", "extraction",
      "check", "recognize"],
-    ["engine"],
+    ["engine", "report"],
     ["benchmarks", "cli", "__main__"],
 ]
 

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.wheel
 ROOT = Path(__file__).resolve().parents[1]
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "output", "outputs", "wandb")
 TIMEOUT = 600  # seconds, of anything here
+TEMPLATES = {path.name for path in (ROOT / "trokens/report/templates").iterdir()}
 CONFIGS = {*packaged.config_names(), "base"}
 
 
@@ -83,7 +84,7 @@ def test_the_wheel_holds_the_package_with_its_configs_and_nothing_else(wheel, so
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert names == {f"trokens/{name}" for name in modules(source / "trokens")} | {
-        f"trokens/configs/{name}.yaml" for name in CONFIGS}
+        f"trokens/configs/{name}.yaml" for name in CONFIGS} | {f"trokens/report/templates/{name}" for name in TEMPLATES}
 
 
 def test_the_source_archive_gives_the_same_wheel(wheel, source, tmp_path):

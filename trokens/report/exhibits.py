@@ -1,0 +1,224 @@
+"""What a page shows of each answer: the clip beside the nearest examples, moment by moment, with trajectories."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from trokens.recognize.answers import Explanation, Match, Nearest, Trail
+from trokens.recognize.classifier import FewShotClassifier
+from trokens.recognize.describe import one_line
+from trokens.recognize.predictions import Prediction
+from trokens.report.films import Film, Wanted, make_films, moments_between
+
+logger = logging.getLogger(__name__)
+
+PICTURED = 60       # queries with pictures, the least certain
+PIECES = 40         # of a long video, of which pictures are made
+PIECE_MOMENTS = 6   # pictures of each
+LOOP = (1.6, 6.4)   # seconds in which a clip is shown, at the least and at the most
+SILENT = 0.25       # opacity of a trajectory at other moments than its own
+
+
+@dataclass(frozen=True)
+class Line:
+    """A trajectory over a picture of 100 units' width.
+
+    Attributes:
+        points: Its positions.
+        strength: How much it speaks, 1 for the strongest one.
+        spoken: Name of the keyframes that say when it is spoken.
+    """
+
+    points: list[tuple[float, float]]
+    strength: float
+    spoken: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A clip that moves.
+
+    Attributes:
+        path: The clip.
+        film: Its pictures, or one line that says why there are none.
+        steps: Name of the keyframes that say which picture is shown when.
+        lines: What is drawn over them, the strongest last.
+        label, distance: Of an example: its action, and how far it is from the query.
+    """
+
+    path: str
+    film: Film | str
+    steps: str = ""
+    lines: tuple[Line, ...] = ()
+    label: str | None = None
+    distance: float | None = None
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The matched moments of two clips in two rows, joined by lines.
+
+    Attributes:
+        films: Of query and example.
+        cells: Of each row: place in its film, and seconds.
+        joints: Row position of each query moment and of its match, in [0, 1], and how close they are, in [0, 1].
+    """
+
+    films: tuple[Film, Film]
+    cells: tuple[list[tuple[int, float]], list[tuple[int, float]]]
+    joints: list[tuple[float, float, float]]
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """What is shown of a query.
+
+    Attributes:
+        panels: The clip, the nearest example of the chosen and of the second action.
+        strip: Of the first two; None where one of them has no pictures.
+        motion_share: How much of the distances came from motion.
+        seconds: In which its pictures are shown once.
+        film: Of a long video.
+        thumbs: Of its pieces: keyframes of each and the place of its first picture, or None.
+        gone: Why there are no pictures, in one line.
+    """
+
+    panels: tuple[Panel, ...] = ()
+    strip: Strip | None = None
+    motion_share: float | None = None
+    seconds: float = LOOP[0]
+    film: Film | None = None
+    thumbs: tuple[tuple[str, int] | None, ...] = ()
+    gone: str | None = None
+
+
+@dataclass
+class Keyframes:
+    """Named lists of (percent of the loop, value): equal ones have one name."""
+
+    prefix: str
+    names: dict[tuple[tuple[float, object], ...], str] = field(default_factory=dict)
+
+    def name(self, values: Sequence[object]) -> str:
+        """The name of these values, each of which holds for the same share of the loop."""
+        steps = tuple((round(100 * i / len(values), 3), value) for i, value in enumerate(values)
+                      if not i or value != values[i - 1])
+        return self.names.setdefault(steps, f"{self.prefix}{len(self.names)}")
+
+
+def least_certain(prediction: Prediction) -> tuple[float, str]:
+    """Sort key: what is least certain comes first."""
+    return min(answer.confidence for answer in prediction.pieces), prediction.path
+
+
+def make_exhibits(classifier: FewShotClassifier, predictions: Sequence[Prediction],
+                  keyframes: dict[str, Keyframes]) -> dict[str, Exhibit]:
+    """What is shown of the least certain queries, by path.
+
+    Args:
+        predictions: Those with an answer.
+        keyframes: For the positions of pictures and for the opacity of lines; they are filled.
+    """
+    chosen = sorted(predictions, key=least_certain)[:PICTURED]
+    explanations = {prediction.path: _explained(classifier, prediction.path) for prediction in chosen
+                    if not prediction.windowed}
+    films = make_films(_wanted(chosen, explanations), classifier.workers or 0)
+    out = {}
+    for prediction in chosen:
+        found = explanations.get(prediction.path)
+        if prediction.windowed:
+            out[prediction.path] = _long(prediction, films[prediction.path, True], keyframes["pictures"])
+        elif isinstance(found, str):
+            out[prediction.path] = Exhibit(gone=found)
+        else:
+            out[prediction.path] = _whole(prediction, found, films, keyframes)
+    return out
+
+
+def _explained(classifier: FewShotClassifier, path: str) -> Explanation | str:
+    try:
+        return classifier.explain(path)
+    except Exception as error:  # a clip that changed since it was answered costs its own pictures, and nothing else
+        logger.debug("No explanation of '%s'.", path, exc_info=True)
+        return one_line(path, error)
+
+
+def _wanted(predictions: Sequence[Prediction], explanations: dict[str, Explanation | str]) -> list[Wanted]:
+    """All moments of each clip that some exhibit shows: an example is decoded once for all queries."""
+    frames: dict[str, set[int]] = defaultdict(set)
+    for path, found in explanations.items():
+        for nearest in () if isinstance(found, str) else found.nearest[:2]:
+            frames[path] |= {match.query_frame for match in nearest.matches}
+            frames[nearest.path] |= {match.example_frame for match in nearest.matches}
+    videos = {prediction.path: tuple(
+        moment for piece in prediction.pieces[:PIECES] for moment in moments_between(piece.start, piece.end,
+                                                                                     PIECE_MOMENTS))
+        for prediction in predictions if prediction.windowed}
+    return [*(Wanted(path, tuple(sorted(some))) for path, some in frames.items()),
+            *(Wanted(path, moments, True) for path, moments in videos.items())]
+
+
+def _whole(prediction: Prediction, found: Explanation, films: dict[tuple[str, bool], Film | str],
+           keyframes: dict[str, Keyframes]) -> Exhibit:
+    own, chosen = films[prediction.path, False], found.nearest[0]
+    panels = [_panel(prediction.path, own, [match.query_frame for match in chosen.matches], chosen.query_trails,
+                     keyframes)]
+    panels += [_example(nearest, films[nearest.path, False], keyframes) for nearest in found.nearest[:2]]
+    beside = films[chosen.path, False]
+    strip = None if isinstance(own, str) or isinstance(beside, str) else _strip(chosen.matches, own, beside)
+    seconds = float(np.clip(found.answer.end - found.answer.start, *LOOP))
+    return Exhibit(tuple(panels), strip, found.motion_share, round(seconds, 2))
+
+
+def _example(nearest: Nearest, film: Film | str, keyframes: dict[str, Keyframes]) -> Panel:
+    return _panel(nearest.path, film, [match.example_frame for match in nearest.matches], nearest.example_trails,
+                  keyframes, label=str(nearest.label), distance=nearest.distance)
+
+
+def _panel(path: str, film: Film | str, moments: Sequence[int], trails: Sequence[Trail],
+           keyframes: dict[str, Keyframes], **about) -> Panel:
+    if isinstance(film, str):
+        return Panel(path, film, **about)
+    shown = [place for moment in moments for place in film.places[moment]]
+    steps = keyframes["pictures"].name([film.position(place) for place in shown])
+    strongest = max((float(trail.strength.mean()) for trail in trails), default=0) or 1.0
+    lines = [_line(trail, float(trail.strength.mean()) / strongest, film, moments, keyframes["lines"].name)
+             for trail in reversed(trails)]
+    return Panel(path, film, steps, tuple(lines), **about)
+
+
+def _line(trail: Trail, strength: float, film: Film, moments: Sequence[int], name: Callable) -> Line:
+    width = film.size[1]
+    points = [(round(float(x) * 100 / width, 2), round(float(y) * 100 / width, 2))
+              for x, y in (trail.xy + 0.5)[np.diff(trail.frame, prepend=-1) > 0]]
+    spoken = [1 if trail.frame[0] <= moment <= trail.frame[-1] else SILENT for moment in moments]
+    return Line(points, round(strength, 3), name(spoken))
+
+
+def _strip(matches: Sequence[Match], query: Film, example: Film) -> Strip:
+    asked = sorted({(match.query_time, match.query_frame) for match in matches})
+    given = sorted({(match.example_time, match.example_frame) for match in matches})
+    far = np.array([match.distance for match in matches])
+    close = 1 - (far - far.min()) / max(float(np.ptp(far)), 1e-9)
+    rows = [[(film.places[frame][0], time) for time, frame in some]
+            for film, some in ((query, asked), (example, given))]
+    joints = [((asked.index((match.query_time, match.query_frame)) + 0.5) / len(asked),
+               (given.index((match.example_time, match.example_frame)) + 0.5) / len(given), round(float(near), 3))
+              for match, near in zip(matches, close, strict=True)]
+    return Strip((query, example), (rows[0], rows[1]), joints)
+
+
+def _long(prediction: Prediction, film: Film | str, keyframes: Keyframes) -> Exhibit:
+    if isinstance(film, str):
+        return Exhibit(gone=film)
+    thumbs: list[tuple[str, int] | None] = []
+    for number, piece in enumerate(prediction.pieces):
+        places = [film.places[moment][0] for moment in moments_between(piece.start, piece.end, PIECE_MOMENTS)
+                  ] if number < PIECES else []
+        thumbs.append((keyframes.name([film.position(place) for place in places]), places[0]) if places else None)
+    return Exhibit(film=film, thumbs=tuple(thumbs))

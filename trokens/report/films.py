@@ -1,0 +1,135 @@
+"""Moments of a clip side by side in one small picture, which a page shows one after the other: no codec is needed."""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy import ndarray
+from PIL import Image
+
+from trokens.parallel import DIED, parallel_map
+from trokens.recognize.describe import one_line
+from trokens.video import VideoInfo, probe, stream_video
+
+logger = logging.getLogger(__name__)
+
+SIDE = 208       # pixels of the longer side of a frame; a smaller one stays as it is
+QUALITY = 50     # of WebP
+COLUMNS = 8      # frames in a row of the picture
+HALF = 32        # a moment's second frame comes the so manyth part of a clip after it, ...
+MOST_LATER = 0.5  # ... and at most so many seconds
+
+
+class Wanted(NamedTuple):
+    """Moments of a clip that are to be seen: frame numbers, or seconds."""
+
+    path: str
+    moments: tuple[int, ...] | tuple[float, ...]
+    in_seconds: bool = False
+
+
+@dataclass(frozen=True)
+class Film:
+    """Moments of a clip in one picture, in rows of at most ``COLUMNS``.
+
+    Attributes:
+        picture: All frames, as a data URI.
+        still: One of them alone, as a data URI.
+        places: Where each moment is, and what comes half a moment later: places in the picture, row by row.
+        grid: Columns and rows of the picture.
+        size: The file's frame (height, width) in pixels, upright.
+    """
+
+    picture: str
+    still: str
+    places: dict[int | float, tuple[int, int]]
+    grid: tuple[int, int]
+    size: tuple[int, int]
+
+    def position(self, place: int) -> tuple[float, float]:
+        """Where a place is, as CSS counts ``background-position``: percents of x and y."""
+        (columns, rows), (row, column) = self.grid, divmod(place, self.grid[0])
+        return (round(100 * column / max(columns - 1, 1), 3), round(100 * row / max(rows - 1, 1), 3))
+
+
+def make_films(wanted: Sequence[Wanted], workers: int) -> dict[tuple[str, bool], Film | str]:
+    """The film of each clip by path and unit of its moments, or one line that says why there is none.
+
+    Args:
+        workers: Processes; 0 does it in this one.
+    """
+    return {(item.path, item.in_seconds): film for item, film in parallel_map(_film_or_line, wanted, workers, died=DIED,
+                                                           set_up=_one_thread)}
+
+
+def _film_or_line(wanted: Wanted) -> Film | str:
+    try:
+        return film(wanted)
+    except Exception as error:  # a clip that changed since it was answered costs its own pictures, and nothing else
+        logger.debug("No pictures of '%s'.", wanted.path, exc_info=True)
+        return one_line(wanted.path, error)
+
+
+def film(wanted: Wanted) -> Film:
+    """Decode the moments, each frame once and reduced at once.
+
+    Raises:
+        VideoError, OSError, IndexError: The clip cannot be read, or does not have them.
+    """
+    info = probe(wanted.path)
+    pairs = {moment: _frames(moment, info, wanted.in_seconds) for moment in wanted.moments}
+    numbers = sorted({number for pair in pairs.values() for number in pair})
+    cells = [_reduced(frame) for frame in stream_video(wanted.path, numbers)]
+    place = {number: i for i, number in enumerate(numbers)}
+    columns = min(COLUMNS, len(cells))
+    return Film(_data_uri(_side_by_side(cells, columns)), _data_uri(cells[len(cells) // 2]),
+                {moment: (place[first], place[then]) for moment, (first, then) in pairs.items()},
+                (columns, -(-len(cells) // columns)), info.size)
+
+
+def _frames(moment: float, info: VideoInfo, in_seconds: bool) -> tuple[int, int]:
+    last = info.num_frames - 1
+    if in_seconds:
+        frame = int(np.clip(np.searchsorted(info.times, moment, side="right") - 1, 0, last))
+        return frame, frame
+    later = min(info.num_frames // HALF, round(MOST_LATER * info.fps))
+    return int(moment), max(int(moment), min(int(moment) + later, last))
+
+
+def _reduced(frame: ndarray) -> ndarray:
+    scale = SIDE / max(frame.shape[:2])
+    if scale >= 1:
+        return frame.copy()
+    height, width = (max(1, round(side * scale)) for side in frame.shape[:2])
+    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _side_by_side(cells: Sequence[ndarray], columns: int) -> ndarray:
+    height, width = cells[0].shape[:2]
+    out = np.zeros((-(-len(cells) // columns) * height, columns * width, 3), np.uint8)
+    for i, cell in enumerate(cells):  # frames of one file may differ in size
+        y, x = i // columns * height, i % columns * width
+        out[y:y + height, x:x + width] = cell if cell.shape == cells[0].shape else cv2.resize(cell, (width, height))
+    return out
+
+
+def _data_uri(picture: ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "WEBP", quality=QUALITY, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _one_thread() -> None:
+    cv2.setNumThreads(1)
+
+
+def moments_between(start: float, end: float, count: int) -> Iterable[float]:
+    """So many moments in seconds, spread evenly over a part of a video."""
+    return (start + (i + 0.5) * (end - start) / count for i in range(count))
