@@ -13,7 +13,7 @@ import pytest
 
 from trokens.files import WriteError
 from trokens.runtime import lock
-from trokens.runtime.lock import InUse, Owner, folder_lock
+from trokens.runtime.lock import InUse, Owner, folder_lock, refuse_if_locked
 
 REMEDY = "take another folder"
 CONTEXT = multiprocessing.get_context("fork")
@@ -41,6 +41,16 @@ def take(folder: Path) -> None:
     with folder_lock(folder, remedy=REMEDY):
         assert Owner(**json.loads((folder / "run.lock").read_text())).pid == os.getpid()
     assert not (folder / "run.lock").exists()
+
+
+@pytest.mark.parametrize(("make", "cause"), [
+    (lambda path: path.mkdir(), "Is a directory"), (os.mkfifo, "it is a device or a pipe"),
+    (lambda path: path.symlink_to("/nowhere/x"), "No such file or directory")])
+def test_what_is_in_the_locks_place_is_named(tmp_path, make, cause):
+    make(tmp_path / "run.lock")
+    refuse_if_locked(tmp_path, remedy=REMEDY)
+    with pytest.raises(WriteError, match=rf"^{tmp_path}/run.lock cannot be written \({cause}\); "):
+        take(tmp_path)
 
 
 def test_the_second_one_is_told_who_was_first(held):

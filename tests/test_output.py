@@ -1,5 +1,6 @@
 """A run's folder on a disk that is full, limited, read-only or no folder at all: one sentence, and nothing is lost."""
 
+import errno
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from tiny import APPEARANCE, command, figures, tiny_cfg
 from trokens.checkpoint import checkpoint_dir, find_last, load_checkpoint
 from trokens.engine.experiment import Experiment
 from trokens.engine.loggers import RunLog
+from trokens.files import in_words
 
 FULL = "(No space left on device); free some space there, or choose another folder.\n"
 
@@ -187,3 +189,87 @@ def test_a_cache_without_room_is_one_sentence_or_stays_empty(tiny_data, tmp_path
         assert code == 2 and captured.err.startswith(f"WriteError: {small_disk}/") and captured.err.count("\n") == 1
         assert captured.err.endswith("cannot be written (Read-only file system); choose a folder that can be written "
                                      "to.\n")
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("/nowhere/x")])
+def test_what_is_in_the_checkpoints_way_is_found_before_training(tiny_data, tmp_path, capsys, make):
+    make(tmp_path / "checkpoints")
+    assert main(command(tiny_data, tmp_path)) == 2
+    assert capsys.readouterr().err == (f"WriteError: {tmp_path}/checkpoints/checkpoint_best.pyth cannot be written "
+                                       "(File exists); move the file that is in the way, or choose another folder.\n")
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_a_limit_of_a_files_size_is_found_before_training(tiny_data, tmp_path, capsys):
+    with limited(50_000):
+        assert main(command(tiny_data, tmp_path)) == 2
+    assert "checkpoint_best.pyth cannot be written (File too large); raise the limit" in capsys.readouterr().err
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_a_bank_that_has_no_place_is_found_before_training(tiny_data, tmp_path, capsys):
+    (tmp_path / "bank").touch()
+    for folder in ("bank", "bank/below"):
+        assert main(command(tiny_data, tmp_path, TEST__BANK="disk", TEST__BANK_DIR=tmp_path / folder)) == 2
+        assert capsys.readouterr().err.startswith(f"WriteError: {tmp_path / folder}/test.bank cannot be written (")
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_records_of_other_json_are_dropped(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('[1]\n5\nnull\n"x"\n{"phase": "val", "epoch": null, "step": 0}\n'
+                                            '{"phase": "train", "epoch": 0, "step": 1}\n')
+    RunLog(tmp_path, start=(1, 0))
+    assert figures(tmp_path) == [{"phase": "train", "epoch": 0, "step": 1}]
+
+
+@pytest.mark.parametrize(("option", "value"), [
+    ("TEST__TEST_EPOCH_NUM", 9), ("TEST__CHECKPOINT_FILE_PATH", "checkpoint_epoch_00009.pyth"),
+    ("TEST__CHECKPOINT_FILE_PATH", "my_checkpoint.pyth"), ("TEST__TEST_EPOCH_NUM", 1)])
+def test_a_test_of_what_training_will_not_write_is_refused_before_it(tiny_data, tmp_path, capsys, option, value):
+    path = checkpoint_dir(tmp_path) / (value if isinstance(value, str) else f"checkpoint_epoch_{value:05d}.pyth")
+    changes = {option: path if isinstance(value, str) else value}
+    assert main(command(tiny_data, tmp_path, TRAIN__CHECKPOINT_PERIOD=2, SOLVER__MAX_EPOCH=3, **changes)) == 2
+    option = option.replace("__", ".")
+    assert capsys.readouterr().err == (
+        f"FileNotFoundError: {option} asks for {path}, which is not there, and which this training does not write "
+        f"(SOLVER.MAX_EPOCH 3, TRAIN.CHECKPOINT_PERIOD 2); correct {option}.\n")
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_test_of_what_training_will_write_is_taken(tiny_data, tmp_path, number):
+    cfg = tiny_cfg(tiny_data, tmp_path, TRAIN__CHECKPOINT_PERIOD=2, SOLVER__MAX_EPOCH=3, TEST__TEST_EPOCH_NUM=number)
+    assert Experiment(cfg, torch.device("cpu")).run()["checkpoint"].endswith(f"checkpoint_epoch_0000{number}.pyth")
+
+
+def test_a_matcher_that_is_not_there_is_found_before_anything_is_computed(tiny_data, tmp_path, capsys):
+    assert main(command(tiny_data, tmp_path, FEW_SHOT__MATCHER="otam", TRAIN__ENABLE=False)) == 2
+    assert capsys.readouterr().err == "ValueError: Unknown matcher 'otam'. Known: bi_mhm.\n"
+    assert not (tmp_path / "config.yaml").exists()
+
+
+@pytest.mark.parametrize("text", [
+    "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.2 GiB is free.",
+    "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
+    "16000000000000 bytes. Error code 12 (Cannot allocate memory)", ""])
+def test_too_little_memory_is_one_sentence(tiny_data, tmp_path, capsys, monkeypatch, text):
+    def fails(self, model):
+        raise RuntimeError(text) if text else MemoryError
+
+    monkeypatch.setattr(Experiment, "_train", fails)
+    assert main(command(tiny_data, tmp_path)) == 2
+    captured = capsys.readouterr()
+    what = ("The GPU has no memory for 2.50 GiB more" if "GPU" in text else
+            f"The machine has no memory for {'16000000000000 bytes' if text else 'what the run takes'} more")
+    assert captured.err.startswith(f"MemoryError: {what}; lower FEW_SHOT.TRAIN_QUERY_PER_CLASS")
+    assert captured.err.count("\n") == 1 and "Traceback" not in captured.out
+
+
+@pytest.mark.parametrize(("error", "sentence"), [
+    (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/a/b"),
+     "/a/b cannot be used (Permission denied); change its permissions, or give another path."),
+    (IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), b"/a"),
+     "/a cannot be used (Is a directory); correct its path, or what lies there."),
+    (FileNotFoundError("No checkpoint at x."), "No checkpoint at x."), (ValueError("x"), "x")])
+def test_what_the_system_says_of_a_path_is_told_in_words(error, sentence):
+    assert in_words(error) == sentence

@@ -1,15 +1,20 @@
 """tools/run_net.py as users and machines treat it: started, killed, started again, and under torchrun."""
 
+import fcntl
 import json
 import os
 import re
 import signal
+import subprocess
+import sys
+import termios
+from contextlib import suppress
 from multiprocessing import get_context, set_start_method
 from pathlib import Path
 
 import pytest
 import torch
-from processes import PRELOAD, TIMEOUT, descendants, finish, free_port, start, wait_for, wait_until_gone
+from processes import PRELOAD, RUN_NET, TIMEOUT, descendants, finish, free_port, start, wait_for, wait_until_gone
 from tiny import APPEARANCE, assert_same_run, command, figures, tiny_cfg
 
 from trokens.checkpoint import INTERRUPTED, checkpoint_dir, load_checkpoint
@@ -105,6 +110,31 @@ def test_a_second_run_in_the_same_folder_ends_at_once(tiny_data, tmp_path, capsy
         run.kill()
     assert main(command(tiny_data, tmp_path, SOLVER__MAX_EPOCH=2)) == 0
     assert not (tmp_path / "run.lock").exists()
+
+
+def test_a_terminal_that_is_closed_stops_training_in_good_order(tiny_data, tmp_path):
+    """Nothing can be said there any more, not even by a progress bar; log.txt tells."""
+    ours, terminal = os.openpty()
+    os.set_blocking(ours, False)
+    run = subprocess.Popen([sys.executable, str(RUN_NET), *command(tiny_data, tmp_path, ENDLESS)], stdin=terminal,
+                           stdout=terminal, stderr=terminal, start_new_session=True,
+                           preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    os.close(terminal)
+
+    def trains() -> int:
+        with suppress(BlockingIOError):  # a terminal that nobody reads is full soon
+            os.read(ours, 2**16)
+        return records(tmp_path)
+
+    try:
+        wait_for(trains, "training")
+        os.close(ours)
+        assert run.wait(TIMEOUT) == 143
+    finally:
+        run.kill()
+    assert (checkpoint_dir(tmp_path) / INTERRUPTED).is_file() and not (tmp_path / "run.lock").exists()
+    log = (tmp_path / "log.txt").read_text()
+    assert "SIGHUP: stopping after this step." in log and log.endswith("the same command goes on from there.\n")
 
 
 def test_nothing_trains_on_where_torchrun_was_killed(tiny_data, tmp_path):

@@ -50,7 +50,8 @@ def send(run: subprocess.Popen, number: int) -> None:
         waiting &= int(status["ShdPnd"], 16)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [
+    (signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 143)])
 def test_a_signal_ends_a_command_in_one_line_with_its_children(number, code):
     run = start(IN_PYTHON)
     run.send_signal(number)
@@ -69,6 +70,22 @@ def test_a_second_signal_ends_what_hears_no_first_one(first, second):
     assert run.communicate(timeout=TIMEOUT)[1] == "Interrupted. It goes on from here.\n"
     assert run.returncode in (130, 143)  # two threads may note the two at the same time
     wait_until_gone(run.child)
+
+
+def test_nohup_lets_a_command_outlive_its_terminal():
+    run = start(IN_PYTHON, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    send(run, signal.SIGHUP)
+    run.send_signal(signal.SIGTERM)
+    assert run.communicate(timeout=TIMEOUT)[1] == "Interrupted. It goes on from here.\n"
+    assert run.returncode == 143
+
+
+def test_a_command_that_is_started_with_closed_streams_has_others():
+    """Else its first file would be what libraries write their complaints into."""
+    code = ("import sys; from trokens.commands import end_with; end_with(lambda: "
+            "3 if open('/dev/null').fileno() > 2 and not sys.stderr.isatty() and not sys.stdout.isatty() else 4)")
+    assert subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code],
+                          cwd=ROOT).returncode == 3
 
 
 def test_a_child_that_is_stopped_does_not_hold_its_command_up():

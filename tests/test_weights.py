@@ -138,3 +138,10 @@ def test_files_that_are_not_weights_are_errors(tmp_path):
         read_state_dict(tmp_path / "list.pyth")
     with pytest.raises(ValueError, match=r"none of the model's parameters; it has a\.weight"):
         load_weights(model, {"a.weight": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.complex64])
+def test_weights_that_were_converted_to_other_numbers_are_refused(dtype):
+    state = {key: value.to(dtype) for key, value in build().state_dict().items()}
+    with pytest.raises(ValueError, match=rf"has numbers of {dtype} in the source and of torch.float32 in the model"):
+        load_weights(build(), state)

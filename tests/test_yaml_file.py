@@ -242,3 +242,18 @@ def test_a_damaged_config_is_a_config_error_or_loads(tmp_path):
     ("laughs_list", "holds more than 10000 options and list entries, counted as often as its aliases repeat them")])
 def test_faulty_files_end_in_one_line(faults, name, message):
     assert message in problem(faults / f"{name}.yaml")
+
+
+@pytest.mark.parametrize("text", ["- a", "TRAIN:\n\tENABLE: True", None])
+def test_nothing_is_said_of_options_that_an_unread_file_was_to_set(tmp_path, text):
+    path = tmp_path / "c.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load_cfg(path, ["MODEL.APPEARANCE_MODULE_DISABLE", "True"])
+    assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+
+
+def test_an_output_folder_without_a_name_is_refused():
+    with pytest.raises(ConfigError, match=r"OUTPUT_DIR = ' ' names no folder; set it to one\."):
+        load_cfg("hmdb", ["OUTPUT_DIR", " "])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import io
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
-from trokens.runtime.output import output_is_closed, written_out
+from trokens.files import in_words
+from trokens.runtime.output import open_streams, output_is_closed, written_out
 from trokens.runtime.signals import Stopped, end_quietly, ends_on_signals, kill_children
 
 
@@ -26,6 +27,7 @@ def check_at_least(parser: argparse.ArgumentParser, args: argparse.Namespace, **
 
 def end_with(main: Callable[[], int]) -> NoReturn:
     """End this process with the exit code of its command's main function, also where a signal comes before or after."""
+    open_streams()
     end_quietly()
     code = written_out(main)
     kill_children()
@@ -37,19 +39,17 @@ def run_command(work: Callable[[], int], interrupted: str) -> int:
 
     Args:
         work: Returns the exit code of a run that came to its end.
-        interrupted: What to say after Ctrl-C or SIGTERM.
+        interrupted: What to say after Ctrl-C, SIGTERM or SIGHUP.
 
     Returns:
         That code; 2 where the user's files or options do not allow the work, said in one line; 130 after Ctrl-C, 143
-        after SIGTERM.
+        after SIGTERM or SIGHUP.
 
     Raises:
         BrokenPipeError: Nobody reads the output any more; for :func:`end_with`.
     """
     logging.basicConfig(format="%(message)s")
     logging.getLogger("trokens").setLevel(logging.INFO)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: names of files may be no text
     try:
         with ends_on_signals(interrupted):
             return work()
@@ -58,8 +58,9 @@ def run_command(work: Callable[[], int], interrupted: str) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         if isinstance(error, BrokenPipeError) and output_is_closed():
             raise
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.stderr.write(f"{type(error).__name__}: {in_words(error)}\n")
         return 2
     except (KeyboardInterrupt, Stopped) as stop:
-        sys.stderr.write(f"{interrupted}\n")
+        with suppress(OSError):  # of a terminal that was closed
+            sys.stderr.write(f"{interrupted}\n")
         return 130 if isinstance(stop, KeyboardInterrupt) else 143

@@ -28,7 +28,7 @@ _REMEDIES = {
     errno.EEXIST: "move the file that is in the way, or choose another folder",
     errno.ENOTDIR: "move the file that is in the way, or choose another folder",
     errno.EISDIR: "move the folder that is in the way, or choose another one",
-    errno.ENOENT: "choose a folder that can be made",
+    errno.ENOENT: "choose a folder that is there, or can be made",
 }
 
 
@@ -39,6 +39,15 @@ class WriteError(OSError):
     def of(cls, path: str | os.PathLike, error: OSError, remedy: str = _REMEDY) -> WriteError:
         """What to raise for a file or folder, of what the system says; ``remedy`` is for a disk that is full."""
         return cls(f"{path} cannot be written ({error.strerror or error}); {_REMEDIES.get(error.errno, remedy)}.")
+
+
+def in_words(error: BaseException) -> str:
+    """An error's message; of one that the system gave about a path a sentence with a remedy, without its number."""
+    if isinstance(error, OSError) and error.strerror and error.filename and str(error).startswith("[Errno"):
+        denied = error.errno in (errno.EACCES, errno.EPERM)
+        remedy = "change its permissions, or give another path" if denied else "correct its path, or what lies there"
+        return f"{os.fsdecode(error.filename)} cannot be used ({error.strerror}); {remedy}."
+    return str(error)
 
 
 @contextmanager

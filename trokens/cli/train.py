@@ -6,10 +6,11 @@ import argparse
 import logging
 import os
 import sys
+from contextlib import suppress
 from datetime import timedelta
 
 from trokens.commands import EndedElsewhere
-from trokens.files import WriteError
+from trokens.files import WriteError, in_words
 from trokens.runtime.lock import OTHER_FOLDER, InUse, refuse_if_locked
 from trokens.runtime.processes import LostProcess
 from trokens.runtime.signals import Stopped, ends_on_signals
@@ -51,7 +52,7 @@ def parse_args(argv: list[str] | None = None, prog: str | None = None, *, trains
 
 def main(argv: list[str] | None = None, prog: str | None = None, *, trains: bool = True) -> int:
     """Run one experiment; the exit code is 2 for a config or data problem, 143 for a training that was stopped and
-    saved, and for SIGTERM at another time, 130 for Ctrl-C then, 1 for a failure."""
+    saved, and for SIGTERM or SIGHUP at another time, 130 for Ctrl-C then, 1 for a failure."""
     args = parse_args(argv, prog, trains=trains)
     try:
         with ends_on_signals(f"Ended at once. {KEPT}"):
@@ -70,8 +71,14 @@ def speaks() -> bool:
 def say_last(sentence: object, code: int) -> int:
     """Say why all processes end; returns the exit code."""
     if speaks():
-        print(sentence, file=sys.stderr)
+        say(sentence)
     return code
+
+
+def say(sentence: object) -> None:
+    """Write to standard error, if it can be written to: it may be a terminal that was closed."""
+    with suppress(OSError):
+        print(sentence, file=sys.stderr)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -90,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
     from trokens.distributed import pick_device, process_group
     from trokens.engine.experiment import Experiment
-    from trokens.engine.loggers import setup_logging
+    from trokens.engine.loggers import note, setup_logging
     from trokens.engine.output import own_output
     from trokens.engine.trainer import Interrupted
 
@@ -103,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
     except EndedElsewhere:
         return 2
     except Interrupted as stopped:
+        note(str(stopped))
         return say_last(stopped, 143)
     except Exception as error:  # caught, so that what it holds is let go: the loader's processes then end at once
         return fail(error)
@@ -113,15 +121,16 @@ def fail(error: Exception) -> int:
     """Say what ended the run, in one line where its cause is known; returns the exit code."""
     from trokens.data.workers import lost_worker
     from trokens.engine.loggers import note
+    from trokens.engine.memory import out_of_memory
 
-    error = lost_worker(error) or error
-    can_be_mended = isinstance(error, (ValueError, FloatingPointError, WriteError, *PATH_ERRORS))
+    error = lost_worker(error) or out_of_memory(error) or error
+    can_be_mended = isinstance(error, (MemoryError, ValueError, FloatingPointError, WriteError, *PATH_ERRORS))
     if not can_be_mended and not isinstance(error, LostProcess):
         logging.getLogger("trokens").error("The run failed.", exc_info=error)
         return 1
-    text = str(error)
+    text = in_words(error)
     if text.startswith("Caught "):  # in a loader's process: torch gives its traceback, with the error last
         text = text.rstrip().rpartition("\n")[2].partition(": ")[2]
-    print(f"{type(error).__name__}: {text}", file=sys.stderr)
+    say(f"{type(error).__name__}: {text}")
     note(f"{type(error).__name__}: {text}")
     return 2 if can_be_mended else 1

@@ -46,10 +46,12 @@ def load_cfg(path: str | Path, overrides: Sequence[Any] = ()) -> CN:
     """
     problems: list[str] = []
     settings = [*read_settings(path, problems), *_read_pairs(overrides, problems)]
+    is_read = not problems
     cfg = _start()
     refused = _merge(cfg, settings, problems)
     # A sentence about an option whose own value was refused would speak about its default.
-    problems += [p for p in problems_of(cfg) if not any(key in p for key in refused)]
+    # So would one about the combination of what was read where a part was not.
+    problems += [p for p in problems_of(cfg) if is_read and not any(key in p for key in refused)]
     if len(problems) > _MAX_PROBLEMS:
         problems[_MAX_PROBLEMS:] = [f"And {len(problems) - _MAX_PROBLEMS} more problems; is this a config of Trokens?"]
     if problems:

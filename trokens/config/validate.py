@@ -78,6 +78,8 @@ def _bounds(cfg: CN) -> Iterator[str]:
             yield f"{key} = {option(cfg, key)} has to be above 0."
     if min(cfg.TEST.K_SHOTS, default=1) < 1:
         yield f"TEST.K_SHOTS = {cfg.TEST.K_SHOTS} has an entry below its minimum, 1."
+    if not cfg.OUTPUT_DIR.strip():
+        yield f"OUTPUT_DIR = {cfg.OUTPUT_DIR!r} names no folder; set it to one."
     if cfg.MASTER_PORT > 65535:
         yield f"MASTER_PORT = {cfg.MASTER_PORT} is above the last port, 65535."
 

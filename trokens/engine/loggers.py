@@ -54,7 +54,7 @@ class _LogFile(logging.FileHandler):
         if not isinstance(error, OSError):
             super().handleError(record)
             return
-        logging.getLogger().removeHandler(self)
+        self.addFilter(lambda _: False)  # taken from the list that is gone through, it would hide the next one
         stream, self.stream = self.stream, None
         with suppress(OSError):
             stream.close()
@@ -68,7 +68,6 @@ class _Console(logging.StreamHandler):
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
             return
-        logging.getLogger().removeHandler(self)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.stream.fileno())  # else Python fails at its end, with what is left to be written
         os.close(nowhere)
@@ -77,7 +76,15 @@ class _Console(logging.StreamHandler):
 def progress(items: Iterable, total: int, title: str, *, lines: bool = True) -> Iterator:
     """Iterate with a bar on a terminal, and elsewhere, where ``lines`` are wanted, one at every fifth of the way."""
     if sys.stderr.isatty() and is_main():
-        yield from tqdm(items, total=total, desc=title, leave=False)
+        bar = tqdm(total=total, desc=title, leave=False)
+        try:
+            for item in items:
+                yield item
+                with suppress(OSError):  # the terminal may be closed
+                    bar.update()
+        finally:
+            with suppress(OSError):
+                bar.close()
         return
     for done, item in enumerate(items, 1):
         yield item
@@ -131,11 +138,11 @@ class RunLog:
 
 
 def _before(line: str, start: tuple[int, int]) -> bool:
-    """True for a whole record up to ``start``; a line cut off by a crash is not one."""
+    """True for a whole record up to ``start``; a line cut off by a crash, or of other JSON, is not one."""
     try:
         record = json.loads(line)
         return record["phase"] != "test" and (record["epoch"], record["step"]) <= start
-    except (json.JSONDecodeError, KeyError):
+    except (json.JSONDecodeError, KeyError, TypeError):
         return False
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,9 +12,10 @@ from pathlib import Path
 
 from torch import nn
 
-from trokens.checkpoint import checkpoint_dir, trained_state
+from trokens.checkpoint import BEST, checkpoint_dir, trained_state
 from trokens.config import dump
 from trokens.distributed import in_main
+from trokens.engine.evaluator import BankOptions
 from trokens.engine.loggers import setup_logging
 from trokens.engine.results import result_paths
 from trokens.files import WriteError, check_writable, remove_all_unfinished, write_text
@@ -36,7 +40,8 @@ def own_output(folder: str | Path) -> Iterator[None]:
 
 
 def start_output(cfg) -> None:
-    """Write the config down, and find out now whether the results can be written at the end; in the main process.
+    """Write the config down, and find out now whether the bank and the results can be written at the end; in the main
+    process.
 
     Raises:
         WriteError: One of them cannot.
@@ -44,10 +49,12 @@ def start_output(cfg) -> None:
     write_text(Path(cfg.OUTPUT_DIR) / "config.yaml", dump(cfg))
     for path in result_paths(cfg):
         check_writable(path)
+    if cfg.TEST.BANK == "disk":
+        check_writable(BankOptions.from_config(cfg).folder / f"{cfg.TEST.SPLIT}.bank")
 
 
 def check_room(cfg, model: nn.Module) -> None:
-    """Refuse to train where not even one checkpoint has room, which would be found out after an epoch.
+    """Refuse to train where not even one checkpoint can be written, which would be found out after an epoch.
 
     Raises:
         WriteError: So it is.
@@ -55,6 +62,10 @@ def check_room(cfg, model: nn.Module) -> None:
     moments = {"sgd": 1, "adam": 2, "adamw": 2}[cfg.SOLVER.OPTIMIZING_METHOD]
     size = sum(value.nbytes for value in trained_state(model).values())
     size += moments * sum(p.nbytes for p in model.parameters() if p.requires_grad)
+    best = checkpoint_dir(cfg.OUTPUT_DIR) / BEST
+    check_writable(best)
+    if 0 <= resource.getrlimit(resource.RLIMIT_FSIZE)[0] < size:  # it is negative where there is none
+        raise WriteError.of(best, OSError(errno.EFBIG, os.strerror(errno.EFBIG)))
     free = shutil.disk_usage(cfg.OUTPUT_DIR).free
     if size > free:
         raise WriteError(f"{checkpoint_dir(cfg.OUTPUT_DIR)} has room for {free / 2**20:.1f} MB, and a checkpoint takes "

@@ -17,6 +17,7 @@ from trokens.distributed import rank, world_size
 from trokens.engine.evaluator import Evaluator
 from trokens.engine.plan import steps_per_epoch, tested_shots
 from trokens.engine.sources import list_name
+from trokens.fewshot.matchers import MATCHERS
 
 
 class Problems:
@@ -124,11 +125,12 @@ def _evaluated_shots(cfg, split: str) -> list[int]:
 
 
 def check_features(cfg) -> None:
-    """Check that the model has features, or needs none.
+    """Check that the model has features, or needs none, and that there is the matcher that compares them.
 
     Raises:
-        ConfigError: It has not.
+        ConfigError, ValueError: It is not so.
     """
+    MATCHERS.get(cfg.FEW_SHOT.MATCHER)
     if cfg.MODEL.FEAT_EXTRACTOR == "none" and not cfg.MODEL.APPEARANCE_MODULE_DISABLE:
         raise ConfigError("MODEL.FEAT_EXTRACTOR is 'none', which leaves the patch features to a caller; a run "
                           "needs dino or timm, or MODEL.APPEARANCE_MODULE_DISABLE True.")

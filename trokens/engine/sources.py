@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,10 +72,35 @@ def find_sources(cfg, training: TrainingList | None) -> Sources:
     if training is None:
         return _tested_sources(cfg)
     start = _start(cfg, training)
+    _check_will_be_there(cfg, start.get("head", {}) if start.get("is_own") else {})
     tested = cfg.TEST.CHECKPOINT_FILE_PATH
     if not tested or not cfg.TEST.ENABLE or _is_own(cfg, tested):
         return Sources(**start, tested_history=start["history"])
     return Sources(**start, tested=Path(tested), tested_history=_history(tested, _read(tested, "TEST")))
+
+
+def _check_will_be_there(cfg, head: Mapping[str, Any]) -> None:
+    """Refuse to train for hours where the test at the end asks for a checkpoint that the training does not write.
+
+    Args:
+        cfg: Of the run.
+        head: Of its own checkpoint that it goes on from, if there is one.
+    """
+    wanted, number = cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TEST.TEST_EPOCH_NUM
+    if not cfg.TEST.ENABLE or (not wanted and number <= 0) or (wanted and not _is_own(cfg, wanted)):
+        return
+    path = Path(wanted) if wanted else epoch_path(cfg.OUTPUT_DIR, number)
+    last = cfg.SOLVER.MAX_EPOCH
+    if wanted:
+        match = re.fullmatch(r"checkpoint_epoch_(\d+)\.pyth", path.name)
+        number = int(match[1]) if match else 0
+    is_made = head.get("epoch", -1) + 1 < number <= last and (
+        number == last or number % cfg.TRAIN.CHECKPOINT_PERIOD == 0)
+    if not (is_made or path.name == BEST or is_there(path)):
+        option = f"TEST.{'CHECKPOINT_FILE_PATH' if wanted else 'TEST_EPOCH_NUM'}"
+        raise FileNotFoundError(f"{option} asks for {path}, which is not there, and which this training does not write "
+                                f"(SOLVER.MAX_EPOCH {last}, TRAIN.CHECKPOINT_PERIOD {cfg.TRAIN.CHECKPOINT_PERIOD}); "
+                                f"correct {option}.")
 
 
 def _start(cfg, training: TrainingList) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from trokens.engine.sources import Sources, goes_on, is_published, trained_check
 from trokens.engine.trainer import NO_BEST
 from trokens.files import whole_file
 from trokens.models.trokens import Trokens
-from trokens.models.weights import backbone_norms, load_weights, misfit
+from trokens.models.weights import LoadReport, backbone_norms, load_weights, misfit
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def load_start(cfg, model: Trokens, optimizer: torch.optim.Optimizer, sources: S
     if sources.start is None:
         return None
     state, path = load_checkpoint(sources.start), sources.start
-    report = load_weights(model, state)
+    report = _load(model, state, path)
     published = is_published(state)
     if sources.is_own and (report.missing or (report.unexpected and not published)):
         raise ValueError(f"The weights of {path} cannot be trained on: {misfit(report.missing, report.unexpected)}.")
@@ -136,7 +136,7 @@ def load_tested(cfg, model: Trokens, sources: Sources) -> str:
         logger.info("There is no checkpoint: testing the initial weights (no training at all).")
         return "none (initial weights)"
     state = load_checkpoint(path)
-    report = load_weights(model, state)
+    report = _load(model, state, path)
     if report.missing:
         raise ValueError(f"The weights of {path} cannot be tested: {misfit(report.missing, [])}.")
     if report.unexpected:
@@ -153,6 +153,13 @@ def load_tested(cfg, model: Trokens, sources: Sources) -> str:
               ", ".join(f"{key} {'was not there' if there is None else there} (now {here})"
                         for key, (there, here) in changed.items()))
     return str(path)
+
+
+def _load(model: Trokens, state: dict[str, Any], path: Path) -> LoadReport:
+    try:
+        return load_weights(model, state)
+    except ValueError as error:
+        raise ValueError(f"{path} does not fit the model: {error}") from error
 
 
 def _tell_backbone(model: Trokens, path: Path, state: dict[str, Any]) -> None:

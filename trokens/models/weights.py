@@ -132,7 +132,12 @@ def load_weights(model: nn.Module, state_dict_or_path: Mapping | str | Path) -> 
     check_weights(fits, state_dict_or_path if is_path else "The source")
     if not any(not key.startswith("dino.") for key in fits):
         raise ValueError(f"The source has none of the model's parameters; it has "
-                         f"{', '.join(list(state)[:3]) or 'no tensors'}, the model has {', '.join(list(own)[:3])}.")
+                         f"{', '.join(list(state)[:3]) or 'no tensors'}, the model has {', '.join(list(own)[:3])}; "
+                         "give weights of this model.")
+    odd = [key for key in own if key in fits and fits[key].is_floating_point() != own[key].is_floating_point()]
+    if odd:
+        raise ValueError(f"{odd[0]} has numbers of {fits[odd[0]].dtype} in the source and of {own[odd[0]].dtype} in "
+                         f"the model ({len(odd)} such parameters); give weights that were not converted.")
     wrong = [key for key in own if key in fits and fits[key].shape != own[key].shape]
     if wrong:
         # where nearly everything differs the width does, so name the class token first

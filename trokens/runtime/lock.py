@@ -105,6 +105,8 @@ def refuse_if_locked(folder: str | os.PathLike, *, name: str = "run.lock", what:
         InUse: So it is. The arguments are those of :func:`folder_lock`.
     """
     path = Path(folder) / name
+    if not os.path.isfile(path):  # a pipe may never be opened
+        return
     with suppress(OSError), open(path, "rb") as file:
         owner = Owner.of(file.fileno())
         if owner is None or owner.host != socket.gethostname() or not Path(f"/proc/{owner.pid}").exists():
@@ -115,8 +117,10 @@ def refuse_if_locked(folder: str | os.PathLike, *, name: str = "run.lock", what:
 
 def _lock(path: Path, what: str, remedy: str) -> int:
     while True:
-        with writing(path.parent):
+        with writing(path if os.path.lexists(path) else path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
+            if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+                raise FileExistsError(errno.EEXIST, "it is a device or a pipe")
             file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         _HELD.add(file)
         try:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import sys
 from collections.abc import Callable
 
 BROKEN_PIPE = 141  # the exit code of a program that SIGPIPE ends, as a shell tells it
+
+
+def open_streams() -> None:
+    """Let what a process says go nowhere where it was started with closed streams (``>&-``): else its first files would
+    take their numbers, and what libraries say. Names of files that are no text may be said."""
+    while (file := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(file)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 -- to the end of the process
+        elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def written_out(main: Callable[[], int]) -> int:

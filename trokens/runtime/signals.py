@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import active_children
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# The last one comes where a terminal is closed, or its connection is lost.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 COPY_SECONDS = 2.0  # a launcher and a scheduler both send what is one request
 GRACE_SECONDS = 1.0  # after a second request, for what may yet end in good order
 
@@ -19,7 +20,7 @@ _ending = threading.Event()  # the process ends in good order already
 
 
 class Stopped(BaseException):
-    """SIGTERM came. As with KeyboardInterrupt, nothing that deals with errors takes it for one."""
+    """SIGTERM or SIGHUP came. As with KeyboardInterrupt, nothing that deals with errors takes it for one."""
 
 
 class Requests:
@@ -37,12 +38,12 @@ class Requests:
         if self._first is None:
             self._first = number, now
             return False
-        may_be_copy = number == signal.SIGTERM or "RANK" in os.environ
+        may_be_copy = number != signal.SIGINT or "RANK" in os.environ
         return not (may_be_copy and number == self._first[0] and now - self._first[1] < COPY_SECONDS)
 
 
 def raise_stop(number: int, _frame=None) -> None:
-    """The handler of both signals: KeyboardInterrupt for SIGINT, Stopped for SIGTERM."""
+    """The handler of all signals: KeyboardInterrupt for SIGINT, Stopped for the others."""
     if not _ending.is_set():
         raise KeyboardInterrupt if number == signal.SIGINT else Stopped
 
@@ -54,18 +55,23 @@ def already_ending() -> None:
 
 def end_quietly() -> None:
     """Let signals end this process at once, without a word, while it starts and after it has said its last."""
-    for number in SIGNALS:
+    for number in _heeded():
         signal.signal(number, lambda number, _frame: end_at_once(128 + number))
+
+
+def _heeded() -> list[int]:
+    """The signals that end a command: nohup lets it go on when its terminal is closed."""
+    return [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
 
 
 @contextmanager
 def handled(handler: Callable[[int, object], None]) -> Iterator[None]:
-    """Call ``handler(number, frame)`` at SIGTERM and SIGINT in the block; no other thread than the main one can."""
+    """Call ``handler(number, frame)`` at SIGTERM, SIGINT, SIGHUP in the block; no thread but the main one can."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     _ending.clear()
-    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    before = {number: signal.signal(number, handler) for number in _heeded()}
     try:
         yield
     finally:
