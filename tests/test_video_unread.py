@@ -1,7 +1,9 @@
 """Videos of which a demuxer passes over a part in silence: what was never written, or is nothing of that format."""
 
 import random
+import time
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -100,3 +102,33 @@ def test_a_cut_gif_is_cut(tmp_path):
         with pytest.raises(VideoError, match=rf"is cut: its parts break off at byte \d+ of {len(content)}; get it "
                            "anew, or keep what is there with short='warn'"):
             check_whole(path, probe(path))
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mkv", ".avi", ".gif", ".mp4", ".flv", ".mpg"])
+def test_a_large_file_of_nothing_is_refused_at_once(tmp_path, suffix):
+    path = tmp_path / f"clip{suffix}"
+    path.write_bytes(encode(tmp_path / "sound.ts").read_bytes())
+    with open(path, "ab") as file:
+        file.truncate(100 * 2**30)  # takes no room
+    start = time.process_time()
+    with pytest.raises(VideoError, match="its last 1 GiB are zeros, as of a download that did not come to its end; get "
+                       "it anew"):
+        probe(path)
+    assert time.process_time() - start < 1
+
+
+def test_a_single_picture_is_not_taken_for_the_video_beside_it(tmp_path):
+    """Some files have their cover as a track like any other."""
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as container:
+        cover, video = container.add_stream("mjpeg", rate=1), container.add_stream("libx264", rate=25)
+        cover.width, cover.height, cover.pix_fmt = 48, 32, "yuvj420p"
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        for stream, count in ((cover, 1), (video, 30)):
+            for i in range(count):
+                frame = av.VideoFrame.from_ndarray(np.full((stream.height, stream.width, 3), 5 * i, np.uint8), "rgb24")
+                frame.pts = i
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    assert probe(path).num_frames == 30 and probe(path).size == (64, 96)
+    assert read_video(path, [29]).float().mean() > 100

@@ -22,6 +22,7 @@ _INSIDE, _BLOCKS = frozenset({b"\x1f\x43\xb6\x75", b"\xa0"}), frozenset({b"\xa3"
 _ELEMENTS = _INSIDE | _BLOCKS | frozenset(map(bytes.fromhex, [
     "9b", "fb", "fd", "fa", "a4", "75a2", "75a1", "8e", "e7", "a7", "ab", "5854", "ec", "bf", "1c53bb6b", "1254c367",
     "1941a469", "1043a770", "114d9b74", "1549a966", "1654ae6b"]))
+MOST_ZEROS = 2**30  # bytes of nothing at a file's end that are read through
 _MOST_BOXES = 2**17  # of an ISO file, looked at for its end
 
 
@@ -111,6 +112,19 @@ def _riff_end(file: BinaryIO) -> int | None:
         end = at + 8 + size
         at = end + size % 2
     return end
+
+
+def ends_in_zeros(path: str) -> bool:
+    """Whether a file's last MOST_ZEROS bytes are zeros, as far as a look at some of them tells."""
+    size = os.path.getsize(path)
+    if size <= MOST_ZEROS:
+        return False
+    with open(path, "rb") as file:
+        for back in range(16, 0, -1):
+            file.seek(size - MOST_ZEROS // 16 * back)
+            if file.read(2**16).strip(b"\0"):
+                return False
+    return True
 
 
 def lacks_index(path: str) -> bool:

@@ -11,7 +11,7 @@ from functools import lru_cache
 import av
 from av.stream import Disposition
 
-from trokens.video.containers import promised_bytes, refused_format
+from trokens.video.containers import MOST_ZEROS, ends_in_zeros, promised_bytes, refused_format
 from trokens.video.damage import OnDamage, damaged_video, place
 from trokens.video.info import VideoError, no_video_cause, video_error
 
@@ -109,13 +109,17 @@ class Source:
 def opened(path: str, threads: int, *, attentive: bool = False) -> Iterator[Source]:
     """Open a file for one use: nothing is shared between calls, so forked and spawned workers are safe.
 
-    Whatever goes wrong within is one `VideoError` about the file.
+    Whatever goes wrong within is one `VideoError` about the file, and so is a file that is mostly not there yet: FFmpeg
+    would read a hundred GB of nothing.
 
     Args:
         path: The file.
         threads: Decoder threads, 0 for as many as there are cores.
         attentive: Decode by the decoder that notices most damage, where that is not FFmpeg's own; it takes longer.
     """
+    if ends_in_zeros(path):
+        raise video_error(path, f"its last {MOST_ZEROS >> 30} GiB are zeros, as of a download that did not come to its "
+                          "end; get it anew")
     try:
         # Only local files: a playlist in disguise must not reach for the network.
         with av.open(path, metadata_errors="ignore", options={"max_pixels": str(MAX_PIXELS)},
@@ -154,13 +158,14 @@ def reference_decoder(codec: str, pix_fmt: str | None) -> str | None:
 
 
 def _video_stream(path: str, container: av.container.InputContainer) -> av.VideoStream:
-    """The first stream that is a video and no cover picture."""
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    """The stream that players show: FFmpeg's choice of the videos that are no cover pictures, or the first one."""
+    streams = {s.index: s for s in container.streams.video if not s.disposition & Disposition.attached_pic}
     if not streams:
         raise video_error(path, "it has no video stream; leave it out, or get the file with its video")
     if cause := refused_format(path, container.format.name):
         raise video_error(path, no_video_cause(path) or cause)
-    stream = streams[0]
+    best = container.streams.best("video")
+    stream = streams.get(best.index if best else -1, next(iter(streams.values())))
     if stream.codec_context is None:
         raise video_error(path, "there is no decoder for its video; convert it, for example to H.264")
     width, height = stream.codec_context.width, stream.codec_context.height
