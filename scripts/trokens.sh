@@ -14,7 +14,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 known="$(cd "$root/configs/trokens" && ls | sed -n 's/\.yaml$//p' | grep -v '^base$' | xargs)"
 dataset="${1:-}"
-if [ -z "$dataset" ] || [ ! -f "$root/configs/trokens/$dataset.yaml" ]; then
+if [ ! -f "$root/configs/trokens/$dataset.yaml" ] || [[ " $known " != *" $dataset "* ]]; then
   echo "No config for dataset '$dataset'; it is one of: $known. Run bash scripts/trokens.sh DATASET [KEY VALUE ...]." >&2
   exit 2
 fi
@@ -37,6 +37,12 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # as torchrun would choose, and 
 
 NUM_GPUS="${NUM_GPUS:-$(python3 -c 'import torch; print(torch.cuda.device_count())')}"
 MASTER_PORT="${MASTER_PORT:-8888}"
+for name in NUM_GPUS MASTER_PORT; do
+  if ! [[ "${!name}" =~ ^[0-9]+$ ]]; then
+    echo "$name is '${!name}', which is no whole number; correct it, or unset it for its default." >&2
+    exit 2
+  fi
+done
 run_id="${dataset}_${EXP_NAME}_$SECONDAY_EXP_NAME"
 output="$BASE_OUTPUT_DIR/$dataset/$EXP_NAME/$SECONDAY_EXP_NAME"
 earlier="$BASE_OUTPUT_DIR/$EXP_NAME/$SECONDAY_EXP_NAME"  # shared by all benchmarks, as this script once had it

@@ -17,6 +17,7 @@ from trokens.clips.split import build_split
 from trokens.distributed import available_memory
 from trokens.engine import evaluator as evaluator_module
 from trokens.engine.evaluator import BankOptions, Evaluator
+from trokens.files import WriteError
 
 CPU = torch.device("cpu")
 
@@ -153,14 +154,23 @@ def test_damaged_rows_are_never_scored_but_made_again(tiny_data, tmp_path, caplo
     assert evaluate(tiny_data, tmp_path, TEST__BANK_DTYPE=dtype)[1] == 0
 
 
-@pytest.mark.parametrize("content", ["", "[", "{}", "[1, 2]", "null", '["a"]'])
+@pytest.mark.parametrize("content", ["", "[", "{}", "[1, 2]", "null", '["a"]', "[" * 100000])
 def test_a_damaged_index_is_made_anew(tiny_data, tmp_path, caplog, content):
     want, _ = evaluate(tiny_data, tmp_path)
     index = next((tmp_path / "bank").glob("*.json"))
     whole = index.read_bytes()
     index.write_text(content)
     assert evaluate(tiny_data, tmp_path) == (want, 15) and index.read_bytes() == whole
-    assert f"{index} is damaged: its rows are made again." in caplog.messages
+    assert caplog.messages.count(f"{index} is damaged: its rows are made again.") == 1
+
+
+def test_a_pipe_in_a_banks_place_is_never_opened(tiny_data, tmp_path):
+    evaluate(tiny_data, tmp_path)
+    data = next((tmp_path / "bank").glob("*.bank"))
+    data.unlink()
+    os.mkfifo(data)
+    with pytest.raises(WriteError, match=rf"{data} cannot be written \(it is a device or a pipe\); move the file"):
+        evaluate(tiny_data, tmp_path)
 
 
 def test_rows_of_an_index_without_check_sums_do_not_count(tiny_data, tmp_path):

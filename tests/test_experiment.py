@@ -378,6 +378,15 @@ def test_there_has_to_be_something_to_evaluate_on(data, tmp_path, capsys, no_mod
         assert "The val split: there are no clips to evaluate on" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_split_without_clips_is_told_once(data, tmp_path, capsys, no_model, split):
+    shutil.rmtree(data / split)
+    (data / split).mkdir()
+    assert main(command(data, tmp_path)) == 2
+    assert capsys.readouterr().err == (f"ValueError: The {split} split has no clips; check the lists, or the layout of "
+                                       "DATA.PATH_TO_DATA_DIR.\n")
+
+
 def test_stopping_has_an_exit_code_of_its_own(tiny_data, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Trainer, "_train_epoch", lambda self: self._ask_to_stop(15, None))
     assert main(command(tiny_data, tmp_path)) == 143

@@ -130,3 +130,17 @@ def test_help_comes_before_anything_heavy_is_imported(command):
                           text=True, timeout=TIMEOUT, check=True)
     modules = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert done.stdout.startswith("usage") and "argparse" in modules and not modules & {"torch", "av", "cv2", "timm"}
+
+
+@pytest.mark.parametrize("name", ["base", "../trokens/hmdb", "hmdb k400", "hmdb.yaml", "*"])
+def test_what_is_no_benchmark_is_never_part_of_the_output_path(run, name):
+    done, recorded = run("scripts/trokens.sh", name)
+    assert done.returncode == 2 and recorded is None and f"No config for dataset '{name}'; it is one of" in done.stderr
+
+
+@pytest.mark.parametrize(("name", "value"), [("NUM_GPUS", "two"), ("NUM_GPUS", "-1"), ("MASTER_PORT", "x")])
+def test_a_number_that_is_none_is_named(run, name, value):
+    done, recorded = run("scripts/trokens.sh", "hmdb", **{"NUM_GPUS": "0", name: value})
+    assert done.returncode == 2 and recorded is None
+    assert done.stderr == (f"{name} is '{value}', which is no whole number; correct it, or unset it for its "
+                           "default.\n")

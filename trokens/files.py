@@ -50,6 +50,12 @@ def in_words(error: BaseException) -> str:
     return str(error)
 
 
+def refuse_device(path: str | os.PathLike) -> None:
+    """Raise a FileExistsError where a device or a pipe, which may never be opened, is in a file's place."""
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise FileExistsError(errno.EEXIST, "it is a device or a pipe")
+
+
 @contextmanager
 def writing(path: str | os.PathLike, remedy: str = _REMEDY) -> Iterator[None]:
     """Raise an OSError of the block, all of which is about writing this file or making this folder, as a WriteError."""

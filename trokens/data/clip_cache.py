@@ -135,7 +135,7 @@ class ClipCache:
             else:
                 self._say(logging.INFO, "is full; raise DATA.CLIP_CACHE_GB to keep the other clips too")
         except OSError as error:
-            self._say(logging.WARNING, f"takes no more clips: {error}")
+            self._say(logging.WARNING, f"takes no more clips: {error.strerror or error}")
 
     def _take(self, more: int) -> bool:
         """Count bytes that are about to be added, or given back, where the bound allows it."""

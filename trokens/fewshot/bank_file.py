@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from trokens.clips.split import Clip
-from trokens.files import write_text, writing
+from trokens.files import refuse_device, write_text, writing
 from trokens.tensors import check_sum
 
 logger = logging.getLogger(__name__)
@@ -50,17 +50,19 @@ class BankFile:
         self.shape, self.dtype = (len(clips), *shape), _DTYPES[dtype]
         self.row_bytes = int(np.prod(shape)) * self.dtype().itemsize
 
-    def _made(self) -> list[tuple[str, int] | None]:
-        """What each row was made from, and its check sum; an index that cannot be read says nothing."""
+    def _made(self, *, tell: bool = False) -> list[tuple[str, int] | None]:
+        """What each row was made from, and its check sum; nothing where the index cannot be read, which one line may
+        tell."""
         count = len(self.stamps)
         if not self.index.is_file() or not self.data.is_file() or self.data.stat().st_size != count * self.row_bytes:
             return [None] * count
         try:
             made = json.loads(self.index.read_bytes())
-        except ValueError:
+        except (ValueError, RecursionError):
             made = None
         if not isinstance(made, list) or len(made) != count:
-            logger.warning("%s is damaged: its rows are made again.", self.index)
+            if tell:
+                logger.warning("%s is damaged: its rows are made again.", self.index)
             return [None] * count
         return [tuple(one) if isinstance(one, list) and len(one) == 2 else None for one in made]
 
@@ -72,7 +74,7 @@ class BankFile:
             part, parts: Every ``parts``-th row from ``part`` on is compared with its check sum, which means to read
                 it: other processes do the rest.
         """
-        made = self._made()
+        made = self._made(tell=True)
         lacking = {row for row in rows if made[row] is None or made[row][0] != self.stamps[row]}
         there = [row for row in rows if row not in lacking][part::parts]
         if len(there) * self.row_bytes > 2**31:
@@ -93,6 +95,7 @@ class BankFile:
         """
         with writing(self.data, self.remedy):
             self.data.parent.mkdir(parents=True, exist_ok=True)
+            refuse_device(self.data)
             for path in self.data.parent.glob(f"{self.name}-*"):
                 if self.only and path not in (self.data, self.index):
                     path.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from trokens.files import writing
+from trokens.files import refuse_device, writing
 
 logger = logging.getLogger(__name__)
 
@@ -119,8 +119,7 @@ def _lock(path: Path, what: str, remedy: str) -> int:
     while True:
         with writing(path if os.path.lexists(path) else path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-            if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
-                raise FileExistsError(errno.EEXIST, "it is a device or a pipe")
+            refuse_device(path)
             file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         _HELD.add(file)
         try:
