@@ -16,6 +16,7 @@ from trokens.video.damage import OnDamage, damaged_video, place
 from trokens.video.info import VideoError, no_video_cause, video_error
 
 MAX_PIXELS = 2**25  # of a frame: 8K; a header may ask for any size, and a decoder would set the memory aside
+_PICTURES = frozenset({"mjpeg", "png", "bmp", "gif", "tiff", "webp"})  # beside a video they are its cover
 _STRICT = "crccheck+bitstream+buffer"  # what decoders check beyond what they need; sound files pass
 
 
@@ -158,14 +159,14 @@ def reference_decoder(codec: str, pix_fmt: str | None) -> str | None:
 
 
 def _video_stream(path: str, container: av.container.InputContainer) -> av.VideoStream:
-    """The stream that players show: FFmpeg's choice of the videos that are no cover pictures, or the first one."""
-    streams = {s.index: s for s in container.streams.video if not s.disposition & Disposition.attached_pic}
+    """The first stream that is a video and no cover picture, which some files have as a track like any other."""
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    streams.sort(key=lambda stream: stream.codec_context is not None and stream.codec_context.name in _PICTURES)
     if not streams:
         raise video_error(path, "it has no video stream; leave it out, or get the file with its video")
     if cause := refused_format(path, container.format.name):
         raise video_error(path, no_video_cause(path) or cause)
-    best = container.streams.best("video")
-    stream = streams.get(best.index if best else -1, next(iter(streams.values())))
+    stream = streams[0]
     if stream.codec_context is None:
         raise video_error(path, "there is no decoder for its video; convert it, for example to H.264")
     width, height = stream.codec_context.width, stream.codec_context.height
