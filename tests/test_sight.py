@@ -80,3 +80,9 @@ def test_every_file_is_described_or_one_line_says_why_not(real_clips):
     assert {name for name, outcome in outcomes.items() if outcome.error} >= {
         "decord_corrupted.mp4", "derived_audio_only.mp4", "derived_zero_bytes.mp4", "lerobot_lfs_pointer.mp4"}
     assert sum(outcome.error is None for outcome in outcomes.values()) >= 25
+
+
+@pytest.mark.parametrize("stride", [1e-9, 5e-324])
+def test_more_windows_than_anybody_can_look_at_are_refused(stride):
+    with pytest.raises(ValueError, match="cuts 10 s into more than 131072 windows; take a longer one"):
+        spans_of(10, 1, stride)

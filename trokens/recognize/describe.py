@@ -23,6 +23,7 @@ from trokens.video import VideoInfo, probe
 
 logger = logging.getLogger(__name__)
 
+MOST_WINDOWS = 2**17  # of a video: a day, one a second
 VERSION = 1  # part of every key: raise it where the same file and options give another description
 
 
@@ -179,9 +180,16 @@ def _end(info: VideoInfo) -> float:
 
 
 def spans_of(duration: float, window: float, stride: float) -> list[tuple[float, float]]:
-    """Start and end of each window of a video: at least one; none that shows nothing beyond the one before."""
+    """Start and end of each window of a video: at least one; none that shows nothing beyond the one before.
+
+    Raises:
+        ValueError: A length is not above 0, or there are more windows than anybody can look at.
+    """
     if not window > 0 or not stride > 0:
         raise ValueError(f"window is {window} and stride {stride}; both must be above 0 seconds.")
+    if (duration - window) / stride > MOST_WINDOWS:
+        raise ValueError(f"A stride of {stride:g} s cuts {duration:g} s into more than {MOST_WINDOWS} windows; take a "
+                         "longer one.")
     count = max(1, int(np.ceil((duration - window) / stride - 1e-6)) + 1)
     return [(i * stride, min(i * stride + window, duration)) for i in range(count)]
 
