@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
            "--no-first-run", "--remote-debugging-pipe")
+SILENCE = 120  # seconds after which nobody waits any longer
 
 
 class Chromium:
@@ -101,6 +103,7 @@ class Chromium:
 
     def _hear(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
+            assert select.select([self._in], [], [], SILENCE)[0], "the browser says nothing"
             data = os.read(self._in, 2**20)
             assert data, "the browser has ended"
             self._rest += data

@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_sco
 from sklearn.utils import estimator_checks, get_tags
 
 from trokens import FewShotClassifier
+from trokens.data.write import write_video
 from trokens.recognize import describe
 from trokens.recognize.answers import UNKNOWN, Answer, join
 from trokens.video import VideoError
@@ -339,6 +340,19 @@ def test_neighboring_pieces_of_one_action_are_joined_with_the_means_of_their_num
     assert pieces[0].confidence == pytest.approx(0.7) and pieces[0].runner_up == "b"
     assert pieces[0].probabilities == pytest.approx({"a": 0.7, "b": 0.3})
     assert join([]) == []
+
+
+def test_a_part_of_a_video_is_explained_by_its_own_moments(make, one, tmp_path, monkeypatch):
+    video = tmp_path / "long.mp4"
+    write_video(video, np.concatenate([clips_of_actions.frames(way, 7, 30) for way in ("left", "down")]))
+    fitted = make().fit(one)
+    explanation = fitted.explain(video, (3.2, 5.8))
+    assert explanation.nearest[0].label == "down" and (explanation.answer.start, explanation.answer.end) == (3.2, 5.8)
+    assert all(3.2 <= match.query_time < 5.8 for match in explanation.nearest[0].matches)
+    monkeypatch.setattr(describe, "see", None)  # it is in the cache now
+    assert fitted.explain(video, (3.2, 5.8)).nearest[0].matches == explanation.nearest[0].matches
+    with pytest.raises(VideoError, match=r"gone\.mp4"):
+        fitted.explain("gone.mp4", (0, 1))
 
 
 def test_an_explanation_names_examples_moments_and_trajectories_where_the_motion_is(make, clips):

@@ -214,8 +214,8 @@ def test_a_film_holds_just_the_frames_that_were_asked_for(tmp_path):
     write_video(tmp_path / "clip.mp4", frames)
     found = film(Wanted(str(tmp_path / "clip.mp4"), (3, 17, 60, 63)))
     assert found.size == (48, 64)
-    for moment, places in found.places.items():
-        for place, frame in zip(places, (moment, min(moment + 2, 63)), strict=True):
+    for moment, then in ((3, 5), (17, 19), (60, 61), (63, 63)):  # halfway to the next, at most a 32nd of the clip
+        for place, frame in zip(found.places[moment], (moment, then), strict=True):
             shown = cell(opened(found.picture), place % found.grid[0], place // found.grid[0], *found.grid)
             assert abs(shown.mean() - 3 * frame) < 3, (moment, frame)
 
@@ -300,10 +300,19 @@ def test_a_long_video_has_a_timeline_and_a_list(write, video, predictions):
         start, end, confidence = (float(data.attributes["value"]) for data in item.all("data"))
         assert (start, end, confidence) == (round(piece.start, 3), round(piece.end, 3), round(piece.confidence, 4))
         assert item.one(kind="what").text == piece.label and item.all("i", "thumb")
-    for drawing in article.all("svg"):  # for wide pages and for narrow ones
+    for drawing in [plot.one("svg") for plot in article.all(kind="timeline")]:  # for wide pages and for narrow ones
         bars = [path for path in drawing.all("path") if any(
             color in (path.attributes.get("style") or "") for color in COLORS)]
         assert len(bars) == len(video.pieces)
+
+
+def test_the_least_certain_pieces_are_shown_beside_their_nearest_examples(write, video, classifier, monkeypatch):
+    monkeypatch.setattr(exhibits, "EXPLAINED", 2)
+    items = write([video]).one("ol", "pieces").all("li")
+    least = sorted(video.pieces, key=lambda piece: piece.confidence)[:2]
+    for item, piece in zip(items, video.pieces, strict=True):
+        assert bool(item.all("details")) == (piece in least)
+        assert len(item.all("figure")) == (3 if piece in least else 0)
 
 
 def test_drawings_on_a_page_share_no_ids(video):

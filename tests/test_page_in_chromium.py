@@ -62,7 +62,7 @@ def test_the_backgrounds_that_move_load_too(browser, page):
         return Promise.all([...new Set(urls)].map(async url => {
             const image = new Image(); image.src = url; await image.decode(); return image.naturalWidth }))
     })()""")
-    assert len(sizes) == 10 and min(sizes) > 0  # 6 queries, 3 examples, a video
+    assert len(sizes) == 11 and min(sizes) > 0  # 6 queries, 3 examples, a video's pieces and its moments
 
 
 def test_the_figures_on_the_screen_are_those_of_the_csv(browser, page, predictions, video, tmp_path):  # noqa: F811
@@ -98,12 +98,14 @@ def test_the_filter_leaves_what_it_is_asked_for(browser, page):
     assert browser.run("action.selectedOptions[0].text") == "down"
 
 
-def test_the_essentials_need_no_scripts(browser, page):
-    browser.open(page, 1280, 4000, scripts=False)
+def test_the_essentials_need_no_scripts(browser, page, tmp_path):
+    browser.open(page, 1280, scripts=False)
     assert browser.run("document.getElementById('filter').hidden")
     assert browser.run(VISIBLE) == browser.run("document.querySelectorAll('[data-confidence]').length") > 0
-    running = """document.querySelector(".shown").getAnimations({subtree: true}).filter(
+    running = """document.querySelector(".clip .shown").getAnimations({subtree: true}).filter(
         a => a.playState === "running").length"""
+    browser.run("document.querySelector('.clip .shown').scrollIntoView()")
+    browser.picture(tmp_path / "window.png", whole=False)  # what is in sight is drawn then
     assert browser.run(running) > 3
     browser.run("hold.click()")
     assert browser.run(running) == 0
@@ -113,11 +115,13 @@ def test_who_wants_less_motion_gets_stills(browser, page):
     browser.open(page, 1280, features={"prefers-reduced-motion": "reduce"})
     assert browser.run("document.getAnimations().length") == 0
     assert browser.run("[...document.querySelectorAll('.reel')].every(e => !e.offsetParent)")
-    assert browser.run("document.querySelectorAll('.frame img').length") == 18
+    assert browser.run("document.querySelectorAll('.frame img').length") == 27  # of 6 clips and 3 pieces
 
 
-def test_the_pictures_of_an_answer_run_in_step(browser, page):
+def test_the_pictures_of_an_answer_run_in_step(browser, page, tmp_path):
     browser.open(page, 1280)
+    browser.run("document.querySelector('.clip .shown').scrollIntoView()")
+    browser.picture(tmp_path / "window.png", whole=False)  # what is in sight is drawn then
     times = browser.run("""(() => { const article = document.querySelector("article.clip");
         return [...article.querySelectorAll(".reel, .frame g, .now")].flatMap(e => e.getAnimations()).map(
             a => [a.startTime, a.effect.getComputedTiming().duration]) })()""")

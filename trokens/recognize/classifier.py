@@ -140,13 +140,16 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         except OSError as error:
             raise VideoError(one_line(path_of(path), error)) from error
 
-    def explain(self, path: str | os.PathLike) -> Explanation:
+    def explain(self, path: str | os.PathLike, part: tuple[float, float] | None = None) -> Explanation:
         """What the answer to a clip rests on: of each action the nearest example, matched moments, trajectories.
+
+        Args:
+            part: Start and end in seconds of a part of it, such as a piece of a long video.
 
         Raises:
             VideoError: The clip cannot be read.
         """
-        query = self._described([path])[0]
+        query = self._described([path])[0] if part is None else self._part(path, *part)
         found = compare([query], self.descriptions_, self._compared())
         distance = joined(found, self.calibration_.share)[0]
         answer = self._answer(path_of(path), query)
@@ -239,6 +242,13 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             if described.description is None:
                 raise VideoError(described.error)
         return [found[path].description for path in paths]
+
+    def _part(self, path: str | os.PathLike, start: float, end: float) -> Description:
+        check_is_fitted(self)
+        try:
+            return self._describer().part(path_of(path), start, end)
+        except OSError as error:
+            raise VideoError(one_line(path_of(path), error)) from error
 
     def _distances(self, paths: Sequence) -> ndarray:
         """To each action, (Q, C)."""

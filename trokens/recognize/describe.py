@@ -18,7 +18,7 @@ from trokens.parallel import DIED, parallel_map
 from trokens.recognize.cache import Cache, content_key
 from trokens.recognize.description import Description, describe_motion
 from trokens.recognize.looks import PICTURES, Backbone, cell_features, check_backbone
-from trokens.recognize.sight import Picture, Step, see, steps_of
+from trokens.recognize.sight import MOST_STEPS, Picture, Step, see, steps_of
 from trokens.video import VideoInfo, probe
 
 logger = logging.getLogger(__name__)
@@ -85,6 +85,24 @@ class Describer:
         pictures = [int((i + 0.5) * count / PICTURES) for i in range(PICTURES)]
         return self._describe(path, info, pictures, (0.0, _end(info)))
 
+    def part(self, path: str | os.PathLike, start: float, end: float) -> Description:
+        """Describe a part of a video in seconds, unless the cache has it.
+
+        Raises:
+            VideoError, OSError: It cannot be read; the message names it.
+        """
+        content, what = content_key(path), f"window {start:.6f} {end:.6f}"
+        description = None if self.cache is None else self._load(content, what)
+        if description is None:
+            info = probe(path)
+            first, behind = np.searchsorted(info.times, (start, end)).tolist()
+            count = max(behind - first, 1)
+            pictures = [min(first + int((i + 0.5) * count / PICTURES), info.num_frames - 1) for i in range(PICTURES)]
+            description = self._describe(path, info, pictures, (start, end))
+            if self.cache is not None:
+                self._save(content, what, description)
+        return description
+
     def windows(self, path: str | os.PathLike, window: float, stride: float) -> Iterator[Description]:
         """Describe a long video piece by piece, each as soon as it is read.
 
@@ -109,7 +127,10 @@ class Describer:
 
     def _describe(self, path, info: VideoInfo, pictures: Sequence[int], span: tuple[float, float]) -> Description:
         wanted = sorted(set(pictures)) if self.backbone else []
-        seen = list(see(path, info, steps_of(path, info), wanted))
+        whole = span == (0.0, _end(info))
+        pairs = [pair for pair in steps_of(path, info, MOST_STEPS if whole else None)
+                 if whole or span[0] <= info.times[pair[0]] < span[1]]
+        seen = list(see(path, info, pairs, wanted))
         steps = [item for item in seen if isinstance(item, Step)]
         squares = [item for item in seen if isinstance(item, Picture)]
         description = describe_motion(steps, info, span)

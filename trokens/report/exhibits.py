@@ -18,7 +18,9 @@ from trokens.report.films import Film, Wanted, make_films, moments_between
 logger = logging.getLogger(__name__)
 
 PICTURED = 60       # queries with pictures, the least certain
-PIECES = 40         # of a long video, of which pictures are made
+PIECES = 40         # of a long video, the first, with pictures
+EXPLAINED = 8       # pieces of all videos, the least certain, beside their nearest examples; ...
+AROUND = 3.0        # ... of a longer one so many seconds in its middle
 PIECE_MOMENTS = 6   # pictures of each
 LOOP = (1.6, 6.4)   # seconds in which a clip is shown, at the least and at the most
 SILENT = 0.25       # opacity of a trajectory at other moments than its own
@@ -85,6 +87,7 @@ class Exhibit:
         seconds: In which its pictures are shown once.
         film: Of a long video.
         thumbs: Of its pieces: keyframes of each and the place of its first picture, or None.
+        parts: Of its least certain pieces, by number, what is shown of each.
         gone: Why there are no pictures, in one line.
     """
 
@@ -94,6 +97,7 @@ class Exhibit:
     seconds: float = LOOP[0]
     film: Film | None = None
     thumbs: tuple[tuple[str, int] | None, ...] = ()
+    parts: dict[int, Exhibit] = field(default_factory=dict)
     gone: str | None = None
 
 
@@ -125,34 +129,37 @@ def make_exhibits(classifier: FewShotClassifier, predictions: Sequence[Predictio
         keyframes: For the positions of pictures and for the opacity of lines; they are filled.
     """
     chosen = sorted(predictions, key=least_certain)[:PICTURED]
-    explanations = {prediction.path: _explained(classifier, prediction.path) for prediction in chosen
-                    if not prediction.windowed}
-    films = make_films(_wanted(chosen, explanations), classifier.workers or 0)
-    out = {}
-    for prediction in chosen:
-        found = explanations.get(prediction.path)
-        if prediction.windowed:
-            out[prediction.path] = _long(prediction, films[prediction.path, True], keyframes["pictures"])
-        elif isinstance(found, str):
-            out[prediction.path] = Exhibit(gone=found)
-        else:
-            out[prediction.path] = _whole(prediction, found, films, keyframes)
-    return out
+    found = {(prediction.path, number): _explained(classifier, prediction, number)
+             for prediction, number in _explainable(chosen)}
+    films = make_films(_wanted(chosen, found), classifier.workers or 0)
+    shown = {key: _beside(key[0], explanation, films, keyframes) for key, explanation in found.items()}
+    return {prediction.path: shown[prediction.path, 0] if not prediction.windowed else _long(
+        prediction, films[prediction.path, True], shown, keyframes["pictures"]) for prediction in chosen}
 
 
-def _explained(classifier: FewShotClassifier, path: str) -> Explanation | str:
+def _explainable(predictions: Sequence[Prediction]) -> list[tuple[Prediction, int]]:
+    """What is shown beside its nearest examples: whole clips, and the least certain pieces by their numbers."""
+    pieces = [(prediction, number) for prediction in predictions if prediction.windowed
+              for number in range(len(prediction.pieces[:PIECES]))]
+    pieces.sort(key=lambda item: item[0].pieces[item[1]].confidence)
+    return [*((prediction, 0) for prediction in predictions if not prediction.windowed), *pieces[:EXPLAINED]]
+
+
+def _explained(classifier: FewShotClassifier, prediction: Prediction, number: int) -> Explanation | str:
+    piece = prediction.pieces[number]
+    middle, half = (piece.start + piece.end) / 2, min(piece.end - piece.start, AROUND) / 2
     try:
-        return classifier.explain(path)
+        return classifier.explain(prediction.path, (middle - half, middle + half) if prediction.windowed else None)
     except Exception as error:  # a clip that changed since it was answered costs its own pictures, and nothing else
-        logger.debug("No explanation of '%s'.", path, exc_info=True)
-        return one_line(path, error)
+        logger.debug("No explanation of '%s'.", prediction.path, exc_info=True)
+        return one_line(prediction.path, error)
 
 
-def _wanted(predictions: Sequence[Prediction], explanations: dict[str, Explanation | str]) -> list[Wanted]:
+def _wanted(predictions: Sequence[Prediction], found: dict[tuple[str, int], Explanation | str]) -> list[Wanted]:
     """All moments of each clip that some exhibit shows: an example is decoded once for all queries."""
     frames: dict[str, set[int]] = defaultdict(set)
-    for path, found in explanations.items():
-        for nearest in () if isinstance(found, str) else found.nearest[:2]:
+    for (path, _), explanation in found.items():
+        for nearest in () if isinstance(explanation, str) else explanation.nearest[:2]:
             frames[path] |= {match.query_frame for match in nearest.matches}
             frames[nearest.path] |= {match.example_frame for match in nearest.matches}
     videos = {prediction.path: tuple(
@@ -163,10 +170,13 @@ def _wanted(predictions: Sequence[Prediction], explanations: dict[str, Explanati
             *(Wanted(path, moments, True) for path, moments in videos.items())]
 
 
-def _whole(prediction: Prediction, found: Explanation, films: dict[tuple[str, bool], Film | str],
-           keyframes: dict[str, Keyframes]) -> Exhibit:
-    own, chosen = films[prediction.path, False], found.nearest[0]
-    panels = [_panel(prediction.path, own, [match.query_frame for match in chosen.matches], chosen.query_trails,
+def _beside(path: str, found: Explanation | str, films: dict[tuple[str, bool], Film | str],
+            keyframes: dict[str, Keyframes]) -> Exhibit:
+    """A clip, or a piece of a video, beside its nearest examples."""
+    if isinstance(found, str):
+        return Exhibit(gone=found)
+    own, chosen = films[path, False], found.nearest[0]
+    panels = [_panel(path, own, [match.query_frame for match in chosen.matches], chosen.query_trails,
                      keyframes)]
     panels += [_example(nearest, films[nearest.path, False], keyframes) for nearest in found.nearest[:2]]
     beside = films[chosen.path, False]
@@ -213,7 +223,8 @@ def _strip(matches: Sequence[Match], query: Film, example: Film) -> Strip:
     return Strip((query, example), (rows[0], rows[1]), joints)
 
 
-def _long(prediction: Prediction, film: Film | str, keyframes: Keyframes) -> Exhibit:
+def _long(prediction: Prediction, film: Film | str, shown: dict[tuple[str, int], Exhibit],
+          keyframes: Keyframes) -> Exhibit:
     if isinstance(film, str):
         return Exhibit(gone=film)
     thumbs: list[tuple[str, int] | None] = []
@@ -221,4 +232,5 @@ def _long(prediction: Prediction, film: Film | str, keyframes: Keyframes) -> Exh
         places = [film.places[moment][0] for moment in moments_between(piece.start, piece.end, PIECE_MOMENTS)
                   ] if number < PIECES else []
         thumbs.append((keyframes.name([film.position(place) for place in places]), places[0]) if places else None)
-    return Exhibit(film=film, thumbs=tuple(thumbs))
+    parts = {number: exhibit for (path, number), exhibit in shown.items() if path == prediction.path}
+    return Exhibit(film=film, thumbs=tuple(thumbs), parts=parts)

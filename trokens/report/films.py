@@ -84,7 +84,7 @@ def film(wanted: Wanted) -> Film:
         VideoError, OSError, IndexError: The clip cannot be read, or does not have them.
     """
     info = probe(wanted.path)
-    pairs = {moment: _frames(moment, info, wanted.in_seconds) for moment in wanted.moments}
+    pairs = _in_seconds(wanted.moments, info) if wanted.in_seconds else _with_next(wanted.moments, info)
     numbers = sorted({number for pair in pairs.values() for number in pair})
     cells = [_reduced(frame) for frame in stream_video(wanted.path, numbers)]
     place = {number: i for i, number in enumerate(numbers)}
@@ -94,13 +94,19 @@ def film(wanted: Wanted) -> Film:
                 (columns, -(-len(cells) // columns)), info.size)
 
 
-def _frames(moment: float, info: VideoInfo, in_seconds: bool) -> tuple[int, int]:
-    last = info.num_frames - 1
-    if in_seconds:
-        frame = int(np.clip(np.searchsorted(info.times, moment, side="right") - 1, 0, last))
-        return frame, frame
-    later = min(info.num_frames // HALF, round(MOST_LATER * info.fps))
-    return int(moment), max(int(moment), min(int(moment) + later, last))
+def _in_seconds(moments: Sequence[float], info: VideoInfo) -> dict[float, tuple[int, int]]:
+    frames = np.clip(np.searchsorted(info.times, moments, side="right") - 1, 0, info.num_frames - 1).tolist()
+    return {moment: (frame, frame) for moment, frame in zip(moments, frames, strict=True)}
+
+
+def _with_next(moments: Sequence[int], info: VideoInfo) -> dict[int, tuple[int, int]]:
+    """Each with the frame half a moment later: moments may lie in a part of a clip, or be some of its own."""
+    moments = sorted(moments)
+    most = min(info.num_frames // HALF, round(MOST_LATER * info.fps))
+    gaps = np.diff(moments).tolist() or [2 * most]
+    later = [min(most, gap // 2) for gap in [*gaps, gaps[-1]]]
+    return {moment: (moment, max(moment, min(moment + ahead, info.num_frames - 1)))
+            for moment, ahead in zip(moments, later, strict=False)}
 
 
 def _reduced(frame: ndarray) -> ndarray:

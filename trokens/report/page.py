@@ -16,7 +16,7 @@ from trokens.recognize.answers import UNKNOWN
 from trokens.recognize.classifier import FewShotClassifier
 from trokens.recognize.predictions import Prediction
 from trokens.report import plots, texts
-from trokens.report.exhibits import Exhibit, Keyframes, least_certain, make_exhibits
+from trokens.report.exhibits import Keyframes, least_certain, make_exhibits
 from trokens.report.films import Film
 from trokens.report.summary import Summary, summarize
 
@@ -74,7 +74,7 @@ def _shown(value: Any) -> Any:
 def _films(exhibits) -> list[Film]:
     """Each film that is shown, once."""
     found: dict[int, Film] = {}
-    for exhibit in exhibits:
+    for exhibit in [shown for whole in exhibits for shown in (whole, *whole.parts.values())]:
         for film in [exhibit.film, *(panel.film for panel in exhibit.panels)]:
             if isinstance(film, Film):
                 found[id(film)] = film
@@ -104,6 +104,3 @@ def _made_with(classifier: FewShotClassifier) -> list[tuple[str, str]]:
         rows.append(("share of motion", texts.percent(classifier.calibration_.share)))
     rows.append(("temperature", f"{classifier.calibration_.temperature:.3g}"))
     return rows
-
-
-__all__ = ["Exhibit", "write_page"]
