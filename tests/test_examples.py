@@ -6,7 +6,7 @@ import clips_of_actions
 import pytest
 
 from trokens import FewShotClassifier
-from trokens.recognize import classifier as module
+from trokens.recognize import fitting
 from trokens.recognize.examples import Example, check_examples, read_examples, read_labeled
 
 
@@ -22,7 +22,7 @@ def nothing_is_computed(monkeypatch):
     """What is wrong with examples is to be said before any is looked at."""
     def describe_all(*_):
         raise AssertionError("clips were described")
-    monkeypatch.setattr(module, "describe_all", describe_all)
+    monkeypatch.setattr(fitting, "describe_all", describe_all)
 
 
 def refused(examples, error=ValueError) -> str:

@@ -15,6 +15,7 @@ from trokens.cli.choose import Command, choose
 from trokens.commands import end_with
 
 COMMANDS = (
+    Command("predict", "predict", "tell which action each clip shows, from a few examples of each"),
     Command("train", "train", "train a model and test it: one GPU or CPU, or several under torchrun"),
     Command("test", "test", "test a trained model, or an untrained one"),
     Command("extract", "extract", "follow points through videos, for train and test"),
@@ -22,6 +23,7 @@ COMMANDS = (
     Command("splits", "splits", "divide class folders into splits to train, validate and test on"),
     Command("points", "points", "get published points, or convert point files"),
     Command("evaluate-tracker", "evaluate_tracker", "measure a point tracker on clips whose tracks are known"),
+    Command("demo", "demo", "render clips of a few actions, and predict some of them"),
 )
 
 

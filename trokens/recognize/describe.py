@@ -14,6 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from trokens.distributed import available_memory, num_cores
 from trokens.parallel import DIED, parallel_map
 from trokens.recognize.cache import Cache, content_key
 from trokens.recognize.description import Description, describe_motion
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 MOST_WINDOWS = 2**17  # of a video: a day, one a second
 VERSION = 1  # part of every key: raise it where the same file and options give another description
+WORKER_BYTES = 3 << 29  # of memory, that a process may take
 
 
 class Described(NamedTuple):
@@ -215,14 +217,22 @@ def spans_of(duration: float, window: float, stride: float) -> list[tuple[float,
     return [(i * stride, min(i * stride + window, duration)) for i in range(count)]
 
 
-def describe_all(paths: Sequence[str | os.PathLike], describer, workers: int = 0) -> Iterator[tuple[str, Described]]:
+def sensible_workers(count: int) -> int:
+    """Processes for so many clips: one a core, as far as memory allows; none for one clip alone."""
+    return 0 if count == 1 else max(1, min(num_cores(), available_memory() // WORKER_BYTES))
+
+
+def describe_all(paths: Sequence[str | os.PathLike], describer,
+                 workers: int | None = 0) -> Iterator[tuple[str, Described]]:
     """Describe clips in several processes; the results come as they are done, each with its path.
 
     A clip that cannot be read is a result with an error, also where it takes its process with it.
 
     Args:
-        describer: A `Describer`, or something else that can be pickled, is called like it, and has ``kept``.
-        workers: Processes, each of one thread, for clips that are not in the cache; 0 does the work in this one.
+        describer: A `Describer`, or something else that can be pickled, is called like it, and has ``kept`` and
+            ``check``, which is called before the first clip that is not in the cache.
+        workers: Processes, each of one thread, for clips that are not in the cache; 0 does the work in this one; None
+            is `sensible_workers`.
     """
     waiting = []
     for path in map(os.fspath, paths):
@@ -232,8 +242,10 @@ def describe_all(paths: Sequence[str | os.PathLike], describer, workers: int = 0
         else:
             yield path, kept
     if waiting:
+        describer.check()
+        workers = sensible_workers(len(waiting)) if workers is None else workers
         yield from parallel_map(partial(describe_one, describer=describer), waiting, workers,
-                                died=Described(None, DIED), set_up=_one_thread)
+                                died=Described(None, DIED), set_up=one_thread)
 
 
 def _kept(path: str, describer) -> Described | None:
@@ -264,5 +276,5 @@ def one_line(path: str, error: Exception) -> str:
     return text if path in text else f"Cannot read video '{path}': {text}"
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
     cv2.setNumThreads(1)

@@ -61,15 +61,23 @@ def _from_folder(root: Path) -> list[Example]:
     return found
 
 
-def read_labeled(path: str | os.PathLike) -> list[Example]:
+def read_labeled(path: str | os.PathLike, *, all_labels: bool = True) -> list[Example]:
     """Read a CSV (or a JSON list) with the columns ``path``, relative to its folder or absolute, and ``label``.
+
+    Args:
+        all_labels: Whether every clip needs one; else it may be None.
 
     Raises:
         ValueError: It is no such list; the message names the clip.
     """
     path = Path(path)
-    records = read_records(path, ("path", "label"), raw=lambda text: (path.parent / text).is_file())
-    return [Example(str(path.parent / str(record["path"])), str(record["label"])) for record in records]
+    columns = ("path", "label") if all_labels else ("path",)
+    records = read_records(path, columns, raw=lambda text: (path.parent / text).is_file())
+    return [Example(str(path.parent / str(record["path"])), _label(record.get("label"))) for record in records]
+
+
+def _label(value: Any) -> str | None:
+    return None if value in (None, "") else str(value)
 
 
 def gather_examples(X: Sequence | Mapping | str | os.PathLike, y: Sequence | None) -> list[Example]:

@@ -1,0 +1,76 @@
+"""What `trokens predict` compares clips with: examples, or what was saved of them; and where descriptions are kept."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from trokens.checkpoint import BEST, checkpoint_dir, find_last
+from trokens.recognize.cache import default_folder
+from trokens.recognize.classifier import FewShotClassifier
+from trokens.recognize.examples import Example, read_examples
+from trokens.recognize.saved import is_saved
+
+logger = logging.getLogger(__name__)
+
+_OF_CLASSIFIER = ("method", "backbone", "checkpoint", "reject")  # options that belong to a saved one
+
+
+@contextmanager
+def cache_folder(given: str | None) -> Iterator[str | None]:
+    """The folder that descriptions are kept in; one for this command alone where none is wanted or can be made."""
+    if given != "":
+        try:
+            Path(given or default_folder()).mkdir(parents=True, exist_ok=True)
+        except (OSError, RuntimeError) as error:  # the latter where there is no home
+            if given is not None:
+                raise
+            logger.warning("Nothing is kept for the next time: %s; name a folder with --cache.", error)
+        else:
+            yield given
+            return
+    with TemporaryDirectory(prefix="trokens_") as folder:
+        yield folder
+
+
+def build_classifier(args: argparse.Namespace, cache: str | None) -> tuple[FewShotClassifier, list[Example]]:
+    """The classifier, and the examples that it is yet to be fitted to; none for a saved one.
+
+    Raises:
+        FileNotFoundError, ValueError: There are none, or what there is cannot be read.
+    """
+    options = {name: getattr(args, name) for name in _OF_CLASSIFIER if getattr(args, name) is not None}
+    if is_saved(args.support):
+        if options:
+            raise ValueError(f"--{next(iter(options))} belongs to what '{args.support}' was saved with; leave it out, "
+                             "or give the examples themselves.")
+        classifier = FewShotClassifier.load(args.support, cache=cache, workers=args.workers)
+        if classifier.checkpoint is not None and args.window is not None:
+            raise ValueError(f"'{args.support}' was saved with a checkpoint, which answers whole clips alone; leave "
+                             "--window out.")
+        return classifier, []
+    if "checkpoint" in options:
+        options["checkpoint"] = find_checkpoint(options["checkpoint"])
+    return FewShotClassifier(**options, cache=cache, workers=args.workers), read_examples(args.support)
+
+
+def find_checkpoint(name: str) -> str:
+    """The file itself, or that of a training's folder.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    if not os.path.isdir(name):
+        return name
+    for folder in (Path(name), checkpoint_dir(name)):
+        if (folder / BEST).is_file():
+            return str(folder / BEST)
+    last = find_last(name).path
+    if last is None:
+        raise FileNotFoundError(f"'{name}' holds no checkpoint; give the folder that OUTPUT_DIR named, or a file.")
+    return str(last)
