@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from trokens.recognize.answers import Answer
     from trokens.recognize.predictions import Prediction
 
-WIDEST = 60  # of a column that others follow
+WIDEST = 80  # of a column; what is longer moves the rest of its line
 
 
 class Table:

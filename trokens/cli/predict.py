@@ -104,6 +104,7 @@ def predict(args: argparse.Namespace, command: str) -> int:
     from trokens.recognize.answers import UNKNOWN
     from trokens.recognize.describe import sensible_workers
     from trokens.recognize.queries import find_queries
+    from trokens.recognize.saved import TEXT
 
     with cache_folder(args.cache) as cache:
         classifier, examples = build_classifier(args, cache)
@@ -116,7 +117,7 @@ def predict(args: argparse.Namespace, command: str) -> int:
         for name in (CSV, JSONL, PAGE):
             check_writable(args.out / name)
         if args.save is not None:
-            check_writable(args.save / "classifier.json")
+            check_writable(args.save / TEXT)
         if args.workers is None and len(queries) > 1:  # a decoder that crashes must not end the others
             classifier.set_params(workers=sensible_workers(len(queries)))
         logger.info("%d examples of %d actions; clips to answer: %d.", len(examples or classifier.examples_),
@@ -165,6 +166,7 @@ def answer_all(args: argparse.Namespace, classifier: FewShotClassifier, examples
 def answers(args: argparse.Namespace, classifier: FewShotClassifier, examples: Sequence[Example],
             paths: Sequence[str]) -> Iterator[tuple[str, Sequence[Answer], Sequence[Answer]]]:
     """Fit, now, and answer: a path, all pieces of it so far, and those of them that are new."""
+    from trokens.cli.support import save_for_later
     from trokens.recognize.pieces import answer_pieces
 
     pairs = [example.path for example in examples], [example.label for example in examples]
@@ -177,7 +179,7 @@ def answers(args: argparse.Namespace, classifier: FewShotClassifier, examples: S
             classifier.fit(*pairs)
         stream = answer_pieces(classifier, paths, args.window, args.stride, classifier.workers or 0)
     if args.save is not None:
-        classifier.save(args.save)
+        save_for_later(classifier, args)
     return stream if args.window is not None else ((answer.path, [answer], [answer]) for answer in stream)
 
 
@@ -199,10 +201,10 @@ def summary(predictions: Sequence[Prediction], classifier: FewShotClassifier, ou
     answered = [prediction for prediction in predictions if prediction.error is None]
     verdicts = [verdict for prediction in answered for piece in prediction.pieces
                 if (verdict := prediction.right(piece)) is not None]
-    what = "pieces" if any(prediction.windowed for prediction in answered) else "clips"
+    what = " pieces" * any(prediction.windowed for prediction in answered)
     parts = [f"{len(answered)} of {len(predictions)} clips answered"]
     if verdicts:
-        parts.append(f"{sum(verdicts)} of {len(verdicts)} {what} right ({100 * sum(verdicts) / len(verdicts):.1f} %)")
+        parts.append(f"{sum(verdicts)} of {len(verdicts)}{what} right ({100 * sum(verdicts) / len(verdicts):.1f} %)")
         if same := examples_among([prediction.path for prediction in answered], classifier.examples_):
             parts.append(f"{same} of the clips are examples themselves, which says nothing")
     return f"{'; '.join(parts)}. Look at {out / PAGE}; {CSV} and {JSONL} lie beside it."

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -74,3 +75,12 @@ def find_checkpoint(name: str) -> str:
     if last is None:
         raise FileNotFoundError(f"'{name}' holds no checkpoint; give the folder that OUTPUT_DIR named, or a file.")
     return str(last)
+
+
+def save_for_later(classifier: FewShotClassifier, args: argparse.Namespace) -> None:
+    """Save a fitted classifier as one that may be loaded in any folder."""
+    saved = copy(classifier).set_params(cache=args.cache, workers=0)
+    if saved.checkpoint is not None:
+        saved.checkpoint = os.path.abspath(saved.checkpoint)
+    saved.examples_ = [example._replace(path=os.path.abspath(example.path)) for example in saved.examples_]
+    saved.save(args.save)

@@ -21,7 +21,7 @@ class Answer:
         label: The action; ``UNKNOWN`` where ``reject`` finds it too far from all examples; None where ``error`` says
             why there is none.
         confidence: Probability of the nearest action among the known ones, in [0, 1].
-        runner_up: The second action.
+        runner_up: The second action; where ``label`` is ``UNKNOWN`` the nearest one.
         probabilities: Of every action, in the order of ``classes_``.
         distances: To every action, smaller for more similar.
         start, end: Seconds of the part; of a whole clip 0 and its duration.

@@ -283,7 +283,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         known = self.limits_ is None or distance[first] <= self.limits_[first]
         nearest = int(np.where(self.action_ == first, examples[0], np.inf).argmin())
         names = self.classes_.tolist()
-        return Answer(path, names[first] if known else UNKNOWN, float(probability[first]), names[second],
+        label, runner_up = (names[first], names[second]) if known else (UNKNOWN, names[first])
+        return Answer(path, label, float(probability[first]), runner_up,
                       dict(zip(names, probability.tolist(), strict=True)),
                       dict(zip(names, distance.tolist(), strict=True)), *clip.span.tolist(), None, seconds,
                       self.examples_[nearest].path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 MOST_WINDOWS = 2**17  # of a video: a day, one a second
 VERSION = 1  # part of every key: raise it where the same file and options give another description
+_OTHER_REMEDY = re.compile("; get it anew, or .*")  # of training and extraction, which may take damaged videos
 WORKER_BYTES = 3 << 29  # of memory, that a process may take
 
 
@@ -269,10 +271,11 @@ def describe_one(path: str, describer) -> Described:
 
 
 def one_line(path: str, error: Exception) -> str:
-    """What is wrong with a clip, in one line that names it."""
+    """What is wrong with a clip, in one line that names it as it was given."""
     if isinstance(error, OSError) and error.strerror:
         return f"Cannot read video '{path}': {error.strerror}."
     text = " ".join(str(error).split()) or type(error).__name__
+    text = _OTHER_REMEDY.sub("; get it anew.", text).replace(f"'{os.path.abspath(path)}'", f"'{path}'")
     return text if path in text else f"Cannot read video '{path}': {text}"
 
 
