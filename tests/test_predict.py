@@ -102,8 +102,8 @@ def test_each_clip_has_a_line_and_a_row(run, pages):
         assert {key: "" if value is None else str(value) for key, value in record.items() if key in row} == row
         assert record["confidence"] == round(record["probabilities"][row["action"]], 4)
         assert record["nearest_example"] == f"examples/{row['action']}/0.mp4"
-    assert lines[-1] == ("6 of 6 clips answered; 6 of 6 right (100.0 %). Look at out/index.html; predictions.csv and "
-                         "predictions.jsonl lie beside it.")
+    assert lines[-1] == ("6 of 6 clips answered; 6 of 6 right (100.0 %). index.html, predictions.csv and "
+                         "predictions.jsonl are in out.")
     [(classifier, predictions, command)] = pages
     assert classifier.classes_.tolist() == list(ACTIONS) and [p.path for p in predictions] == [r["path"] for r in found]
     assert command.startswith("trokens predict --support examples --out out ") and Path("out/index.html").is_file()
@@ -152,7 +152,7 @@ def test_a_query_is_answered_once_and_may_be_a_list_a_pattern_or_a_file(run, tmp
 def test_examples_among_the_clips_are_named(run):
     shutil.copy("examples/left/0.mp4", "copy.mp4")
     Path("list.csv").write_text("path,label\ncopy.mp4,left\nqueries/left/1.mp4,left\n")
-    assert "; 1 of the clips are examples themselves, which says nothing. Look" in run("list.csv")[1][-1]
+    assert "; 1 of the clips are examples themselves, which says nothing. index" in run("list.csv")[1][-1]
 
 
 def test_a_second_query_describes_no_example_again(run, monkeypatch):
