@@ -12,14 +12,17 @@ from pathlib import Path
 
 import clips_of_actions
 import pytest
+import torch
 import videos
 from processes import TIMEOUT
+from tiny import tiny_cfg
 
 from trokens import FewShotClassifier
 from trokens.cli import predict
 from trokens.data.write import write_video
+from trokens.engine.experiment import Experiment
 from trokens.recognize import classifier as module
-from trokens.recognize import describe
+from trokens.recognize import describe, trained
 
 ROOT = Path(__file__).resolve().parents[1]
 ACTIONS = ("down", "left", "right")
@@ -360,6 +363,19 @@ def test_a_checkpoint_is_a_file_or_the_folder_of_a_training(tmp_path):
     (tmp_path / "run/checkpoints/checkpoint_best.pyth").touch()
     for name in ("run", "run/checkpoints"):
         assert find_checkpoint(name) == "run/checkpoints/checkpoint_best.pyth"
+
+
+def test_a_trained_model_answers_whole_clips(run, tiny_data, tmp_path, monkeypatch):
+    Experiment(tiny_cfg(tiny_data, tmp_path / "run"), torch.device("cpu")).run()
+    monkeypatch.setattr(trained, "choose_backbone", lambda name: None)  # points on a grid, which need none
+    code, lines, errors = run("queries/left", "queries/down", "--checkpoint", "run", "--save", "saved", method=())
+    assert code == 0, errors
+    expected = rows()
+    assert [row["action"] for row in expected if row["action"] in ACTIONS] and len(lines) == 6
+    assert run("queries/left", "queries/down", support="saved", method=())[0] == 0 and rows() == expected
+    code, _, errors = run("queries/left", "--window", "1", support="saved", method=())
+    assert code == 2 and errors == ["ValueError: 'saved' was saved with a checkpoint, which answers whole clips alone; "
+                                    "leave --window out."]
 
 
 def test_a_checkpoint_that_is_none_is_named(run):

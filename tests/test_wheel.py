@@ -3,6 +3,7 @@
 The environment borrows the dependencies of the one that runs the tests, so that nothing is downloaded.
 """
 
+import csv
 import json
 import os
 import shutil
@@ -28,8 +29,10 @@ TEMPLATES = {path.name for path in (ROOT / "trokens/report/templates").iterdir()
 CONFIGS = {*packaged.config_names(), "base"}
 
 
-def run(*command, **options) -> subprocess.CompletedProcess:
+def run(*command, home: Path | None = None, **options) -> subprocess.CompletedProcess:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    if home is not None:
+        environment["XDG_CACHE_HOME"] = str(home)
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=TIMEOUT, check=False,
                           env={**environment, "OMP_NUM_THREADS": "1"}, **options)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
@@ -134,3 +137,29 @@ def test_splits_and_training_work_in_an_empty_folder(programs, clips, tmp_path):
     done = run(programs / "trokens", "train", "--cfg", "folder_untrained", *options, cwd=tmp_path)
     assert "3-way 1-shot accuracy" in done.stdout and not done.stderr
     assert json.loads((tmp_path / "out/results.json").read_text())["episodes"] == 30
+
+
+def test_demo_and_predict_work_in_an_empty_folder(programs, tmp_path):
+    done = run(programs / "trokens", "demo", cwd=tmp_path, home=tmp_path / "home")
+    answers = tmp_path / "trokens_demo/answers"
+    assert "8 of 8 clips answered; " in done.stdout and (answers / "index.html").stat().st_size > 10_000
+    assert {row["error"] for row in rows_of(answers)} == {""}
+
+
+def test_predict_tells_weizmanns_actions_from_one_example_each(programs, real_clips, tmp_path):
+    for clip in sorted((real_clips / "weizmann").glob("*/*.mp4")):
+        role = "examples" if clip.name == "s01_a.mp4" else "queries"
+        (tmp_path / role / clip.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(clip, tmp_path / role / clip.parent.name)
+    typed = ["--support", "examples", "--query", "queries", "--out", "answers", "--workers", "2"]
+    done = run(programs / "trokens", "predict", *typed, cwd=tmp_path, home=tmp_path / "home")
+    assert "32 of 32 clips answered; " in done.stdout
+    rows = rows_of(tmp_path / "answers")
+    assert [row["path"].split("/")[1] for row in rows] == [row["true_action"] for row in rows]
+    assert sum(row["action"] == row["true_action"] for row in rows) >= 31
+    assert (tmp_path / "answers/index.html").stat().st_size > 10_000
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "predictions.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
