@@ -311,7 +311,7 @@ def test_examples_that_cannot_be_used_are_said_before_anything_is_computed(run, 
                              ("same", "'same/left/0.mp4' and 'same/right/0.mp4' are the same clip")):
         code, lines, errors = run("queries", support=support, cache="other")
         assert (code, lines) == (2, []) and message in errors[-1], support
-        assert not Path("out/predictions.csv").exists()
+        assert not Path("out").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_anything_is_computed(run, monkeypatch, tmp_path):
@@ -319,6 +319,17 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_is_computed(run
     (tmp_path / "out").write_text("a file")
     code, lines, errors = run("queries")
     assert (code, lines) == (2, []) and errors[-1].startswith("WriteError: out/predictions.csv cannot be written (")
+
+
+def test_a_cache_that_cannot_be_made_is_said_and_a_home_that_cannot_is_done_without(run, monkeypatch,
+                                                                                     caplog):
+    Path("file").touch()
+    code, lines, errors = run("queries/left", cache="file/cache")
+    assert (code, lines) == (2, []) and errors[-1].startswith("WriteError: file/cache cannot be written (Not a dir")
+    monkeypatch.setenv("XDG_CACHE_HOME", "file")
+    assert predict.main(["--support", "examples", "--out", "out", "--method", "motion", "--workers", "0", "--query",
+                         "queries/left/1.mp4"]) == 0
+    assert "Nothing is kept for the next time, as --cache FOLDER would: Not a directory." in caplog.messages
 
 
 def test_the_page_of_an_earlier_run_goes_where_its_answers_do(run, monkeypatch):

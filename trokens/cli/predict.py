@@ -114,6 +114,7 @@ def predict(args: argparse.Namespace, command: str) -> int:
         if all(query.error for query in queries):
             raise FileNotFoundError(f"--query names no clip: {' '.join(query.error for query in queries[:5])}"
                                     + f" (and {len(queries) - 5} more)" * (len(queries) > 5))
+        made = not args.out.exists()
         for name in (CSV, JSONL, PAGE):
             check_writable(args.out / name)
         if args.save is not None:
@@ -122,7 +123,13 @@ def predict(args: argparse.Namespace, command: str) -> int:
             classifier.set_params(workers=sensible_workers(len(queries)))
         logger.info("%d examples of %d actions; clips to answer: %d.", len(examples or classifier.examples_),
                     len(actions) - (classifier.reject is not None), sum(not query.error for query in queries))
-        predictions = answer_all(args, classifier, examples, queries, actions)
+        try:
+            predictions = answer_all(args, classifier, examples, queries, actions)
+        except BaseException:
+            with suppress(OSError):
+                if made:
+                    args.out.rmdir()  # unless there are answers in it
+            raise
         write_answers(args.out, predictions)
         from trokens.report.page import write_page
 
@@ -153,12 +160,13 @@ def answer_all(args: argparse.Namespace, classifier: FewShotClassifier, examples
         for path, pieces, new in stream:
             found[path] = Prediction(path, tuple(pieces), true[path], args.window is not None)
             table.show(found[path], new)
-    except BaseException:
+    except BaseException as stop:
         some = [found[query.path] for query in queries if query.path in found]
         if any(prediction.error is None for prediction in some):
             write_answers(args.out, some)
-            logger.warning("%d of %d clips were done; they are in %s and %s.", len(some), len(queries),
-                           args.out / CSV, args.out / JSONL)
+            if not isinstance(stop, BrokenPipeError):  # of output that nobody reads, which is no trouble
+                logger.warning("%d of %d clips were done; they are in %s and %s.", len(some), len(queries),
+                               args.out / CSV, args.out / JSONL)
         raise
     return [found[query.path] for query in queries]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from trokens.checkpoint import BEST, checkpoint_dir, find_last
+from trokens.files import writing
 from trokens.recognize.cache import default_folder
 from trokens.recognize.classifier import FewShotClassifier
 from trokens.recognize.examples import Example, read_examples
@@ -25,15 +26,19 @@ _OF_CLASSIFIER = ("method", "backbone", "checkpoint", "reject")  # options that 
 @contextmanager
 def cache_folder(given: str | None) -> Iterator[str | None]:
     """The folder that descriptions are kept in; one for this command alone where none is wanted or can be made."""
-    if given != "":
+    if given:
+        with writing(given):
+            os.makedirs(given, exist_ok=True)
+        yield given
+        return
+    if given is None:
         try:
-            Path(given or default_folder()).mkdir(parents=True, exist_ok=True)
+            default_folder().mkdir(parents=True, exist_ok=True)
         except (OSError, RuntimeError) as error:  # the latter where there is no home
-            if given is not None:
-                raise
-            logger.warning("Nothing is kept for the next time: %s; name a folder with --cache.", error)
+            logger.warning("Nothing is kept for the next time, as --cache FOLDER would: %s.",
+                           getattr(error, "strerror", None) or error)
         else:
-            yield given
+            yield None
             return
     with TemporaryDirectory(prefix="trokens_") as folder:
         yield folder
