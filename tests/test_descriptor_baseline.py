@@ -22,7 +22,6 @@ def test_an_episode_is_answered_as_a_classifier_of_its_support_answers(tmp_path,
     clips, labels = zip(*paths, strict=True)
     cache = tmp_path / "cache"
     described = [Describer(None, Cache(cache))(path) for path in clips]
-    # Noise between clips, so that some answers are wrong.
     found = compare(described, described, "motion")
     class_ids = np.unique(labels, return_inverse=True)[1].tolist()
     plans = list(EpisodeSampler(class_ids, n_way=3, k_shot=k_shot, n_query=2, num_episodes=4, seed=0))
@@ -59,6 +58,8 @@ def test_the_tool_scores_the_test_episodes_of_a_config_by_videos_alone(tiny_data
                        f"{100 * figures['motion']['interval']:.2f} %")
     assert figures["motion"]["accuracy"] > 0.5
     assert descriptor_baseline.main(argv) == 0 and capsys.readouterr().out.splitlines() == said  # from the cache
+    assert descriptor_baseline.main(["--backbone", "none", *argv[2:]]) == 0
+    assert capsys.readouterr().out.splitlines() == [said[0], said[3]]
 
 
 def test_a_clip_that_cannot_be_read_ends_it_in_one_line(tmp_path, capsys):
