@@ -55,7 +55,7 @@ def test_trajectories_lie_where_the_file_has_its_motion(video):
 
 
 def test_a_long_video_is_looked_at_no_longer_than_a_minute(tmp_path, monkeypatch):
-    monkeypatch.setattr("trokens.recognize.sight.steps_of.__defaults__", (5,))
+    monkeypatch.setattr("trokens.recognize.describe.MOST_STEPS", 5)
     path = tmp_path / "long.mp4"
     write_video(path, frames("down", 0, num_frames=60))
     description = Describer()(path)
