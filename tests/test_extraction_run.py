@@ -222,9 +222,9 @@ def test_a_full_disk_ends_the_run_and_blames_no_video(clips, small_disk, fill, c
     flags = ("--videos", clips / "0[0-4].mp4", "--base_feat_path", small_disk, "--name", "n", *GRID, *pictures)
     fill(18000)  # four pages: the lock, the settings, and some of the five
     assert run(*flags, "--workers", workers) == 2
-    error = capsys.readouterr().err
+    error = capsys.readouterr().err.splitlines()[-1]  # a slow machine tells of its progress before
     assert re.fullmatch(rf"WriteError: {small_disk}/n/folder/\w+/\d\d\.\w+ cannot be written \(No space left on "
-                        r"device\); free some space there, or choose another folder\.\n", error)
+                        r"device\); free some space there, or choose another folder\.", error)
     names = {path.name for path in small_disk.rglob("*") if path.is_file() and path.suffix not in (".gif", ".mp4")}
     assert {name for name in names if not name.endswith(".safetensors")} == {"fill", "extraction.json"}
     assert bool(not pictures) <= len(names) - 2 < 5

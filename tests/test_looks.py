@@ -74,7 +74,7 @@ def test_looks_are_read_with_the_package_that_brings_its_weights(clips, tmp_path
     assert fitted.descriptions_[0].looks.shape == (PICTURES, CELLS**2 * 320)
     assert fitted.predict(clips["left"]).tolist() == ["left"] * 2
     explanation = fitted.explain(clips["left"][1])
-    assert 0.4 < explanation.motion_share < 0.7  # of a clip that moves
+    assert 0.4 < explanation.motion_share < 0.75  # of a clip that moves
     looked = fitted.set_params(method="looks").explain(clips["left"][1])
     assert looked.motion_share == 0.0 and len(looked.nearest[0].matches) == PICTURES
     assert next(iter(FewShotClassifier(backbone=LITE, cache=tmp_path / "cache").fit(clips).windows(

@@ -13,8 +13,9 @@ from trokens.fewshot.matchers import bi_mhm as token_bi_mhm
 from trokens.recognize.description import Description
 from trokens.recognize.descriptor import distances, looks_rows
 
+NEAR = 0.4           # distance of motion; far beyond it two clips are of two actions, however much farther they are
 MOVES = 0.003        # frame lengths a second; where a clip moves no more, its motion counts half
-MOTION_SHARE = 2 / 3  # of motion beside looks, unless leave-one-out over the examples says otherwise
+MOTION_SHARE = 3 / 4  # of motion beside looks, unless leave-one-out over the examples says otherwise
 SOFTNESS = 0.1       # how much farther than the nearest an example of an action may be and still be heard
 _AT_ONCE = 64        # examples whose looks are compared at once: 40 MB
 
@@ -34,11 +35,21 @@ def compare(clips: Sequence[Description], examples: Sequence[Description], metho
         return Distances(_tokens(clips, examples), None, amount)
     motion = looks = None
     if method != "looks":
-        motion = distances(*(torch.from_numpy(np.stack([x.motion for x in some])) for some in (clips, examples)))
+        motion = bounded(distances(*(torch.from_numpy(np.stack([x.motion for x in some]))
+                                     for some in (clips, examples))).double())
     if method != "motion":
         looks = torch.cat([distances(_looks(clips), _looks(examples[i:i + _AT_ONCE]))
                            for i in range(0, len(examples), _AT_ONCE)], dim=1)
     return Distances(*(None if x is None else x.double().numpy() for x in (motion, looks)), amount)
+
+
+def bounded(motion: torch.Tensor) -> torch.Tensor:
+    """One minus a Gaussian of the distance, in [0, 1): what is far is far.
+
+    Seen from two sides, two clips of one action may move as differently as clips of two actions do. So differences
+    between large distances say little, and must not outvote looks, which may say a lot.
+    """
+    return 1 - torch.exp(-(motion / NEAR) ** 2)
 
 
 def _looks(clips: Sequence[Description]) -> torch.Tensor:

@@ -20,8 +20,8 @@ def shortened(text: str, letters: int) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in [0, 1]."""
-    return f"{100 * share:.1f} %"
+    """A share in [0, 1]; of the four digits that the lists beside the page have."""
+    return f"{100 * round(share, 4):.1f} %"
 
 
 def clock(seconds: float, tenths: bool = False) -> str:
