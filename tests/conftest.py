@@ -84,9 +84,11 @@ def _one_thread():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _hears_ctrl_c():
-    """A shell that starts the tests in the background makes them, and all that they start, ignore Ctrl-C."""
+def _hears_signals():
+    """A shell that starts the tests in the background makes them, and all that they start, ignore Ctrl-C; so does nohup
+    with the end of the terminal."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -121,8 +121,9 @@ def predict(args: argparse.Namespace, command: str) -> int:
             check_writable(args.save / TEXT)
         if args.workers is None and len(queries) > 1:  # a decoder that crashes must not end the others
             classifier.set_params(workers=sensible_workers(len(queries)))
-        logger.info("%d examples of %d actions; clips to answer: %d.", len(examples or classifier.examples_),
-                    len(actions) - (classifier.reject is not None), sum(not query.error for query in queries))
+        known, named = len(examples or classifier.examples_), len(actions) - (classifier.reject is not None)
+        logger.info("%d example%s of %d action%s; clips to answer: %d.", known, "s" * (known != 1), named,
+                    "s" * (named != 1), sum(not query.error for query in queries))
         try:
             predictions = answer_all(args, classifier, examples, queries, actions)
         except BaseException:
