@@ -14,6 +14,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.utils import estimator_checks, get_tags
+from videos import X264, encode
 
 from trokens import FewShotClassifier
 from trokens.data.write import write_video
@@ -126,6 +127,17 @@ def test_a_bad_query_is_an_answer_with_an_error_and_stops_no_other(make, one, cl
     assert answers[paths[2]].error == f"Cannot read video '{paths[2]}': No such file or directory."
     assert answers[paths[3]].error == f"Cannot read video '{paths[3]}': Is a directory."
     assert all(answers[path].label is None for path in (paths[0], *paths[2:]))
+
+
+def test_a_cut_clip_is_answered_by_what_is_there_and_named(make, one, tmp_path, caplog):
+    path = encode(tmp_path / "clip.mkv", **{"x264-params": X264})
+    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    fitted = make().fit(one)
+    assert next(fitted.answers([path])).error is None
+    assert next(fitted.windows(path, 1, 1)).error is None
+    [record] = caplog.records
+    assert record.getMessage().startswith(f"'{path}' is cut: ")
+    assert record.getMessage().endswith("; what is there is taken for the whole.")
 
 
 def test_predict_names_a_clip_that_cannot_be_read(make, one):

@@ -21,7 +21,7 @@ from trokens.recognize.cache import Cache, content_key
 from trokens.recognize.description import Description, describe_motion
 from trokens.recognize.looks import PICTURES, Backbone, cell_features, check_backbone
 from trokens.recognize.sight import MOST_STEPS, Picture, Step, see, steps_of
-from trokens.video import VideoInfo, probe
+from trokens.video import VideoInfo, check_whole, probe
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Describer:
         return None if self.cache is None else self._load(content_key(path), "clip")
 
     def _describe_clip(self, path: str | os.PathLike) -> Description:
-        info = probe(path)
+        info = _probe(path)
         count = info.num_frames
         pictures = [int((i + 0.5) * count / PICTURES) for i in range(PICTURES)]
         return self._describe(path, info, pictures, (0.0, _end(info)))
@@ -114,7 +114,7 @@ class Describer:
             window: Seconds of a piece; the last one may be shorter by less than ``stride``.
             stride: Seconds from the start of one to that of the next.
         """
-        info = probe(path)
+        info = _probe(path)
         pairs = steps_of(path, info, None)
         spans = spans_of(_end(info), window, stride)
         kept = [None] * len(spans)
@@ -197,6 +197,13 @@ def _with_looks(description: Description, info: VideoInfo, features: dict[int, n
                 frames: Sequence[int]) -> Description:
     return replace(description, looks=np.stack([features[frame] for frame in frames]),
                    looks_frame=np.array(frames, np.int64), looks_time=info.times[list(frames)])
+
+
+def _probe(path: str | os.PathLike) -> VideoInfo:
+    """What a video has; one that is cut is answered by what is there, and named in a warning."""
+    info = probe(path)
+    check_whole(path, info, short="warn")
+    return info
 
 
 def _end(info: VideoInfo) -> float:
