@@ -154,7 +154,7 @@ def test_a_query_is_answered_once_and_may_be_a_list_a_pattern_or_a_file(run, tmp
 def test_examples_among_the_clips_are_named(run):
     shutil.copy("examples/left/0.mp4", "copy.mp4")
     Path("list.csv").write_text("path,label\ncopy.mp4,left\nqueries/left/1.mp4,left\n")
-    assert "; 1 of the clips are examples themselves, which says nothing. index" in run("list.csv")[1][-1]
+    assert "; examples among them: 1, which says nothing. index" in run("list.csv")[1][-1]
 
 
 def test_a_second_query_describes_no_example_again(run, monkeypatch):

@@ -215,5 +215,5 @@ def summary(predictions: Sequence[Prediction], classifier: FewShotClassifier, ou
     if verdicts:
         parts.append(f"{sum(verdicts)} of {len(verdicts)}{what} right ({100 * sum(verdicts) / len(verdicts):.1f} %)")
         if same := examples_among([prediction.path for prediction in answered], classifier.examples_):
-            parts.append(f"{same} of the clips are examples themselves, which says nothing")
+            parts.append(f"examples among them: {same}, which says nothing")
     return f"{'; '.join(parts)}. {PAGE}, {CSV} and {JSONL} are in {out}."
