@@ -17,6 +17,7 @@ from trokens.cli.check import main
 from trokens.clips.walk import is_video
 from trokens.data.loader import ClipReader
 from trokens.points.io import read_tracks, write_tracks
+from trokens.runtime.output import open_streams
 from trokens.structures import Tracks
 from trokens.video import VideoError, probe
 
@@ -300,6 +301,7 @@ def test_every_trouble_of_real_files_is_found(real_clips, tmp_path):
 
 def test_findings_of_names_that_are_no_utf8_are_shown_and_written(data, monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "utf-8"))
+    open_streams()  # as every command begins
     name = os.fsdecode(b"b\xe9.mp4")
     data.video("test", 0, 0).rename(data.video("test", 0, 0).with_name(name))
     main(["--cfg", str(tiny.CONFIG), "--csv", str(data.root / "findings.csv"), "--workers=0", "--quick",
