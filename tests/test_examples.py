@@ -131,6 +131,8 @@ def test_a_broken_list_is_named_with_the_clip(root, content, said):
     ({"wave": ["a.mp4"]}, ["wave"], "give one of them"),
     ([3, 4], ["x", "y"], "A clip is given as int"),
     (["a.mp4"], None, "needs the action"),
+    ({}, None, "The examples show no action; it takes two or more"),
+    (["a.mp4", "b.mp4", "c.mp4"], ["Wave", "bow", "wave "], "Actions 'Wave' and 'wave ' are the same but for case"),
 ])
 def test_what_fit_cannot_take_is_said(X, y, said):
     with pytest.raises(ValueError, match=said):

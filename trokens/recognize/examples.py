@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trokens.clips.class_folders import class_videos
-from trokens.clips.names import clean
+from trokens.clips.names import clean, reading
 from trokens.clips.records import read_records
 from trokens.recognize.cache import content_key
 from trokens.recognize.describe import one_line
@@ -94,7 +94,8 @@ def gather_examples(X: Sequence | Mapping | str | os.PathLike, y: Sequence | Non
                 raise ValueError(f"Action '{label}' is given one path, not a list of them; write ['{paths}'].")
             if not len(paths):
                 raise ValueError(f"Action '{label}' has no clip; add one, or leave it out.")
-        return as_examples(*zip(*((path, label) for label, paths in X.items() for path in paths), strict=True))
+        pairs = [(path, label) for label, paths in X.items() for path in paths]
+        return as_examples([path for path, _ in pairs], [label for _, label in pairs])
     if isinstance(X, str | os.PathLike):
         if y is not None:
             raise ValueError("fit was given a folder or a CSV and labels too; these have their own.")
@@ -134,12 +135,19 @@ def check_examples(examples: Sequence[Example]) -> list[Example]:
         The others, with their keys.
 
     Raises:
-        ValueError: There are fewer than two actions, an action has no readable clip, or two actions share a clip.
+        ValueError: There are fewer than two actions, two are called the same, an action has no readable clip, or two
+            actions share a clip.
     """
     labels = list(dict.fromkeys(example.label for example in examples))
     if len(labels) < 2:
         shown = f"show one action alone, '{labels[0]}'" if labels else "show no action"
         raise ValueError(f"The examples {shown}; it takes two or more to tell them apart.")
+    alike: dict[str, Any] = {}
+    for label in labels:
+        other = alike.setdefault(reading(str(label)), label)
+        if other != label:
+            raise ValueError(f"Actions '{other}' and '{label}' are the same but for case, white space or Unicode form; "
+                             "write them alike, or rename one.")
     kept: list[Example] = []
     first: dict[str, Example] = {}
     causes: dict[Any, list[str]] = {}
