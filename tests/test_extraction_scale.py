@@ -126,7 +126,8 @@ def test_memory_does_not_hold_a_video_that_is_long_and_large(tmp_path, tracker):
         pytest.skip("measures memory through /proc")
     video = write(tmp_path / "long.mp4", (720, 1280), 120)  # 332 MB
     with get_context("spawn").Pool(1) as pool:
-        assert pool.apply(memory_of, (video, tmp_path, tracker)) < 100e6
+        # 50 MB as a rule; on a busy machine encoder and decoder once had 170 MB more between them.
+        assert pool.apply(memory_of, (video, tmp_path, tracker)) < 250e6
 
 
 @TRACKERS.register("whole_test")
