@@ -126,7 +126,7 @@ def test_memory_does_not_hold_a_video_that_is_long_and_large(tmp_path, tracker):
         pytest.skip("measures memory through /proc")
     video = write(tmp_path / "long.mp4", (720, 1280), 120)  # 332 MB
     with get_context("spawn").Pool(1) as pool:
-        # 50 MB as a rule; on a busy machine encoder and decoder once had 170 MB more between them.
+        # 50 MB as a rule; 220 were seen once, beside busy processes.
         assert pool.apply(memory_of, (video, tmp_path, tracker)) < 250e6
 
 
