@@ -125,9 +125,12 @@ def test_memory_does_not_hold_a_video_that_is_long_and_large(tmp_path, tracker):
     if not Path("/proc/self/status").is_file():
         pytest.skip("measures memory through /proc")
     video = write(tmp_path / "long.mp4", (720, 1280), 120)  # 332 MB
-    with get_context("spawn").Pool(1) as pool:
-        # 50 MB as a rule; 220 were seen once, beside busy processes.
-        assert pool.apply(memory_of, (video, tmp_path, tracker)) < 250e6
+    def added() -> int:
+        with get_context("spawn").Pool(1) as pool:
+            return pool.apply(memory_of, (video, tmp_path, tracker))
+
+    # 50 MB as a rule; 220 were seen once, beside busy processes. A video that is held is so every time.
+    assert any(added() < 100e6 for _ in range(3))
 
 
 @TRACKERS.register("whole_test")

@@ -85,9 +85,7 @@ class Describer:
 
     def _describe_clip(self, path: str | os.PathLike) -> Description:
         info = _probe(path)
-        count = info.num_frames
-        pictures = [int((i + 0.5) * count / PICTURES) for i in range(PICTURES)]
-        return self._describe(path, info, pictures, (0.0, _end(info)))
+        return self._describe(path, info, _spread(info.num_frames), (0.0, _end(info)))
 
     def part(self, path: str | os.PathLike, start: float, end: float) -> Description:
         """Describe a part of a video in seconds, unless the cache has it.
@@ -100,8 +98,7 @@ class Describer:
         if description is None:
             info = probe(path)
             first, behind = np.searchsorted(info.times, (start, end)).tolist()
-            count = max(behind - first, 1)
-            pictures = [min(first + int((i + 0.5) * count / PICTURES), info.num_frames - 1) for i in range(PICTURES)]
+            pictures = [min(first + i, info.num_frames - 1) for i in _spread(max(behind - first, 1))]
             description = self._describe(path, info, pictures, (start, end))
             if self.cache is not None:
                 self._save(content, what, description)
@@ -179,8 +176,7 @@ class Describer:
             return description
         frames = [frame for frame in features if start <= info.times[frame] < end] or [min(
             features, key=lambda frame: abs(info.times[frame] - start))]
-        picked = [frames[int((i + 0.5) * len(frames) / PICTURES)] for i in range(PICTURES)]
-        return _with_looks(description, info, features, picked)
+        return _with_looks(description, info, features, [frames[i] for i in _spread(len(frames))])
 
     def _key(self, content: str, what: str) -> str:
         return f"{VERSION} {content} {what} {self.backbone.name if self.backbone else ''}"
@@ -191,6 +187,11 @@ class Describer:
 
     def _save(self, content: str, what: str, description: Description) -> None:
         self.cache.save(self._key(content, what), description.arrays())
+
+
+def _spread(count: int) -> list[int]:
+    """Which of so many frames are pictures of a clip."""
+    return [int((i + 0.5) * count / PICTURES) for i in range(PICTURES)]
 
 
 def _with_looks(description: Description, info: VideoInfo, features: dict[int, np.ndarray],

@@ -15,7 +15,7 @@ from numpy import ndarray
 from PIL import Image
 
 from trokens.parallel import DIED, parallel_map
-from trokens.recognize.describe import one_line
+from trokens.recognize.describe import one_line, one_thread
 from trokens.video import VideoInfo, probe, stream_video
 
 logger = logging.getLogger(__name__)
@@ -65,8 +65,8 @@ def make_films(wanted: Sequence[Wanted], workers: int) -> dict[tuple[str, bool],
     Args:
         workers: Processes; 0 does it in this one.
     """
-    return {(item.path, item.in_seconds): film for item, film in parallel_map(_film_or_line, wanted, workers, died=DIED,
-                                                           set_up=_one_thread)}
+    found = parallel_map(_film_or_line, wanted, workers, died=DIED, set_up=one_thread)
+    return {(item.path, item.in_seconds): film for item, film in found}
 
 
 def _film_or_line(wanted: Wanted) -> Film | str:
@@ -130,10 +130,6 @@ def _data_uri(picture: ndarray) -> str:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "WEBP", quality=QUALITY, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _one_thread() -> None:
-    cv2.setNumThreads(1)
 
 
 def moments_between(start: float, end: float, count: int) -> Iterable[float]:
