@@ -68,11 +68,13 @@ class Describer:
         Raises:
             VideoError, OSError: It cannot be read; the message names it.
         """
-        description = self.kept(path)
+        if self.cache is None:
+            return self._describe_clip(path)
+        content = content_key(path)
+        description = self._load(content, "clip")
         if description is None:
             description = self._describe_clip(path)
-            if self.cache is not None:
-                self._save(content_key(path), "clip", description)
+            self._save(content, "clip", description)
         return description
 
     def kept(self, path: str | os.PathLike) -> Description | None:
