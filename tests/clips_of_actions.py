@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from trokens.data.write import write_video
+from trokens.video.write import write_video
 
 WAYS = {"right": (1.0, 0.0), "down": (0.0, 1.0), "left": (-1.0, 0.0), "still": (0.0, 0.0)}
 SIZE, FRAMES, SQUARE = 96, 24, 28

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from trokens.data.synthetic import LEVELS
 from trokens.moving_shapes.motions import poses
+from trokens.moving_shapes.render import LEVELS
 from trokens.moving_shapes.scene import Pose
 from trokens.structures import Tracks
 

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import os
 import queue
+import resource
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
-from trokens.distributed import process_group
+from trokens.runtime.distributed import process_group
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN_NET = ROOT / "tools/run_net.py"
 # Imported once, then starts are quick.
-PRELOAD = ["trokens.engine.experiment", "trokens.extraction.run", "trokens.data.synthetic", "pytest"]
+PRELOAD = ["trokens.engine.experiment", "trokens.extraction.run", "trokens.moving_shapes.render", "pytest"]
 TIMEOUT = 600  # seconds, of anything here: a test that hangs fails, a busy machine does not matter
 
 
@@ -112,3 +113,14 @@ def finish(run: subprocess.Popen) -> tuple[int, str, str]:
     finally:
         run.kill()
     return run.returncode, out, err
+
+
+@contextmanager
+def limited(num_bytes: int):
+    """No file may grow beyond that: the one error of a disk that needs no disk of its own."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

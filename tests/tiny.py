@@ -14,10 +14,12 @@ import torch
 
 from trokens import load_cfg
 from trokens.clips.lists import clip_id
-from trokens.data.synthetic import SPLITS, clip_seed, render_clip
-from trokens.data.write import write_video
+from trokens.clips.reader import ClipReader
+from trokens.clips.split import build_split
 from trokens.engine.trainer import Interrupted, Trainer
+from trokens.moving_shapes.render import SPLITS, clip_seed, render_clip
 from trokens.points.io import write_tracks
+from trokens.video.write import write_video
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs/trokens/folder.yaml"
@@ -124,3 +126,9 @@ def flat(value) -> object:
     if isinstance(value, dict):
         return {key: flat(item) for key, item in value.items()}
     return [flat(item) for item in value] if isinstance(value, list) else value
+
+
+def clip_reader(root, *, split="train", augment=False, options=APPEARANCE, **changes) -> ClipReader:
+    """A reader of a split of the tiny data."""
+    cfg = tiny_cfg(root, root / "out", options, **changes)
+    return ClipReader.from_config(cfg, build_split(cfg, split), augment=augment)

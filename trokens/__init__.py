@@ -18,8 +18,8 @@ _HOME = {
     "hod": "trokens.points.hod",
     "cluster_patches": "trokens.points.clustering",
     "sample_points": "trokens.points.sampling",
-    "track": "trokens.points.trackers",
-    "build_tracker": "trokens.points.trackers",
+    "track": "trokens.trackers",
+    "build_tracker": "trokens.trackers",
     "read_video": "trokens.video",
     "FewShotClassifier": "trokens.recognize.classifier",
 }

@@ -15,16 +15,16 @@ from torch import Tensor
 from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.model import MATCHING, vit_s, vit_s_model
 from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
+from trokens.clips.reader import ClipReader, collate
 from trokens.clips.split import Clip
-from trokens.data.episodes import EpisodePlan, EpisodeSampler
-from trokens.data.loader import ClipReader, collate
-from trokens.data.synthetic import SPLITS, render_clip
-from trokens.data.write import write_video
 from trokens.engine.evaluator import Evaluator
 from trokens.fewshot.bank import TokenBank
+from trokens.fewshot.episodes import EpisodePlan, EpisodeSampler
 from trokens.fewshot.matchers import clip_features, match
 from trokens.models.trokens import Trokens
+from trokens.moving_shapes.render import SPLITS, render_clip
 from trokens.points.io import write_tracks
+from trokens.video.write import write_video
 
 EPISODES = 10_000  # of the protocol
 SSV2_SMALL = 2_400  # clips of its test split

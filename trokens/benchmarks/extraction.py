@@ -12,13 +12,14 @@ import torch
 from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.model import vit_s
 from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, peak_memory, speedup
-from trokens.data.synthetic import render_clip
-from trokens.data.write import write_video
+from trokens.clips.lists import DEFAULT_FPS
 from trokens.extraction.extractor import Extractor, Options, extract_video
 from trokens.extraction.frame_times import resample
-from trokens.extraction.jobs import DEFAULT_FPS, Job
+from trokens.extraction.jobs import Job
 from trokens.models.backbone import IMAGENET_MEAN, IMAGENET_STD
+from trokens.moving_shapes.render import render_clip
 from trokens.video import probe, stream_video
+from trokens.video.write import write_video
 
 TRACKERS = ("flow", "lucas_kanade")  # that need no GPU
 

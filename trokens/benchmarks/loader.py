@@ -18,17 +18,17 @@ from torch import Tensor
 
 from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
+from trokens.clips.reader import ClipReader
 from trokens.clips.split import Clip
-from trokens.data.clip_cache import FORMATS, ClipCache
-from trokens.data.loader import ClipReader
-from trokens.data.transforms import PhotometricAugment, resize_frames
-from trokens.data.write import write_video
 from trokens.points.geometry import decoded_frames, frame_positions, normalize_tracks, query_mask
 from trokens.points.hod import hod
 from trokens.points.io import read_tracks, write_tracks
 from trokens.points.sampling import choose_points, clip_seed
 from trokens.structures import Clips, Tracks
 from trokens.video import probe, read_video
+from trokens.video.frame_cache import FORMATS, ClipCache
+from trokens.video.transforms import PhotometricAugment, resize_frames
+from trokens.video.write import write_video
 
 AUGMENT = PhotometricAugment("rand-m9-n2-mstd0.5-inc1")
 FRAMES, SIZE, POINTS = 8, 224, 256

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from trokens.commands import run_command
+from trokens.runtime.commands import run_command
 
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> int:
@@ -33,9 +33,9 @@ def measure(args: argparse.Namespace) -> int:
     from trokens.engine.evaluator import Evaluator
     from trokens.engine.prepare import Problems, read_splits
     from trokens.fewshot.bank import TokenBank
-    from trokens.fewshot.embed import embed_clips
-    from trokens.metrics import mean_and_interval
+    from trokens.fewshot.metrics import mean_and_interval
     from trokens.models.trokens import build_model
+    from trokens.reuse.embed import embed_clips
 
     problems = Problems()
     cfg, splits, _ = read_splits(cfg, problems)

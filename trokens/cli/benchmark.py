@@ -22,8 +22,8 @@ import torch
 import trokens.benchmarks
 from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.timing import Figure, Setting
-from trokens.commands import run_command
-from trokens.files import check_writable, write_json
+from trokens.runtime.commands import run_command
+from trokens.runtime.files import check_writable, write_json
 
 FALL = 0.7  # of its recorded value, to which a ratio may fall
 

@@ -13,8 +13,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from trokens.commands import check_at_least, run_command
-from trokens.files import write_csv
+from trokens.runtime.commands import check_at_least, run_command
+from trokens.runtime.files import write_csv
 
 
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> argparse.Namespace:
@@ -39,12 +39,20 @@ def find(cfg, quick: bool, workers: int) -> tuple[list, int]:
         ValueError, FileNotFoundError: A split list is missing or broken.
         RuntimeError: The worker processes cannot start.
     """
-    from trokens.check import ClipCheck, as_warnings, check_job, check_split, died, lacking_clips, permit_missing
+    from trokens.clips.clip_check import (
+        ClipCheck,
+        as_warnings,
+        check_job,
+        check_split,
+        died,
+        lacking_clips,
+        permit_missing,
+    )
     from trokens.clips.lists import SPLITS
     from trokens.clips.split import build_splits
-    from trokens.engine.loggers import progress
     from trokens.engine.prepare import used_splits
-    from trokens.parallel import parallel_map
+    from trokens.runtime.parallel import parallel_map
+    from trokens.runtime.progress import progress
 
     splits = build_splits(cfg, SPLITS)
     jobs = [(ClipCheck.from_config(cfg, split, quick=quick), clip) for split, clips in splits.items() for clip in clips]

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from trokens.commands import check_at_least, run_command
-from trokens.files import remove_unfinished
-from trokens.folders import walk
-from trokens.parallel import DIED, parallel_map
 from trokens.points import POINT_SUFFIXES
+from trokens.runtime.commands import check_at_least, run_command
+from trokens.runtime.files import remove_unfinished
+from trokens.runtime.folders import walk
+from trokens.runtime.parallel import DIED, parallel_map
 
 
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> argparse.Namespace:
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 
 def convert_all(args: argparse.Namespace) -> int:
     """Convert what is asked for and not there yet."""
-    from trokens.engine.loggers import progress
+    from trokens.runtime.progress import progress
 
     pairs = find_pairs(args.source, args.out, args.to)
     todo = [pair for pair in pairs if args.rerun or not pair[1].exists()]

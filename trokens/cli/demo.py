@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from trokens.commands import check_at_least, run_command
+from trokens.runtime.commands import check_at_least, run_command
 
 ACTIONS = ("circle_clockwise", "fall", "separate", "zoom_out")  # of those that no training of ours sees
 NUM_EXAMPLES = 1  # of each action
@@ -67,8 +67,8 @@ def show(args: argparse.Namespace) -> int:
 
 def render(action: str, number: int, seed: int, folder: Path) -> None:
     """Write a clip of an action to ``folder``."""
-    from trokens.data.synthetic import clip_seed, render_clip
-    from trokens.data.write import write_video
+    from trokens.moving_shapes.render import clip_seed, render_clip
+    from trokens.video.write import write_video
 
     frames, _ = render_clip(action, seed=clip_seed(seed, "demo", action, number), size=SIZE, num_frames=NUM_FRAMES)
     write_video(folder / f"{action}_{number}.mp4", frames)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from trokens.commands import check_at_least, run_command
-from trokens.files import check_writable, write_json
+from trokens.runtime.commands import check_at_least, run_command
+from trokens.runtime.files import check_writable, write_json
 
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> int:
@@ -42,8 +42,8 @@ def measure(args: argparse.Namespace) -> int:
     if args.json:
         check_writable(args.json)
     from trokens.clips.split import build_split
-    from trokens.data.episodes import EpisodeSampler
-    from trokens.metrics import mean_and_interval
+    from trokens.fewshot.episodes import EpisodeSampler
+    from trokens.fewshot.metrics import mean_and_interval
     from trokens.recognize.cache import Cache, default_folder
     from trokens.recognize.compare import Distances, compare
     from trokens.recognize.describe import Describer, describe_all

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from trokens.commands import check_at_least, run_command
-from trokens.files import check_writable, write_json
-from trokens.points.tracker_options import add_tracker_options
+from trokens.cli.tracker_options import add_tracker_options
+from trokens.runtime.commands import check_at_least, run_command
+from trokens.runtime.files import check_writable, write_json
 
 QUERY_MODES = ("strided", "first")  # those of trokens.points.tapvid, which is heavy to import, and not for --help
 COLUMNS = {"jaccard": "AJ", "delta": "delta_avg", "occlusion": "OA", "cpu_seconds": "CPU-s"}
@@ -23,7 +23,7 @@ COLUMNS = {"jaccard": "AJ", "delta": "delta_avg", "occlusion": "OA", "cpu_second
 
 def level(text: str) -> str:
     """The name of a level of Moving Shapes."""
-    from trokens.data.synthetic import LEVELS
+    from trokens.moving_shapes.render import LEVELS
 
     if text not in LEVELS:
         raise argparse.ArgumentTypeError(f"'{text}' is no level of Moving Shapes, which has {', '.join(LEVELS)}")
@@ -86,8 +86,8 @@ def measure_sets(args: argparse.Namespace) -> int:
     import cv2
     import torch
 
-    from trokens.data.ground_truth import find_clips, rendered_clips
-    from trokens.points.trackers import build_tracker
+    from trokens.extraction.ground_truth import find_clips, rendered_clips
+    from trokens.trackers import build_tracker
 
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)

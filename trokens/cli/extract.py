@@ -19,10 +19,10 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 
-from trokens.commands import check_at_least, run_command
-from trokens.files import WriteError
+from trokens.cli.tracker_options import add_tracker_options
 from trokens.points import POINT_SUFFIXES
-from trokens.points.tracker_options import add_tracker_options
+from trokens.runtime.commands import check_at_least, run_command
+from trokens.runtime.files import WriteError
 
 SILENCE = timedelta(hours=1)  # after which a process that was stopped ends the others: the same command goes on
 QUIET_SECONDS = 15  # between two lines of progress where the output is no terminal
@@ -144,7 +144,7 @@ def launch(args: argparse.Namespace) -> int:
     """Join the other processes of a launcher, and extract."""
     import torch  # what is heavy to import comes after the command line was found to be sound
 
-    from trokens.distributed import is_main, process_group, sum_over_processes
+    from trokens.runtime.distributed import is_main, process_group, sum_over_processes
 
     options = build_options(args)
     out = args.base_feat_path / (args.name or options.name)
@@ -163,9 +163,9 @@ def extract(args: argparse.Namespace, options, out: Path, owned: ExitStack) -> t
 
     Nobody else extracts this list until ``owned`` is left.
     """
-    from trokens.distributed import in_main, rank, world_size
     from trokens.extraction.jobs import list_jobs, own_list
     from trokens.extraction.settings import compare_settings
+    from trokens.runtime.distributed import in_main, rank, world_size
 
     if rank():
         logging.getLogger("trokens.clips").setLevel(logging.WARNING)  # what is passed over is said once
@@ -185,11 +185,11 @@ def extract(args: argparse.Namespace, options, out: Path, owned: ExitStack) -> t
 def extract_part(args: argparse.Namespace, options, out: Path, jobs: Sequence, part: tuple[int, int],
                  settings: dict) -> tuple[int, int]:
     """Do part I of N of the jobs; return how many that are, and how many of them failed."""
-    from trokens.distributed import local_world_size
     from trokens.extraction.jobs import unfinished_jobs
     from trokens.extraction.outdated import outdated_jobs
     from trokens.extraction.run import extract_list, write_failures
     from trokens.extraction.settings import keep_settings
+    from trokens.runtime.distributed import local_world_size
 
     number, count = part
     mine = jobs[number::count]  # every count-th video: the list alone decides who does what
@@ -215,7 +215,7 @@ def extract_part(args: argparse.Namespace, options, out: Path, jobs: Sequence, p
 def build_options(args: argparse.Namespace):
     """The extraction's options, as the command line says; those that nothing would read keep their defaults."""
     from trokens.extraction.extractor import Options
-    from trokens.points.trackers import default_tracker
+    from trokens.trackers import default_tracker
 
     tracker = Options(default_tracker() if args.tracker == "auto" else args.tracker, dict(args.tracker_options))
     if args.use_grid:

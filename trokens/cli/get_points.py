@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from trokens.commands import run_command
-from trokens.data.published import DATASETS, REPOSITORY, coverage, may_hold, published_path
-from trokens.files import whole_file, write_csv
-from trokens.folders import walk
+from trokens.clips.published_points import DATASETS, REPOSITORY, coverage, may_hold, published_path
 from trokens.points import POINT_SUFFIXES
+from trokens.runtime.commands import run_command
+from trokens.runtime.files import whole_file, write_csv
+from trokens.runtime.folders import walk
 
 
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> argparse.Namespace:
@@ -125,8 +125,8 @@ def get(source: Hub | Folder, args: argparse.Namespace) -> int:
     Raises:
         FileNotFoundError: There is nothing of what is wanted.
     """
-    from trokens.engine.loggers import progress  # heavy to import, and not for --help
     from trokens.points.archives import unpack
+    from trokens.runtime.progress import progress  # heavy to import, and not for --help
 
     place = partial(published_path, name=args.name, datasets=args.dataset)
     names = source.names()

@@ -15,13 +15,13 @@ from pathlib import Path
 import cv2
 
 from trokens.clips.lists import clip_id
-from trokens.commands import run_command
-from trokens.data.ground_truth import EXACT
-from trokens.data.synthetic import LEVELS, TEXTURES, clip_seed, render_clip
-from trokens.data.write import write_video
-from trokens.parallel import parallel_map
+from trokens.extraction.ground_truth import EXACT
+from trokens.moving_shapes.render import LEVELS, TEXTURES, clip_seed, render_clip
 from trokens.points.io import write_tracks
 from trokens.points.source import describe_video
+from trokens.runtime.commands import run_command
+from trokens.runtime.parallel import parallel_map
+from trokens.video.write import write_video
 
 
 def parse_args(argv: list[str] | None = None, prog: str | None = None) -> argparse.Namespace:

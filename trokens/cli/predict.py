@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trokens.cli.answer_table import Table
-from trokens.commands import check_at_least, run_command
+from trokens.runtime.commands import check_at_least, run_command
 
 if TYPE_CHECKING:
     from trokens.recognize.answers import Answer
@@ -100,11 +100,11 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 def predict(args: argparse.Namespace, command: str) -> int:
     """Find the examples and the clips, answer, write, and say how many."""
     from trokens.cli.support import build_classifier, cache_folder
-    from trokens.files import check_writable
     from trokens.recognize.answers import UNKNOWN
     from trokens.recognize.describe import sensible_workers
     from trokens.recognize.queries import find_queries
     from trokens.recognize.saved import TEXT
+    from trokens.runtime.files import check_writable
 
     with cache_folder(args.cache) as cache:
         classifier, examples = build_classifier(args, cache)
@@ -194,8 +194,8 @@ def answers(args: argparse.Namespace, classifier: FewShotClassifier, examples: S
 
 def write_answers(out: Path, predictions: Sequence[Prediction]) -> None:
     """Write both lists, each whole; the page of an earlier run, which would say something else, goes."""
-    from trokens.files import write_csv, write_text
     from trokens.recognize.predictions import csv_rows, jsonl_lines
+    from trokens.runtime.files import write_csv, write_text
 
     with suppress(FileNotFoundError):
         (out / PAGE).unlink()

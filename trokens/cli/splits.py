@@ -13,7 +13,7 @@ from trokens.clips.lists import SPLITS
 from trokens.clips.names import clean
 from trokens.clips.new_splits import WRITERS, assign_classes, draw_classes, split_rows
 from trokens.clips.records import read_text
-from trokens.commands import run_command
+from trokens.runtime.commands import run_command
 
 # Where a published list belongs below DATA.PATH_TO_TROKEN_PT_DATA, and where its videos are looked for.
 PLACES = {"hmdb": ("few_shot_info/hmdb_few_shot.csv", "the paths in it"),

@@ -11,12 +11,12 @@ from copy import copy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from trokens.checkpoint import BEST, checkpoint_dir, find_last
-from trokens.files import writing
+from trokens.models.checkpoint import BEST, checkpoint_dir, find_last
 from trokens.recognize.cache import default_folder
 from trokens.recognize.classifier import FewShotClassifier
 from trokens.recognize.examples import Example, read_examples
 from trokens.recognize.saved import is_saved
+from trokens.runtime.files import writing
 
 logger = logging.getLogger(__name__)
 

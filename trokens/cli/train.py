@@ -9,8 +9,8 @@ import sys
 from contextlib import suppress
 from datetime import timedelta
 
-from trokens.commands import EndedElsewhere
-from trokens.files import WriteError, in_words
+from trokens.runtime.commands import EndedElsewhere
+from trokens.runtime.files import WriteError, in_words
 from trokens.runtime.lock import OTHER_FOLDER, InUse, refuse_if_locked
 from trokens.runtime.processes import LostProcess
 from trokens.runtime.signals import Stopped, ends_on_signals
@@ -95,11 +95,11 @@ def run(args: argparse.Namespace) -> int:
     except InUse as error:
         return say_last(f"InUse: {error}", 2)
 
-    from trokens.distributed import pick_device, process_group
     from trokens.engine.experiment import Experiment
     from trokens.engine.loggers import note, setup_logging
     from trokens.engine.output import own_output
     from trokens.engine.trainer import Interrupted
+    from trokens.runtime.distributed import pick_device, process_group
 
     setup_logging()
     try:
@@ -119,9 +119,9 @@ def run(args: argparse.Namespace) -> int:
 
 def fail(error: Exception) -> int:
     """Say what ended the run, in one line where its cause is known; returns the exit code."""
-    from trokens.data.workers import lost_worker
     from trokens.engine.loggers import note
     from trokens.engine.memory import out_of_memory
+    from trokens.runtime.workers import lost_worker
 
     error = lost_worker(error) or out_of_memory(error) or error
     can_be_mended = isinstance(error, (MemoryError, ValueError, FloatingPointError, WriteError, *PATH_ERRORS))

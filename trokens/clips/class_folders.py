@@ -11,7 +11,7 @@ from typing import NamedTuple
 from trokens.clips.lists import SPLIT_NAMES, SPLITS
 from trokens.clips.names import clean
 from trokens.clips.walk import is_video, say_passed_over, videos_in, walk_videos
-from trokens.folders import Tree
+from trokens.runtime.folders import Tree
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from trokens.registry import Registry
 
 READERS = Registry("dataset")  # filled by trokens.clips.datasets
+DEFAULT_FPS = 10.0  # frames a second at which points are extracted
+FPS = {"ssv2": 12.0}  # where it is another rate
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {name: split for split, names in {  # of folders, in lower case
     "train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}.items()

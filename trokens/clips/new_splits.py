@@ -13,8 +13,8 @@ from trokens.clips.class_folders import ClassVideo
 from trokens.clips.classes import check_named
 from trokens.clips.lists import SPLITS, Row, check_ids, clip_id
 from trokens.clips.names import reading
-from trokens.files import whole_file, write_csv
 from trokens.registry import Registry
+from trokens.runtime.files import whole_file, write_csv
 
 WRITERS = Registry("format of split lists")  # each writes rows to a path
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from trokens.clips.walk import file_names, videos_in
-from trokens.folders import Tree
+from trokens.runtime.folders import Tree
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from trokens.clips.lists import SPLIT_NAMES
-from trokens.folders import Tree, above, kind, walk
 from trokens.points import POINT_SUFFIXES
+from trokens.runtime.folders import Tree, above, kind, walk
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def _is_gif(path: str) -> bool:
 
 
 def walk_videos(root: str | os.PathLike) -> Tree:
-    """All files below a folder but those that extraction wrote, see `trokens.folders.walk`.
+    """All files below a folder but those that extraction wrote, see `trokens.runtime.folders.walk`.
 
     Where splits are links to a pool beside them, their names are those that extraction and training go by.
     """

@@ -11,21 +11,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trokens.clips.reader import ClipReader, loading_from_config
 from trokens.clips.split import Clip
 from trokens.config import config_hash
-from trokens.data.episodes import EpisodeSampler
-from trokens.data.loader import ClipReader, loading_from_config
-from trokens.data.shared_memory import kept_bytes
-from trokens.distributed import available_memory, local_world_size, merge_rows, rank, sum_over_processes, world_size
-from trokens.engine.features import Features, FeatureStore, feature_bytes
-from trokens.engine.loggers import progress
 from trokens.fewshot.bank import TokenBank
-from trokens.fewshot.bank_file import BankFile, bank_key
-from trokens.fewshot.embed import check_rows, embed_clips, embed_into
+from trokens.fewshot.episodes import EpisodeSampler
 from trokens.fewshot.matchers import clip_features
+from trokens.fewshot.metrics import mean_and_interval
 from trokens.fewshot.task import matching_options
-from trokens.metrics import mean_and_interval
 from trokens.models.trokens import Trokens
+from trokens.reuse.embed import check_rows, embed_clips, embed_into
+from trokens.reuse.features import Features, FeatureStore, feature_bytes
+from trokens.reuse.row_file import BankFile, bank_key
+from trokens.runtime.distributed import (
+    available_memory,
+    local_world_size,
+    merge_rows,
+    rank,
+    sum_over_processes,
+    world_size,
+)
+from trokens.runtime.progress import progress
+from trokens.runtime.shared_memory import kept_bytes
 from trokens.structures import Clips
 
 logger = logging.getLogger(__name__)
@@ -78,7 +85,7 @@ class Evaluator:
         device: Where clips are embedded and episodes scored.
         bank: Where embedded clips are kept.
         batch_size: Clips embedded at a time; 0 for 8, or 1 on a CPU, whose cache then holds what a layer computes.
-        loading: How the loader works, see :func:`trokens.data.loader.loading_from_config`.
+        loading: How the loader works, see :func:`trokens.clips.reader.loading_from_config`.
     """
 
     def __init__(self, reader: ClipReader, samplers: Sequence[EpisodeSampler], *, split: str,

@@ -8,9 +8,7 @@ from typing import Any
 
 import torch
 
-from trokens.data.loader import ClipReader
-from trokens.distributed import agreed, in_main, world_size
-from trokens.engine.features import FeatureStore, train_features
+from trokens.clips.reader import ClipReader
 from trokens.engine.keeper import build_keeper
 from trokens.engine.loading import build_training_loader
 from trokens.engine.loggers import build_log
@@ -24,6 +22,8 @@ from trokens.engine.start import load_start, load_tested
 from trokens.engine.trainer import Trainer, last_record
 from trokens.fewshot.task import FewShotTask
 from trokens.models.trokens import Trokens, build_model
+from trokens.reuse.features import FeatureStore, train_features
+from trokens.runtime.distributed import agreed, in_main, world_size
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Experiment:
 
     Args:
         cfg: From :func:`trokens.load_cfg`.
-        device: From :func:`trokens.distributed.pick_device`.
+        device: From :func:`trokens.runtime.distributed.pick_device`.
 
     Raises:
         WriteError: OUTPUT_DIR does not take what the run writes.

@@ -6,12 +6,12 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from trokens.checkpoint import BEST, INTERRUPTED, checkpoint_dir, epoch_path, out_of_range, save_checkpoint
 from trokens.config import dump
-from trokens.distributed import in_main, is_main
 from trokens.engine.sources import Sources
+from trokens.models.checkpoint import BEST, INTERRUPTED, checkpoint_dir, epoch_path, out_of_range, save_checkpoint
 from trokens.models.trokens import Trokens
 from trokens.models.weights import backbone_norms
+from trokens.runtime.distributed import in_main, is_main
 
 NEWEST = 2  # epochs' checkpoints that are kept: where the last one is damaged, a run goes on from the one before
 REMEDY = "lower SOLVER.BASE_LR, set SOLVER.CLIP_GRAD_L2NORM (1.0 is usual) or TRAIN.MIXED_PRECISION False"

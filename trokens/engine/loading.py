@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from torch.utils.data import DataLoader
 
-from trokens.data.episodes import EpisodeSampler
-from trokens.data.loader import ClipReader, episode_loader, loading_from_config
-from trokens.data.shared_memory import check_shared_memory
-from trokens.distributed import in_some, local_rank, local_world_size
+from trokens.clips.reader import ClipReader, episode_loader, loading_from_config
 from trokens.engine.evaluator import Evaluator
+from trokens.fewshot.episodes import EpisodeSampler
 from trokens.models.trokens import Trokens
+from trokens.runtime.distributed import in_some, local_rank, local_world_size
+from trokens.runtime.shared_memory import check_shared_memory
 
 
 def build_training_loader(cfg, reader: ClipReader, sampler: EpisodeSampler, model: Trokens,

@@ -6,15 +6,13 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from trokens.distributed import in_main, is_main
-from trokens.files import append_line, write_text, writing
+from trokens.runtime.distributed import in_main, is_main
+from trokens.runtime.files import append_line, write_text, writing
 
 logger = logging.getLogger(__name__)
 
@@ -71,25 +69,6 @@ class _Console(logging.StreamHandler):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.stream.fileno())  # else Python fails at its end, with what is left to be written
         os.close(nowhere)
-
-
-def progress(items: Iterable, total: int, title: str, *, lines: bool = True) -> Iterator:
-    """Iterate with a bar on a terminal, and elsewhere, where ``lines`` are wanted, one at every fifth of the way."""
-    if sys.stderr.isatty() and is_main():
-        bar = tqdm(total=total, desc=title, leave=False)
-        try:
-            for item in items:
-                yield item
-                with suppress(OSError):  # the terminal may be closed
-                    bar.update()
-        finally:
-            with suppress(OSError):
-                bar.close()
-        return
-    for done, item in enumerate(items, 1):
-        yield item
-        if lines and total >= 20 and done * 5 // total > (done - 1) * 5 // total:
-            logger.info("%s: %d of %d", title, done, total)
 
 
 class RunLog:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from torch import nn
 
-from trokens.checkpoint import BEST, checkpoint_dir, trained_state
 from trokens.config import dump
-from trokens.distributed import in_main
 from trokens.engine.evaluator import BankOptions
 from trokens.engine.loggers import setup_logging
 from trokens.engine.results import result_paths
-from trokens.files import WriteError, check_writable, remove_all_unfinished, write_text
+from trokens.models.checkpoint import BEST, checkpoint_dir, trained_state
+from trokens.runtime.distributed import in_main
+from trokens.runtime.files import WriteError, check_writable, remove_all_unfinished, write_text
 from trokens.runtime.lock import OTHER_FOLDER, folder_lock
 
 

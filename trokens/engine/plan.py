@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from trokens.clips.split import Clip
-from trokens.distributed import world_size
 from trokens.engine.evaluator import BANK_DTYPES
-from trokens.engine.features import cached_views, feature_bytes
 from trokens.fewshot.bank import TokenBank
 from trokens.models.trokens import Trokens
+from trokens.reuse.features import cached_views, feature_bytes
+from trokens.runtime.distributed import world_size
 
 # Bytes of autograd's graph per token and channel in one divided space-time block with its MLP (float32),
 # and per backbone token and channel without a graph; fitted to measured peaks.

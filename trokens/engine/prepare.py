@@ -12,12 +12,12 @@ from trokens.clips.checks import check_labels, keep_present
 from trokens.clips.split import Clip, build_splits
 from trokens.clips.trained import TrainingList
 from trokens.config import ConfigError, check_classes
-from trokens.data.episodes import EpisodeSampler
-from trokens.distributed import rank, world_size
 from trokens.engine.evaluator import Evaluator
 from trokens.engine.plan import steps_per_epoch, tested_shots
 from trokens.engine.sources import list_name
+from trokens.fewshot.episodes import EpisodeSampler
 from trokens.fewshot.matchers import MATCHERS
+from trokens.runtime.distributed import rank, world_size
 
 
 class Problems:

@@ -13,8 +13,8 @@ import torch
 
 from trokens import __version__
 from trokens.config import config_hash
-from trokens.distributed import world_size
-from trokens.files import write_json
+from trokens.runtime.distributed import world_size
+from trokens.runtime.files import write_json
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trokens.checkpoint import (
+from trokens.clips.trained import UNKNOWN, TrainingList
+from trokens.config import ConfigError, kept_options
+from trokens.models.checkpoint import (
     BEST,
     LastCheckpoint,
     checkpoint_dir,
@@ -21,8 +23,6 @@ from trokens.checkpoint import (
     read_head,
     saved_epochs,
 )
-from trokens.clips.trained import UNKNOWN, TrainingList
-from trokens.config import ConfigError, kept_options
 
 logger = logging.getLogger(__name__)
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import torch
 
-from trokens.checkpoint import BEST, checkpoint_dir, epoch_path, load_checkpoint, malformed
 from trokens.config import ConfigError, changed_meaning, changed_options
-from trokens.distributed import agreed, barrier, is_main
 from trokens.engine.optim import restore_optimizer
 from trokens.engine.sources import Sources, goes_on, is_published, trained_checkpoint
 from trokens.engine.trainer import NO_BEST
-from trokens.files import whole_file
+from trokens.models.checkpoint import BEST, checkpoint_dir, epoch_path, load_checkpoint, malformed
 from trokens.models.trokens import Trokens
 from trokens.models.weights import LoadReport, backbone_norms, load_weights, misfit
+from trokens.runtime.distributed import agreed, barrier, is_main
+from trokens.runtime.files import whole_file
 
 logger = logging.getLogger(__name__)
 

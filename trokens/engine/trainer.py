@@ -16,14 +16,15 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from trokens.checkpoint import FIGURES, trained_state
-from trokens.data.episodes import EpisodeSampler
-from trokens.distributed import StopFlag, rank, world_size
-from trokens.engine.features import Features
 from trokens.engine.keeper import REMEDY, CheckpointKeeper, check_sound
-from trokens.engine.loggers import RunLog, progress
+from trokens.engine.loggers import RunLog
+from trokens.fewshot.episodes import EpisodeSampler
 from trokens.fewshot.task import FewShotTask
+from trokens.models.checkpoint import FIGURES, trained_state
 from trokens.points.sampling import clip_seed
+from trokens.reuse.features import Features
+from trokens.runtime.distributed import StopFlag, rank, world_size
+from trokens.runtime.progress import progress
 from trokens.runtime.signals import Requests, already_ending, handled, raise_stop
 from trokens.structures import Episode
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trokens.data.transforms import resize_frames
-from trokens.distributed import available_memory
-from trokens.points.trackers import ReducingTracker, TrackResult
-from trokens.points.trackers.held import IN_MEMORY, HeldFrames
+from trokens.runtime.distributed import available_memory
+from trokens.trackers import ReducingTracker, TrackResult
+from trokens.trackers.held import IN_MEMORY, HeldFrames
+from trokens.video.transforms import resize_frames
 
 IMAGE_SIZE = 224  # side to which frames are resized for the backbone
 

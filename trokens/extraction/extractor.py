@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trokens.data.transforms import resize
-from trokens.distributed import check_memory, pick_device
 from trokens.extraction.clip import IMAGE_SIZE, Clip, Queries, WholeFrames, take_clip
 from trokens.extraction.frame_times import choose_frames
 from trokens.extraction.jobs import Job
@@ -26,9 +24,11 @@ from trokens.points.geometry import frame_positions
 from trokens.points.io import write_tracks
 from trokens.points.queries import MOST_PIXELS, grid_query_points, semantic_query_points
 from trokens.points.source import describe_video
-from trokens.points.trackers import ReducingTracker, build_tracker
+from trokens.runtime.distributed import check_memory, pick_device
 from trokens.structures import Tracks
+from trokens.trackers import ReducingTracker, build_tracker
 from trokens.video import check_sound, check_whole, probe, stream_video
+from trokens.video.transforms import resize
 
 READING, PLACING = 40, 120  # bytes of memory a pixel of one frame: to decode and scale it, and to place points on it
 TRACKING = 100              # and a position of a point, while it is tracked

@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trokens.clips.datasets import READERS
-from trokens.clips.lists import clip_id
-from trokens.files import LONGEST_NAME, remove_unfinished
+from trokens.clips.lists import DEFAULT_FPS, FPS, clip_id
+from trokens.runtime.files import LONGEST_NAME, remove_unfinished
 from trokens.runtime.lock import folder_lock
-
-FPS = {"ssv2": 12.0}  # frames a second at which points are extracted, where it is not DEFAULT_FPS
-DEFAULT_FPS = 10.0
 
 
 class Job(NamedTuple):

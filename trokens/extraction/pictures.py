@@ -11,13 +11,13 @@ import math
 import torch
 from PIL import Image
 
-from trokens.data.write import write_animation
 from trokens.extraction.clip import Queries
 from trokens.extraction.jobs import Job
-from trokens.files import whole_file
+from trokens.runtime.files import whole_file
 from trokens.structures import Tracks
 from trokens.video import stream_video
-from trokens.visualize import draw_clusters, draw_trails, picture_size
+from trokens.video.draw import draw_clusters, draw_trails, picture_size
+from trokens.video.write import write_animation
 
 GIF_PIXELS = 2**27  # of all frames of a GIF, which is in memory while it is written
 

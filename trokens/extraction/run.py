@@ -13,11 +13,11 @@ from typing import NamedTuple
 import cv2
 import torch
 
-from trokens.distributed import num_cores
 from trokens.extraction.extractor import Extractor, Options, extract_video
 from trokens.extraction.jobs import Job
-from trokens.files import WriteError, remove_unfinished, write_csv
-from trokens.parallel import DIED, parallel_map
+from trokens.runtime.distributed import num_cores
+from trokens.runtime.files import WriteError, remove_unfinished, write_csv
+from trokens.runtime.parallel import DIED, parallel_map
 from trokens.video import VideoError
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from trokens.extraction.jobs import Job
-from trokens.files import remove_unfinished, whole_file
 from trokens.points import POINT_SUFFIXES
+from trokens.runtime.files import remove_unfinished, whole_file
 
 SETTINGS = "extraction.json"
 

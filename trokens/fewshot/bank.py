@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trokens.data.episodes import EpisodePlan
+from trokens.fewshot.episodes import EpisodePlan
 from trokens.fewshot.matchers import clip_features, pairwise_logits
 
 _CHUNK = 2**26  # numbers gathered at once: 256 MB

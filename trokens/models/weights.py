@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from trokens.tensors import not_finite, read_torch_file
+from trokens.runtime.tensors import not_finite, read_torch_file
 
 logger = logging.getLogger(__name__)
 

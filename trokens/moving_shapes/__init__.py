@@ -1,1 +1,1 @@
-"""Moving Shapes: what its shapes do, and from where they are seen. `trokens.data.synthetic` paints them."""
+"""Moving Shapes: what its shapes do, and from where they are seen. `trokens.moving_shapes.render` paints them."""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from trokens.files import remove_unfinished, whole_file
 from trokens.points.pickles import MAX_BYTES
+from trokens.runtime.files import remove_unfinished, whole_file
 
 
 class Unpacked(NamedTuple):

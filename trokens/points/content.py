@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from trokens.runtime.tensors import check_sum, not_finite
 from trokens.structures import Tracks, check_shape
-from trokens.tensors import check_sum, not_finite
 
 SCHEMA = 1
 _LONGEST_SIDE = 2**25  # of a frame, in pixels, were it a single row

@@ -26,10 +26,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from trokens.files import whole_file
 from trokens.points import POINT_SUFFIXES
 from trokens.points.content import SCHEMA, Damaged, PointFile, content_sum, metadata_text, parse_metadata, point_file
 from trokens.points.pickles import dump_pickle, load_pickle
+from trokens.runtime.files import whole_file
 from trokens.structures import Tracks
 
 _QUERY_KEYS = ("point_queries", "per_point_queries")

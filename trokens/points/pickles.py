@@ -1,7 +1,7 @@
 """Published point files are pickles from the internet, and so are TAP-Vid's: read their arrays, execute nothing.
 
 Unpickling here builds dicts, lists, strings, numbers and arrays only, at a cost that follows from the file's size
-(``trokens.unpickle``). Every global that a pickle names is replaced by a function of this file that checks its
+(``trokens.runtime.unpickle``). Every global that a pickle names is replaced by a function of this file that checks its
 arguments, or refused. Tensors come out as numpy arrays.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trokens.unpickle import BoundedUnpickler, Budget, are_sizes, cause_of, last_element
+from trokens.runtime.unpickle import BoundedUnpickler, Budget, are_sizes, cause_of, last_element
 
 MAX_BYTES = 2**30  # of a point file, and of all arrays in it together; those of a long video take about 100 MB
 _STORAGES = {"DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8",

@@ -12,7 +12,7 @@ from numpy import ndarray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from trokens.files import whole_file
+from trokens.runtime.files import whole_file
 
 logger = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from trokens.distributed import available_memory, num_cores
-from trokens.parallel import DIED, parallel_map
 from trokens.recognize.cache import Cache, content_key
 from trokens.recognize.description import Description, describe_motion
 from trokens.recognize.looks import PICTURES, Backbone, cell_features, check_backbone
 from trokens.recognize.sight import MOST_STEPS, Picture, Step, see, steps_of
+from trokens.runtime.distributed import available_memory, num_cores
+from trokens.runtime.parallel import DIED, parallel_map
 from trokens.video import VideoInfo, check_whole, probe
 
 logger = logging.getLogger(__name__)

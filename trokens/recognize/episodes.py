@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trokens.data.episodes import EpisodePlan
+from trokens.fewshot.episodes import EpisodePlan
 from trokens.recognize.calibrate import Calibration, calibrate
 from trokens.recognize.compare import Distances, joined, to_actions
 

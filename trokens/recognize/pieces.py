@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from trokens.parallel import DIED, parallel_map
 from trokens.recognize.answers import Answer, join
 from trokens.recognize.classifier import FewShotClassifier
 from trokens.recognize.describe import one_line, one_thread
+from trokens.runtime.parallel import DIED, parallel_map
 
 Pieces = Sequence[Answer]
 

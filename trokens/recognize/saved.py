@@ -12,11 +12,11 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from trokens.files import whole_file
 from trokens.recognize.calibrate import Calibration
 from trokens.recognize.description import Description
 from trokens.recognize.examples import Example
 from trokens.recognize.looks import choose_backbone
+from trokens.runtime.files import whole_file
 
 if TYPE_CHECKING:
     from trokens.recognize.classifier import FewShotClassifier

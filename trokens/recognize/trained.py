@@ -15,14 +15,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from trokens.checkpoint import load_checkpoint
+from trokens.clips.lists import DEFAULT_FPS, FPS
+from trokens.clips.reader import ClipReader
 from trokens.clips.split import Clip
 from trokens.config import load_cfg
-from trokens.data.loader import ClipReader
 from trokens.extraction.extractor import Extractor, Options, extract_video
-from trokens.extraction.jobs import DEFAULT_FPS, FPS, Job
+from trokens.extraction.jobs import Job
 from trokens.fewshot.matchers import clip_features
 from trokens.fewshot.task import matching_options
+from trokens.models.checkpoint import load_checkpoint
 from trokens.models.trokens import Trokens, build_model
 from trokens.models.weights import load_weights
 from trokens.recognize.cache import Cache, content_key

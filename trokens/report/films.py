@@ -14,8 +14,8 @@ import numpy as np
 from numpy import ndarray
 from PIL import Image
 
-from trokens.parallel import DIED, parallel_map
 from trokens.recognize.describe import one_line, one_thread
+from trokens.runtime.parallel import DIED, parallel_map
 from trokens.video import VideoInfo, probe, stream_video
 
 logger = logging.getLogger(__name__)

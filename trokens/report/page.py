@@ -11,7 +11,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import trokens
-from trokens.files import write_text
 from trokens.recognize.answers import UNKNOWN
 from trokens.recognize.classifier import FewShotClassifier
 from trokens.recognize.predictions import Prediction
@@ -19,6 +18,7 @@ from trokens.report import plots, texts
 from trokens.report.exhibits import Keyframes, least_certain, make_exhibits
 from trokens.report.films import Film
 from trokens.report.summary import Summary, summarize
+from trokens.runtime.files import write_text
 
 TIMELINES = {"broad": 15.4, "narrow": 4.9}  # inches at 72 points; by CSS one of them is shown
 BOX = (0.75, 1.6)  # width by height of the place for a picture, at the least and at the most

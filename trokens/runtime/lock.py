@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from trokens.files import refuse_device, writing
+from trokens.runtime.files import refuse_device, writing
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,120 @@
+"""Loader processes: each keeps to one core, and only the main process may end them, with which they end.
+
+Schedulers, launchers and terminals signal every process of a run. The main process then finishes its step, for which it
+needs the workers; and when it fails, it ends them by SIGTERM and waits, so that they may not be deaf to it either.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import signal
+import threading
+
+import cv2
+from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+
+from trokens.runtime.parents import end_with_parent
+from trokens.runtime.processes import LostProcess, state_of
+from trokens.runtime.shared_memory import SHARED_FULL
+from trokens.runtime.signals import SIGNALS
+
+LOOK_SECONDS = 5.0  # between two looks at workers that give nothing
+STOPPED_LOOKS = 6  # at one that is stopped, before it is given up
+_GOES_ON = "the same command goes on from the last checkpoint"
+_DEATH = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) "
+                    r"(?:exited unexpectedly|is killed by signal: (.+?)\. )")
+
+
+class SteadyLoader(DataLoader):
+    """A DataLoader whose workers keep to one core and heed signals of the main process alone, from the first moment.
+
+    Args:
+        patience: Seconds that a batch is waited for; 0 waits for ever.
+        args, options: Of the DataLoader.
+    """
+
+    def __init__(self, *args, patience: float = 0, **options):
+        super().__init__(*args, worker_init_fn=_init_worker, **options)
+        self.patience = patience
+
+    def __iter__(self):
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # a worker inherits it before any handler acts
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _get_iterator(self):
+        return _Watched(self) if self.num_workers and self.patience else super()._get_iterator()
+
+
+class _Watched(_MultiProcessingDataLoaderIter):
+    """Gives up a worker that is stopped, or gives no batch in time.
+
+    Torch waits for ever, or for a time after which nothing can be read any more. So this looks at the workers in
+    between: at all of them, as they are awaited at the beginning of an epoch too.
+    """
+
+    def __init__(self, loader: SteadyLoader):
+        self._patience, self._silent, self._stopped = loader.patience, 0.0, 0
+        super().__init__(loader)
+
+    def _try_get_data(self, _timeout: float = 0):
+        found, data = super()._try_get_data(LOOK_SECONDS)
+        if found:
+            self._silent, self._stopped = 0.0, 0
+        else:
+            self._silent += LOOK_SECONDS
+            self._look()
+        return found, data
+
+    def _look(self) -> None:
+        states = {f"loader process {number} (pid {worker.pid})": state_of(worker.pid)
+                  for number, worker in enumerate(self._workers)}
+        stopped = [who for who, state in states.items() if state == "is stopped"]
+        self._stopped = self._stopped + 1 if stopped else 0
+        silence = f"No batch came for {self._silent:.0f} s"
+        if self._stopped >= STOPPED_LOOKS:
+            raise LostProcess(f"{silence}, and {' and '.join(stopped)} is stopped (SIGSTOP); {_GOES_ON}.")
+        if self._silent >= self._patience:
+            doing = ", ".join(f"{who} {state or 'is unknown'}" for who, state in states.items())
+            raise LostProcess(f"{silence}, the limit of DATA_LOADER.TIMEOUT, while {doing}; check the disk of the "
+                              f"videos, or raise DATA_LOADER.TIMEOUT: {_GOES_ON}.")
+
+
+def lost_worker(error: BaseException) -> LostProcess | None:
+    """What to say instead of torch's error about a worker that has died, which it raises at any line; else None."""
+    death = _DEATH.search(str(error)) if isinstance(error, RuntimeError) else None
+    if death is None:
+        return None
+    if death[2] == "Bus error":
+        return LostProcess(f"A loader process (pid {death[1]}) found no room for its clips: {SHARED_FULL}.")
+    how = f"was killed by a signal ({death[2]})" if death[2] else "has ended"
+    memory = ", as the system does where memory is short: lower DATA_LOADER.NUM_WORKERS" if death[2] == "Killed" else ""
+    return LostProcess(f"A loader process (pid {death[1]}) {how}{memory}; {_GOES_ON}.")
+
+
+def _init_worker(_worker: int) -> None:
+    cv2.setNumThreads(1)  # PyTorch does the same for its own
+    signal.set_wakeup_fd(-1)  # of the main process, which counts its own signals there
+    end_with_parent()
+    heed_main_process()
+
+
+def heed_main_process() -> None:
+    """Let SIGTERM end this worker only where the main process sent it, and SIGINT not at all."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    if hasattr(signal, "sigwaitinfo"):
+        main = multiprocessing.parent_process().pid
+        threading.Thread(target=_end_when_asked, args=(main,), daemon=True).start()
+    else:  # macOS does not tell who sent a signal
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+
+def _end_when_asked(main: int) -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != main:
+        pass
+    os._exit(0)
