@@ -1,0 +1,25 @@
+"""Errors of the library, at the border to the config."""
+
+import pytest
+
+from trokens.config import ConfigError
+from trokens.config.border import keys_of
+
+
+def fail(text: str, kind: type = ValueError):
+    with keys_of(bins="POINT_INFO.HOD.NUM_BINS", norm="FEW_SHOT.DIST_NORM"):
+        raise kind(text)
+
+
+def test_an_argument_gets_its_key():
+    with pytest.raises(ValueError, match=r"^bins \(POINT_INFO.HOD.NUM_BINS\) is 1; at least 2 are needed\.$"):
+        fail("bins is 1; at least 2 are needed.")
+    with pytest.raises(ConfigError, match=r"^norm \(FEW_SHOT.DIST_NORM\) is 'x'"):
+        fail("norm is 'x'; it is one of none, max_div.", ConfigError)
+
+
+@pytest.mark.parametrize("text", ["binsize is 1.", "The bins are few.", "", "tracks is (3,); expected (T, N, 2)."])
+def test_other_sentences_stay_as_they_are(text):
+    with pytest.raises(ValueError) as error:
+        fail(text)
+    assert str(error.value) == text
