@@ -7,7 +7,8 @@ from trokens.benchmarks import evaluation as module
 from trokens.benchmarks.evaluation import Sizes, direct_logits, episodes, evaluation, rendered_clips
 from trokens.benchmarks.model import vit_s, vit_s_model
 from trokens.benchmarks.timing import Setting
-from trokens.clips.reader import ClipReader, collate
+from trokens.clips.loader import collate
+from trokens.clips.reader import ClipReader
 from trokens.fewshot.bank import TokenBank
 
 CPU = torch.device("cpu")

@@ -11,15 +11,15 @@ import torch
 from tiny import MOTION
 from tiny import clip_reader as reader
 
-from trokens.clips.reader import clip_batches, clip_loader, collate, episode_loader
+from trokens.clips.loader import clip_batches, clip_loader, collate, episode_loader
 from trokens.fewshot.episodes import EpisodeSampler
-from trokens.points.geometry import frame_positions, query_mask
+from trokens.points.geometry import frame_positions
 from trokens.points.io import read_tracks, write_tracks
 from trokens.points.sampling import clip_seed
 from trokens.runtime.workers import SteadyLoader
 from trokens.structures import Clips, Tracks
 from trokens.video import read_video
-from trokens.video.transforms import channels_first, resize, resize_frames
+from trokens.video.transforms import channels_first, resize
 
 
 def sampler(clips, **changes) -> EpisodeSampler:
@@ -37,7 +37,7 @@ def test_a_clip_shows_the_frames_that_its_points_lie_on(tiny_data):
     clip, batch = read.clips[5], read.read(5, with_video=True)
     tracks, positions = read_tracks(clip.tracks), frame_positions(12, 4)
     assert positions.tolist() == [0, 3, 7, 11]
-    assert torch.equal(batch.video[0], resize(read_video(clip.video, positions.tolist()), 64))
+    assert torch.equal(batch.video[0], channels_first(resize(read_video(clip.video, positions.tolist()), 64)))
     assert batch.class_id.item() == clip.class_id == 1 and batch.index.item() == 5
     # every chosen point is one of the file's, with its own visibility and query frame
     normalized = 2 * tracks.xy[positions] / 64 - 1  # (T, M, 2)
@@ -45,7 +45,7 @@ def test_a_clip_shows_the_frames_that_its_points_lie_on(tiny_data):
         where = (normalized - batch.tracks[0, :, n, None]).abs().amax((0, 2)).argmin()
         assert torch.allclose(normalized[:, where], batch.tracks[0, :, n], atol=1e-6)
         assert torch.equal(tracks.visibility[positions, where], batch.visibility[0, :, n])
-        assert torch.equal(query_mask(tracks.query_frame[where, None], positions)[:, 0], batch.query_mask[0, :, n])
+        assert torch.equal(positions >= tracks.query_frame[where], batch.query_mask[0, :, n])
 
 
 @pytest.mark.parametrize(("spoil", "message"), [
@@ -87,7 +87,7 @@ def test_a_published_point_file_spreads_over_the_whole_video(tiny_data, tmp_path
     clip = replace(clip, tracks=tmp_path / "half.safetensors")
     batch = replace(read, clips=[clip]).read(0, with_video=True)
     # positions floor(linspace(0, 5, 4)) = 0 1 3 5 of the frames floor(linspace(0, 11, 6)) = 0 2 4 6 8 11
-    assert torch.equal(batch.video[0], resize(read_video(clip.video, [0, 2, 6, 11]), 64))
+    assert torch.equal(batch.video[0], channels_first(resize(read_video(clip.video, [0, 2, 6, 11]), 64)))
     assert torch.equal(batch.tracks, replace(read, clips=[clip]).read(0, with_video=False).tracks)
     assert batch.tracks.abs().max() < 1.5  # divided by the video's own size
 
@@ -148,9 +148,9 @@ def test_the_order_says_which_frames_are_augmented(tiny_data, order):
     frames = read_video(read.clips[2].video, frame_positions(12, 4).tolist())
     for key in "abcdefgh":
         draws = torch.Generator().manual_seed(clip_seed(key) % 2**63)
-        want = channels_first(read.augment(resize_frames(frames, 32), draws)) if order == "resize_first" else \
+        want = read.augment(resize(frames, 32), draws) if order == "resize_first" else \
             resize(read.augment(frames, draws), 32)
-        assert torch.equal(read.read(2, with_video=True, key=key).video[0], want)
+        assert torch.equal(read.read(2, with_video=True, key=key).video[0], channels_first(want))
 
 
 @pytest.mark.parametrize("augment", [False, True])

@@ -27,7 +27,7 @@ from trokens.points.io import read_point_file
 from trokens.points.queries import semantic_query_points
 from trokens.trackers import TRACKERS, TrackResult, build_tracker, flow
 from trokens.video import probe, read_video, stream_video
-from trokens.video.transforms import resize
+from trokens.video.transforms import channels_first, resize
 
 GRID = ("--use_grid", "--cotracker_grid_size", 3)
 CHAINED = pytest.mark.parametrize("tracker", ["flow", "lucas_kanade"])
@@ -68,7 +68,7 @@ def test_points_are_those_of_all_frames_in_memory_at_full_size(colors, large, tm
     numbers = resample(probe(large).times, fps)
     frames = read_video(large, numbers.tolist())
     rows = frame_positions(len(frames), 5).unique()
-    images = (resize(frames[rows], 224).float() / 255 - 0.5) / 0.5
+    images = (channels_first(resize(frames[rows], 224)).float() / 255 - 0.5) / 0.5
     labels = module.cluster_patches(Colors()(images), options.merge_ratio, options.num_iters)
     points, cluster = semantic_query_points(labels, rows, frames.shape[1:3], points_per_entity=3)
     expected = build_tracker(tracker, max_side=200).track(frames, points, cluster)

@@ -7,7 +7,8 @@ import torch
 from tiny import APPEARANCE, MOTION, tiny_cfg
 
 from trokens import build_model, match
-from trokens.clips.reader import ClipReader, collate
+from trokens.clips.loader import collate
+from trokens.clips.reader import ClipReader
 from trokens.clips.split import build_split
 from trokens.engine.evaluator import Evaluator
 from trokens.fewshot.bank import TokenBank

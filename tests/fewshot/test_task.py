@@ -8,7 +8,8 @@ from tiny import APPEARANCE, tiny_cfg
 from torch.nn import functional as F
 
 from trokens import Trokens, build_model, match
-from trokens.clips.reader import ClipReader, episode_loader
+from trokens.clips.loader import episode_loader
+from trokens.clips.reader import ClipReader
 from trokens.clips.split import build_split
 from trokens.fewshot.episodes import EpisodeSampler
 from trokens.fewshot.task import FewShotTask

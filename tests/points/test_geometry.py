@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trokens.models.tokens import read_map
-from trokens.points.geometry import decoded_frames, frame_positions, normalize_tracks, query_mask
+from trokens.points.geometry import frame_positions, normalize_tracks
 
 
 def test_frames_are_the_published_ones(golden):
@@ -13,15 +13,13 @@ def test_frames_are_the_published_ones(golden):
     for case in cases:
         positions = frame_positions(case["total_frames"], 8)
         assert positions.tolist() == case["index_select"]
-        frames = decoded_frames(case["video_len"], case["total_frames"], positions)
+        frames = frame_positions(case["video_len"], case["total_frames"])[positions]
         assert frames.tolist() == case["frames_read"]
 
 
 def test_no_frames_is_an_error():
     with pytest.raises(ValueError, match="Cannot sample 8 frames from 0"):
         frame_positions(0, 8)
-    with pytest.raises(ValueError, match="The video has 0 frames"):
-        decoded_frames(0, 4, torch.tensor([0]))
 
 
 def test_published_coordinates_divide_by_the_frame_size():
@@ -55,8 +53,3 @@ def test_half_precision_is_that_of_torch(size, coords):
 def test_unknown_coordinates_are_an_error():
     with pytest.raises(ValueError, match=r"POINT_INFO.COORDS is 'center'"):
         normalize_tracks(torch.zeros(1, 2), (4, 4), "center")
-
-
-def test_a_point_counts_from_its_query_frame_on():
-    mask = query_mask(torch.tensor([0, 3, 9]), torch.tensor([0, 3, 6]))
-    assert mask.tolist() == [[True, False, False], [True, True, False], [True, True, False]]

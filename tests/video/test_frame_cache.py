@@ -187,7 +187,8 @@ def _fill(folder: Path, sources: list[Path], order: int) -> None:
     for number in torch.randperm(len(sources), generator=torch.Generator().manual_seed(order)).tolist():
         frames = torch.full((1, 10, 100, 1), number, dtype=torch.uint8)
         for _ in range(3):
-            got = cache.read(sources[number], str(number), lambda frames=frames: ClipFrames(frames, (10, 100)))
+            entry = cache.entry(sources[number], str(number))
+            got = cache.load(entry) or cache.keep(entry, ClipFrames(frames, (10, 100)))
             assert got.frames.equal(frames) and got.size == (10, 100)
 
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.model import MATCHING, vit_s, vit_s_model
 from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
-from trokens.clips.reader import ClipReader, collate
+from trokens.clips.loader import collate
+from trokens.clips.reader import ClipReader
 from trokens.clips.split import Clip
 from trokens.engine.evaluator import Evaluator
 from trokens.fewshot.bank import TokenBank

@@ -20,14 +20,14 @@ from trokens.benchmarks import BENCHMARKS
 from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
 from trokens.clips.reader import ClipReader
 from trokens.clips.split import Clip
-from trokens.points.geometry import decoded_frames, frame_positions, normalize_tracks, query_mask
+from trokens.points.geometry import frame_positions, normalize_tracks
 from trokens.points.hod import hod
 from trokens.points.io import read_tracks, write_tracks
 from trokens.points.sampling import choose_points, clip_seed
 from trokens.structures import Clips, Tracks
 from trokens.video import probe, read_video
 from trokens.video.frame_cache import FORMATS, ClipCache
-from trokens.video.transforms import PhotometricAugment, resize_frames
+from trokens.video.transforms import PhotometricAugment, resize
 from trokens.video.write import write_video
 
 AUGMENT = PhotometricAugment("rand-m9-n2-mstd0.5-inc1")
@@ -90,7 +90,7 @@ def read_plainly(reader: ClipReader, numbers: list[int], key: int, *, lean: bool
 def frame_numbers(clip: Clip) -> list[int]:
     """The video's frames that a clip shows."""
     count = read_tracks(clip.tracks).num_positions
-    return decoded_frames(probe(clip.video).num_frames, count, frame_positions(count, FRAMES)).tolist()
+    return frame_positions(probe(clip.video).num_frames, count)[frame_positions(count, FRAMES)].tolist()
 
 
 def make_clip(video: Path, folder: Path) -> Clip:
@@ -155,17 +155,17 @@ def _stages(clip: Clip, setting: Setting) -> list[Figure]:
     numbers, tracks = frame_numbers(clip), read_tracks(clip.tracks)
     positions = frame_positions(tracks.num_positions, FRAMES)
     frames = read_video(clip.video, numbers)
-    small, chosen = resize_frames(frames, SIZE), _choose(tracks, 0)
+    small, chosen = resize(frames, SIZE), _choose(tracks, 0)
     xy = normalize_tracks(tracks.xy[positions[:, None], chosen], tracks.size)[None]
     seconds = _seconds({
         "decode": lambda _: read_video(clip.video, numbers),
         "augment full size": lambda key: AUGMENT(frames, torch.Generator().manual_seed(key)),
         "augment resized": lambda key: AUGMENT(small, torch.Generator().manual_seed(key)),
-        "resize": lambda _: resize_frames(frames, SIZE),
+        "resize": lambda _: resize(frames, SIZE),
         "read points": lambda _: read_tracks(clip.tracks),
         "choose points": partial(_choose, tracks),
         "HoD and masks": lambda _: (hod(xy.transpose(1, 2)), tracks.visibility[positions[:, None], chosen],
-                                    query_mask(tracks.query_frame[chosen], positions)),
+                                    positions[:, None] >= tracks.query_frame[chosen]),
     }, setting)
     return [figure(f"loader/{clip.id}/{name}", [1e3 * s for s in times], "ms") for name, times in seconds.items()]
 

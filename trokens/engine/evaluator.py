@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trokens.clips.reader import ClipReader, loading_from_config
+from trokens.clips.loader import loading_from_config
+from trokens.clips.reader import ClipReader
 from trokens.clips.split import Clip
 from trokens.config import config_hash
 from trokens.fewshot.bank import TokenBank
@@ -85,7 +86,7 @@ class Evaluator:
         device: Where clips are embedded and episodes scored.
         bank: Where embedded clips are kept.
         batch_size: Clips embedded at a time; 0 for 8, or 1 on a CPU, whose cache then holds what a layer computes.
-        loading: How the loader works, see :func:`trokens.clips.reader.loading_from_config`.
+        loading: How the loader works, see :func:`trokens.clips.loader.loading_from_config`.
     """
 
     def __init__(self, reader: ClipReader, samplers: Sequence[EpisodeSampler], *, split: str,

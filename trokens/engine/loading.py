@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch.utils.data import DataLoader
 
-from trokens.clips.reader import ClipReader, episode_loader, loading_from_config
+from trokens.clips.loader import episode_loader, loading_from_config
+from trokens.clips.reader import ClipReader
 from trokens.engine.evaluator import Evaluator
 from trokens.fewshot.episodes import EpisodeSampler
 from trokens.models.trokens import Trokens

@@ -14,7 +14,7 @@ from torch import Tensor
 from trokens.runtime.distributed import available_memory
 from trokens.trackers import ReducingTracker, TrackResult
 from trokens.trackers.held import IN_MEMORY, HeldFrames
-from trokens.video.transforms import resize_frames
+from trokens.video.transforms import resize
 
 IMAGE_SIZE = 224  # side to which frames are resized for the backbone
 
@@ -76,7 +76,7 @@ def _take(frames: Iterable[np.ndarray], held: HeldFrames, rows: set[int], tracke
     squares, newest, reduced = [torch.empty(0, IMAGE_SIZE, IMAGE_SIZE, 3, dtype=torch.uint8)], None, None
     for row, frame in enumerate(frames):
         if row in rows:
-            squares.append(resize_frames(torch.from_numpy(frame)[None], IMAGE_SIZE))
+            squares.append(resize(torch.from_numpy(frame)[None], IMAGE_SIZE))
         if frame is not newest:
             newest, reduced = frame, tracker.reduce(frame)
         held.append(reduced)

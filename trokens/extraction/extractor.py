@@ -28,7 +28,7 @@ from trokens.runtime.distributed import check_memory, pick_device
 from trokens.structures import Tracks
 from trokens.trackers import ReducingTracker, build_tracker
 from trokens.video import check_sound, check_whole, probe, stream_video
-from trokens.video.transforms import resize
+from trokens.video.transforms import channels_first, resize
 
 READING, PLACING = 40, 120  # bytes of memory a pixel of one frame: to decode and scale it, and to place points on it
 TRACKING = 100              # and a position of a point, while it is tracked
@@ -140,7 +140,7 @@ class Extractor:
         Raises:
             ValueError: They are not finite.
         """
-        images = resize(frames, IMAGE_SIZE).to(self.device).float() / 255                     # (F, 3, 224, 224)
+        images = channels_first(resize(frames, IMAGE_SIZE)).to(self.device).float() / 255     # (F, 3, 224, 224)
         mean, std = (x.view(3, 1, 1) for x in (self.backbone.mean, self.backbone.std))
         features = self.backbone((images - mean) / std).float().cpu()
         if not features.isfinite().all():  # they would make one cluster, and a file that looks sound

@@ -163,7 +163,7 @@ def _unpack(record: dict, mode: str) -> tuple[Tensor, Tracks]:
         start = torch.zeros(len(points), dtype=torch.long)
         visibility = ~_truths(torch.from_numpy(occluded)).transpose(0, 1)
         truth = QUERIES[mode](Tracks(xy, visibility, start, start, (RASTER, RASTER)))
-        return resize(torch.from_numpy(video), RASTER).permute(0, 2, 3, 1).contiguous(), truth
+        return resize(torch.from_numpy(video), RASTER), truth
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"It has no sound video, points and occluded: {str(error).rstrip('.')}.") from error
 

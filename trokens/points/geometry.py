@@ -1,4 +1,4 @@
-"""Where and when: sampled frames, coordinates in [-1, 1], and from which frame on a point counts."""
+"""Where and when: sampled frames, sound tracks, coordinates in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -12,38 +12,23 @@ SAME_ASPECT = 0.02  # relative difference of width over height, up to which two 
 
 
 def frame_positions(num_positions: int, num_frames: int) -> Tensor:
-    """Rows of a point file that the model sees: floor(linspace(0, L-1, T)).
+    """Frames spread evenly over a video: floor(linspace(0, L-1, T)).
+
+    With the rows of a point file for L, these are the rows that the model sees. A published point file does not name
+    its own frames: they are spread over the video in the same way, with the frames of the video for L and the rows of
+    the file for T.
 
     Args:
-        num_positions: Frames the point file covers, L.
-        num_frames: Frames to sample, T; more than L repeats rows.
+        num_positions: Frames, or rows of a point file, L.
+        num_frames: Frames to sample, T; more than L repeats some.
 
     Returns:
         (T,) long, ascending.
     """
     if num_positions < 1 or num_frames < 1:
         raise ValueError(f"Cannot sample {num_frames} frames from {num_positions}; both must be at least 1.")
-    return _spread(num_positions, num_frames)
-
-
-def decoded_frames(num_video_frames: int, num_positions: int, positions: Tensor) -> Tensor:
-    """The video's own frame numbers of rows of a point file whose rows are spread evenly over the video.
-
-    Args:
-        num_video_frames: Frames in the video file.
-        num_positions: Frames the point file covers, L.
-        positions: Rows of the point file, (T,) long in [0, L).
-
-    Returns:
-        (T,) long in [0, num_video_frames).
-    """
-    if num_video_frames < 1:
-        raise ValueError(f"The video has {num_video_frames} frames; at least 1 is needed.")
-    return _spread(num_video_frames, num_positions)[positions]
-
-
-def _spread(count: int, num: int) -> Tensor:
-    return torch.from_numpy(np.floor(np.linspace(0, count - 1, num)).astype(np.int64))  # float64, as the files' writer
+    spread = np.floor(np.linspace(0, num_positions - 1, num_frames))  # float64, as the files' writer
+    return torch.from_numpy(spread.astype(np.int64))
 
 
 def check_tracks(tracks: Tracks, source: str) -> None:
@@ -114,8 +99,3 @@ def normalize_tracks(xy: Tensor, size: tuple[int, int], coords: str = "published
 def same_aspect(first: tuple[int, int], second: tuple[int, int]) -> bool:
     """Whether frames of two sizes (height, width) show the same, one scaled."""
     return abs((first[1] / first[0]) / (second[1] / second[0]) - 1) < SAME_ASPECT
-
-
-def query_mask(query_frame: Tensor, positions: Tensor) -> Tensor:
-    """True from each point's query frame on: (N,) and (T,) -> (T, N) bool."""
-    return positions[:, None] >= query_frame

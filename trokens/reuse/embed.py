@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from trokens.clips.reader import ClipReader, clip_batches, clip_loader
+from trokens.clips.loader import clip_batches, clip_loader
+from trokens.clips.reader import ClipReader
 from trokens.clips.split import Clip
 from trokens.reuse.row_file import BankFile
 from trokens.runtime.distributed import (
@@ -35,7 +36,7 @@ def embedded_batches(embed: Callable[[Clips], Tensor], reader: ClipReader, batch
         reader: Reads the clips.
         batches: Rows of the reader's clips.
         progress: Wraps the batches, given their number.
-        loading: Further arguments of :func:`trokens.clips.reader.clip_loader`.
+        loading: Further arguments of :func:`trokens.clips.loader.clip_loader`.
 
     Yields:
         A batch's rows, and what ``embed`` made of them.

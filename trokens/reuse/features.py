@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trokens.clips.reader import ClipReader, loading_from_config
+from trokens.clips.loader import loading_from_config
+from trokens.clips.reader import ClipReader
 from trokens.clips.split import Clip
 from trokens.config import ConfigError
 from trokens.models.trokens import Trokens

@@ -28,11 +28,11 @@ from trokens.runtime.tensors import check_sum
 
 logger = logging.getLogger(__name__)
 
-QUALITY = 95  # of JPEG
+JPEG_QUALITY = 95
 
 
 class ClipFrames(NamedTuple):
-    """What is shown of a clip.
+    """The frames that a clip shows.
 
     Attributes:
         frames: (T, H, W, 3) uint8, as decoded or resized.
@@ -44,7 +44,7 @@ class ClipFrames(NamedTuple):
 
 
 def _to_jpeg(frames: ndarray) -> list[ndarray]:
-    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     return [cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), options)[1].reshape(-1) for frame in frames]
 
 
@@ -52,11 +52,23 @@ def _from_jpeg(parts: Sequence[ndarray]) -> ndarray:
     return np.stack([cv2.cvtColor(cv2.imdecode(part, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB) for part in parts])
 
 
-# format -> frames to the parts that are kept, and back
+# format -> (frames to the arrays that are kept, and back)
 FORMATS: dict[str, tuple[Callable[[ndarray], list[ndarray]], Callable[[Sequence[ndarray]], ndarray]]] = {
     "raw": (lambda frames: [frames], lambda parts: parts[0]),
     "jpeg": (_to_jpeg, _from_jpeg),
 }
+
+
+class Entry(NamedTuple):
+    """Where a clip's frames are kept.
+
+    Attributes:
+        path: The entry's file.
+        video: Size and time of change of the video before it was decoded.
+    """
+
+    path: Path
+    video: str
 
 
 class ClipCache:
@@ -84,61 +96,58 @@ class ClipCache:
             return None
         return cls(cfg.DATA.CLIP_CACHE, format=cfg.DATA.CLIP_CACHE_FORMAT, max_bytes=cfg.DATA.CLIP_CACHE_GB * 1e9)
 
-    def read(self, video: str | os.PathLike, key: str, decode: Callable[[], ClipFrames]) -> ClipFrames:
-        """Take a clip from the folder, or decode it and keep it there.
+    def entry(self, video: str | os.PathLike, key: str) -> Entry:
+        """The entry of a clip, whether it is there or not.
 
         Args:
             video: The clip's file.
             key: Tells this clip, and what is shown of it, from all others.
-            decode: Reads the frames from the file.
 
         Raises:
             FileNotFoundError: There is no such video.
         """
-        status = os.stat(video)
-        source = f"{status.st_size} {status.st_mtime_ns}"
-        name = hashlib.sha256(key.encode()).hexdigest()[:32]
-        path = self.folder / name[:2] / f"{name}.{self.format}"
-        kept = self._load(path, source)
-        if kept is None:
-            encode, restore = FORMATS[self.format]
-            decoded = decode()
-            parts = encode(decoded.frames.numpy())
-            self._keep(path, parts, source, decoded.size)
-            kept = ClipFrames(torch.from_numpy(restore(parts)), decoded.size)
-        return kept
+        status, name = os.stat(video), hashlib.sha256(key.encode()).hexdigest()[:32]
+        return Entry(self.folder / name[:2] / f"{name}.{self.format}", f"{status.st_size} {status.st_mtime_ns}")
 
-    def _load(self, path: Path, source: str) -> ClipFrames | None:
+    def load(self, entry: Entry) -> ClipFrames | None:
+        """The frames of an entry; None where there are none, or none of this video, or damaged ones."""
         try:
-            with safe_open(path, framework="np") as file:
+            with safe_open(entry.path, framework="np") as file:
                 about = json.loads(file.metadata()["clip"])
                 parts = [file.get_tensor(str(part)) for part in range(len(file.keys()))]
-            if about["source"] != source or about["sum"] != _check_sum(parts, source, about["size"]):
+            if about["source"] != entry.video or about["sum"] != _check_sum(parts, entry.video, about["size"]):
                 return None
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return None
         return ClipFrames(torch.from_numpy(FORMATS[self.format][1](parts)), tuple(about["size"]))
 
-    def _keep(self, path: Path, parts: Sequence[ndarray], source: str, size: tuple[int, int]) -> None:
+    def keep(self, entry: Entry, decoded: ClipFrames) -> ClipFrames:
+        """Write decoded frames where there is room, and return them as :meth:`load` would."""
+        encode, restore = FORMATS[self.format]
+        parts = encode(decoded.frames.numpy())
+        self._write(entry, parts, decoded.size)
+        return ClipFrames(torch.from_numpy(restore(parts)), decoded.size)
+
+    def _write(self, entry: Entry, parts: Sequence[ndarray], size: tuple[int, int]) -> None:
         # One text: safetensors writes several keys in an order of its own, and equal content is to be equal bytes.
-        about = json.dumps({"source": source, "size": size, "sum": _check_sum(parts, source, size)})
+        about = json.dumps({"source": entry.video, "size": size, "sum": _check_sum(parts, entry.video, size)})
         data = save({str(number): np.ascontiguousarray(part) for number, part in enumerate(parts)}, {"clip": about})
         try:
-            more = len(data) - (path.stat().st_size if path.exists() else 0)
-            if self._take(more):
-                try:
-                    with whole_file(path) as unfinished:
-                        unfinished.write_bytes(data)
-                except OSError:
-                    self._take(-more)
-                    raise
-            else:
-                self._say(logging.INFO, "is full; raise DATA.CLIP_CACHE_GB to keep the other clips too")
+            more = len(data) - (entry.path.stat().st_size if entry.path.exists() else 0)
+            if not self._reserve(more):
+                self._log_once(logging.INFO, "is full; raise DATA.CLIP_CACHE_GB to keep the other clips too")
+                return
+            try:
+                with whole_file(entry.path) as unfinished:
+                    unfinished.write_bytes(data)
+            except OSError:
+                self._reserve(-more)
+                raise
         except OSError as error:
-            self._say(logging.WARNING, f"takes no more clips: {error.strerror or error}")
+            self._log_once(logging.WARNING, f"takes no more clips: {error.strerror or error}")
 
-    def _take(self, more: int) -> bool:
-        """Count bytes that are about to be added, or given back, where the bound allows it."""
+    def _reserve(self, more: int) -> bool:
+        """Count bytes that are about to be added, or are given back, where the bound allows it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / "bytes", "a+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
@@ -151,12 +160,12 @@ class ClipCache:
                 file.write(str(used))
             return used <= self.max_bytes
 
-    def _say(self, level: int, text: str) -> None:
+    def _log_once(self, level: int, text: str) -> None:
         if not self._silent:
             logger.log(level, "The clip cache %s %s.", self.folder, text)
         self._silent = True
 
 
-def _check_sum(parts: Sequence[ndarray], source: str, size: Sequence[int]) -> int:
-    """Of all that an entry says: a damaged shape or size would be as wrong as a damaged frame."""
-    return check_sum(*parts, about=repr((source, *size, *(part.shape for part in parts))))
+def _check_sum(parts: Sequence[ndarray], video: str, size: Sequence[int]) -> int:
+    """Check sum of all that an entry says: a damaged shape or size would be as wrong as a damaged frame."""
+    return check_sum(*parts, about=repr((video, *size, *(part.shape for part in parts))))

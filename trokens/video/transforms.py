@@ -21,11 +21,6 @@ _VALUES = np.arange(256)
 
 
 def resize(frames: Tensor, size: int) -> Tensor:
-    """Scale frames to a square and put their channels first, see :func:`resize_frames` and :func:`channels_first`."""
-    return channels_first(resize_frames(frames, size))
-
-
-def resize_frames(frames: Tensor, size: int) -> Tensor:
     """Scale frames to a square, bilinear with antialiasing; nothing is cropped, the aspect ratio is not kept.
 
     Args:
@@ -41,7 +36,10 @@ def resize_frames(frames: Tensor, size: int) -> Tensor:
 
 def channels_first(frames: Tensor) -> Tensor:
     """(T, H, W, 3) -> (T, 3, H, W), contiguous, both uint8; a tenth of the time that ``permute`` takes to copy."""
-    return torch.from_numpy(_planes(frames.numpy()))
+    planes = np.empty((len(frames), 3, *frames.shape[1:3]), np.uint8)
+    for frame, own in zip(frames.numpy(), planes, strict=True):
+        cv2.split(frame, list(own))
+    return torch.from_numpy(planes)
 
 
 class PhotometricAugment:
@@ -63,7 +61,7 @@ class PhotometricAugment:
     def __init__(self, aa_type: str):
         match = _FORM.fullmatch(aa_type)
         if not match:
-            raise ValueError(f"AUG.AA_TYPE is '{aa_type}'; expected rand-m<strength>[-n<operations>][-mstd<noise>]"
+            raise ValueError(f"aa_type is '{aa_type}'; expected rand-m<strength>[-n<operations>][-mstd<noise>]"
                              "[-inc<0|1>], such as rand-m9-n2-mstd0.5-inc1.")
         self.strength = float(match["m"])
         self.num_ops = int(match["n"] or 2)
@@ -103,14 +101,6 @@ def _contrast(video: ndarray) -> float:
     return float(cv2.meanStdDev(video[:, ::4].reshape(-1))[1].item())
 
 
-def _planes(video: ndarray) -> ndarray:
-    """(T, H, W, 3) -> (T, 3, H, W), contiguous."""
-    planes = np.empty((len(video), 3, *video.shape[1:3]), np.uint8)
-    for frame, own in zip(video, planes, strict=True):
-        cv2.split(frame, list(own))
-    return planes
-
-
 # The operations give what Pillow's do, on all frames at once: results are cut, not rounded, to whole gray values.
 
 def _mapped(video: ndarray, table: ndarray) -> ndarray:
@@ -120,7 +110,7 @@ def _mapped(video: ndarray, table: ndarray) -> ndarray:
 
 def _mapped_by_channel(video: ndarray, tables: ndarray) -> ndarray:
     """Replace the values by those of a table for each frame and channel, (T, 3, 256) from 0 to 255."""
-    planes, changed = _planes(video), np.empty_like(video)
+    planes, changed = channels_first(torch.from_numpy(video)).numpy(), np.empty_like(video)
     tables = tables.astype(np.uint8).reshape(-1, 256)
     for plane, table in zip(planes.reshape(len(tables), *video.shape[1:3]), tables, strict=True):
         cv2.LUT(plane, table, plane)
@@ -142,7 +132,7 @@ def _gray(video: ndarray) -> ndarray:
 
 
 def _auto_contrast(video: ndarray, *_) -> ndarray:
-    values = _planes(video).reshape(len(video), 3, -1)
+    values = channels_first(torch.from_numpy(video)).numpy().reshape(len(video), 3, -1)
     low, high = values.min(-1)[..., None].astype(int), values.max(-1)[..., None].astype(int)  # (T, 3, 1)
     spread = (_VALUES - low) * 255 // np.maximum(high - low, 1)
     return _mapped_by_channel(video, np.where(high > low, spread.clip(0, 255), _VALUES))
