@@ -1,7 +1,9 @@
-"""Name -> object tables, so that a dataset, tracker, matcher or backbone is added by one file."""
+"""Name -> object tables, so that a tracker or a matcher is added by one file."""
 
 import difflib
+import pkgutil
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 
@@ -10,10 +12,12 @@ class Registry:
 
     Args:
         kind: What the table holds, in the singular; used in error messages.
+        package: Package whose files hold the entries. They are imported, in the order of their names, when the table
+            is first asked for something: a new file needs no line elsewhere, and importing the table alone is cheap.
     """
 
-    def __init__(self, kind: str):
-        self.kind = kind
+    def __init__(self, kind: str, package: str = ""):
+        self.kind, self._package = kind, package
         self._entries: dict[str, Any] = {}
 
     def register(self, *names: str) -> Callable[[Any], Any]:
@@ -34,14 +38,22 @@ class Registry:
         Raises:
             ValueError: No entry has that name; the message lists the known ones.
         """
-        if name.lower() not in self._entries:
+        if name not in self:
             near = difflib.get_close_matches(name.lower(), self._entries, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             raise ValueError(f"Unknown {self.kind} '{name}'.{hint} Known: {', '.join(sorted(self._entries))}.")
         return self._entries[name.lower()]
 
     def __iter__(self) -> Iterator[str]:
+        self._import_files()
         return iter(self._entries)
 
     def __contains__(self, name: str) -> bool:
+        self._import_files()
         return name.lower() in self._entries
+
+    def _import_files(self) -> None:
+        if self._package:
+            for file in sorted(file.name for file in pkgutil.iter_modules(import_module(self._package).__path__)):
+                import_module(f"{self._package}.{file}")
+            self._package = ""

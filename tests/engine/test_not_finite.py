@@ -78,7 +78,7 @@ def test_distances_that_are_not_finite_are_never_ranked(tiny_data, tmp_path, mon
     monkeypatch.setitem(matchers.MATCHERS._entries, "broken", broken)
     evaluation, model = evaluator(tiny_data, tmp_path, FEW_SHOT__MATCHER="broken", FEW_SHOT__K_SHOT=k_shot)
     with pytest.raises(FloatingPointError, match=r"Distances are not finite in 30 of 30 episodes \(the first shows the "
-                                                 r"clips test__\w+, test__.*\); FEW_SHOT\.MATCHER broken cannot"):
+                                                 r"clips test__\w+, test__.*\); matcher 'broken' cannot"):
         evaluation.run(model)
 
 

@@ -2,14 +2,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from trokens.fewshot.matchers import (
-    MATCHERS,
-    clip_features,
-    match,
-    pairwise_logits,
-    prototypes,
-    token_distance,
-)
+from trokens.fewshot.matchers import MATCHERS, clip_features, match, pairwise_logits, prototypes
+from trokens.fewshot.matchers.bi_mhm import distance_of_two, token_distance
+from trokens.fewshot.prototypes import published_prototypes
 
 AGGREGATIONS, NORMS = ["spatial", "temporal", "no_agg"], ["none", "max_div", "max_sub"]
 
@@ -42,7 +37,7 @@ def test_token_distance_gives_the_golden_cosine(golden):
 
 
 def by_loops(query, support, way, n_way, aggregation, norm, prototype):
-    """The definition, one pair of tokens at a time."""
+    """The definition, one clip and one class at a time."""
     def aggregate(clip):
         return {"spatial": clip.mean(1), "temporal": clip.mean(0), "no_agg": clip.flatten(0, 1)}[aggregation]
 
@@ -55,11 +50,8 @@ def by_loops(query, support, way, n_way, aggregation, norm, prototype):
             classes.append(sum(aggregate(shot.clamp(min=0)) for shot in shots) / len(shots))
     rows = []
     for clip in query:
-        x, row = aggregate(clip.clamp(min=0)), []
-        for y in classes:
-            d = [[1 - (a @ b) / (a.norm() * b.norm() + 0.01) for b in y] for a in x]
-            row.append(sum(min(line) for line in d) + sum(min(line[j] for line in d) for j in range(len(y))))
-        row = torch.stack(row)
+        x = aggregate(clip.clamp(min=0))
+        row = torch.stack([distance_of_two(x, y) for y in classes])
         rows.append({"none": row, "max_div": row / row.max(), "max_sub": row - row.max()}[norm])
     return -torch.stack(rows)
 
@@ -85,6 +77,14 @@ def test_prototypes_agree_for_one_shot(tokens):
     assert torch.equal(published, per_clip)
 
 
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_prototypes_of_a_table_are_the_prototypes(tokens, aggregation):
+    shots = torch.tensor([[0, 4, 7], [2, 4, 1]])
+    got = published_prototypes(tokens, shots, aggregation)
+    want = prototypes(tokens[shots.flatten()], torch.tensor([0, 0, 0, 1, 1, 1]), 2, aggregation)
+    torch.testing.assert_close(got, want, atol=1e-6, rtol=0)
+
+
 def test_episodes_can_be_scored_together(tokens):
     feats = clip_features(tokens)
     queries, classes = feats[[5, 6, 7, 8]].view(2, 2, 4, 8), feats[[0, 1, 2, 3, 4, 5]].view(2, 3, 4, 8)
@@ -97,7 +97,7 @@ def test_episodes_can_be_scored_together(tokens):
 def test_chunks_do_not_change_logits(tokens, monkeypatch):
     feats = clip_features(tokens, "no_agg")
     whole = pairwise_logits(feats[5:], feats[:5])
-    monkeypatch.setattr("trokens.fewshot.matchers._CHUNK", 24 * 5 * 24 * 2 + 1)
+    monkeypatch.setattr("trokens.fewshot.matchers.bi_mhm._CHUNK", 24 * 5 * 24 * 2 + 1)
     assert torch.allclose(pairwise_logits(feats[5:], feats[:5]), whole, atol=1e-6)
 
 
@@ -128,8 +128,8 @@ def test_a_matcher_is_added_by_registering_it(tokens):
 
 def test_bad_input_is_named(tokens):
     way = torch.arange(5)
-    for options, message in [({"aggregation": "mean"}, "PATCH_TOKENS_AGG is 'mean'"),
-                             ({"norm": "max"}, "DIST_NORM is 'max'"), ({"prototype": "x"}, "PROTOTYPE is 'x'"),
+    for options, message in [({"aggregation": "mean"}, "aggregation is 'mean'"),
+                             ({"norm": "max"}, "norm is 'max'"), ({"prototype": "x"}, "prototype is 'x'"),
                              ({"matcher": "bi_mh"}, "Did you mean 'bi_mhm'"), ({"n_way": 6}, "6-way matching needs"),
                              ({"n_way": 4}, r"classes \[0, 1, 2, 3, 4\]")]:
         with pytest.raises(ValueError, match=message):

@@ -183,7 +183,7 @@ def test_where_nothing_changes_the_mean_look_decides():
 
 
 def test_the_published_matcher_has_sums_where_this_one_has_means():
-    from trokens.fewshot.matchers import bi_mhm as published
+    from trokens.fewshot.matchers.bi_mhm import bi_mhm as published
     g = torch.Generator().manual_seed(2)
     a, b = torch.nn.functional.normalize(torch.rand(2, SEGMENTS, 7, generator=g), dim=-1)
     pairs = 1 - (1 - pair_distances(a, b, order=0)) / 1.01  # its cosine has 0.01 in the denominator

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 from trokens.fewshot.episodes import EpisodePlan
-from trokens.fewshot.matchers import clip_features, pairwise_logits
+from trokens.fewshot.matchers import pairwise_logits
+from trokens.fewshot.prototypes import clip_features, published_prototypes
 
 _CHUNK = 2**26  # numbers gathered at once: 256 MB
-_IN_CACHE = 2**18  # numbers computed at once on a CPU where they are read again right away: 1 MB
 
 
 class TokenBank:
@@ -52,11 +52,12 @@ class TokenBank:
         """Logits (E, Q, n_way) of episodes of one kind: the same as matching their clips' tokens directly."""
         support, n_way = plans[0].num_support, plans[0].n_way
         rows = torch.tensor([[self.row[index] for index in plan.indices] for plan in plans])  # (E, V)
-        shots = rows[:, :support].unflatten(1, (n_way, -1))  # (E, W, K): the support is class-major
+        shots = rearrange(rows[:, :support], "e (w k) -> e w k", w=n_way)  # the support is class-major
         if self.can_aggregate(shots.shape[-1], self.prototype):
             classes = self._clips(shots).mean(2)  # (E, W, L, D)
         else:
-            classes = self._means(shots.flatten(0, 1)).unflatten(0, shots.shape[:2]).to(self.device)
+            classes = published_prototypes(self.tokens, rearrange(shots, "e w k -> (e w) k"), self.aggregation)
+            classes = rearrange(classes, "(e w) l d -> e w l d", w=n_way).to(self.device)
         return pairwise_logits(self._clips(rows[:, support:]), classes, self.norm, self.matcher)
 
     def _clips(self, rows: Tensor) -> Tensor:
@@ -64,23 +65,6 @@ class TokenBank:
         if self.features is not None:
             return self.features[rows].float()
         return clip_features(self.tokens[rows].to(self.device), self.aggregation)
-
-    def _means(self, shots: Tensor) -> Tensor:
-        """Features of the mean of clips, token by token: (P, K) -> (P, L, D).
-
-        Every token of every shot is read once, and its sum stays in the processor's cache until it is aggregated:
-        frame by frame, unless the aggregation is over frames.
-        """
-        clips, frames, points, dim = self.tokens.shape
-        parts = 1 if self.aggregation == "temporal" else frames
-        table = self.tokens.view(clips * parts, -1)
-        rows = shots[:, None] * parts + torch.arange(parts)[:, None]  # (P, parts, K)
-        rows = rows.flatten(0, 1).to(table.device)
-        size = max(1, (_IN_CACHE if table.device.type == "cpu" else _CHUNK) // table.shape[1])
-        means = (F.embedding_bag(some, table, mode="mean").view(-1, frames // parts, points, dim)
-                 for some in rows.split(size))
-        features = torch.cat([clip_features(mean, self.aggregation) for mean in means])  # (P * parts, L / parts, D)
-        return features.unflatten(0, (-1, parts)).flatten(1, 2)
 
     def accuracy(self, plans: Sequence[EpisodePlan]) -> Tensor:
         """Share of right answers in each episode, (E,) float64.
@@ -104,7 +88,7 @@ class TokenBank:
         bad = [plan for plan, one in zip(plans, logits, strict=True) if not one.isfinite().all()]
         shown = ", ".join(str(self.names[index]) if self.names else f"row {index}" for index in bad[0].indices)
         raise FloatingPointError(f"Distances are not finite in {len(bad)} of {len(plans)} episodes (the first shows "
-                                 f"the clips {shown}); FEW_SHOT.MATCHER {self.matcher} cannot compare these tokens.")
+                                 f"the clips {shown}); matcher '{self.matcher}' cannot compare these tokens.")
 
     def _batch_size(self, plan: EpisodePlan) -> int:
         """Episodes scored at once: as many as keep what is gathered and compared below 256 MB."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy import ndarray
 
-from trokens.fewshot.matchers import bi_mhm as token_bi_mhm
+from trokens.fewshot.matchers.bi_mhm import bi_mhm as token_bi_mhm
 from trokens.recognize.description import Description
 from trokens.recognize.descriptor import distances, looks_rows
 

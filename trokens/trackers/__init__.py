@@ -1,4 +1,4 @@
-"""Trackers follow points through a video. One file and one registration add one.
+"""Trackers follow points through a video. One file of this package adds one.
 
 A tracker is a class whose constructor takes its options as keyword arguments, with
 
@@ -35,7 +35,7 @@ from torch import Tensor
 from trokens.registry import Registry
 from trokens.runtime.distributed import pick_device
 
-TRACKERS = Registry("tracker")
+TRACKERS = Registry("tracker", package=__name__)
 
 # what an option takes whose default is of this type
 _TAKES = {bool: (bool, "true or false"), int: (Integral, "a whole number"), float: (Real, "a number"),
@@ -183,6 +183,3 @@ class ReducingTracker(ABC):
         check_queries(frames, query_points, cluster)
         reduced = [self.reduce(frame) for frame in frames.cpu().numpy()]
         return self.track_reduced(reduced, tuple(frames.shape[1:3]), query_points, cluster)
-
-
-from trokens.trackers import cotracker, flow, lucas_kanade  # noqa: E402, F401  (they register themselves)

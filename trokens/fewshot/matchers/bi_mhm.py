@@ -1,0 +1,59 @@
+"""Bi-MHM, the bidirectional mean Hausdorff metric, with sums in place of its means.
+
+Wang et al., "Hybrid Relation Guided Set Matching for Few-shot Action Recognition", CVPR 2022
+(https://arxiv.org/abs/2204.13423).
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from trokens.fewshot.matchers import MATCHERS
+
+_CHUNK = 2 ** 26  # pairs of tokens compared at once: 256 MB
+
+
+def token_distance(x: Tensor, y: Tensor) -> Tensor:
+    """1 - <x, y> / (|x||y| + 0.01) of every pair: (..., L, D) and (..., M, D) -> (..., L, M)."""
+    norms = x.norm(dim=-1)[..., :, None] * y.norm(dim=-1)[..., None, :]
+    return 1 - x @ y.transpose(-1, -2) / (norms + 0.01)
+
+
+def distance_of_two(x: Tensor, y: Tensor) -> Tensor:
+    """The definition, for one query clip and one class: every token pays for the nearest token of the other side.
+
+        sum_l min_m d(x_l, y_m) + sum_m min_l d(x_l, y_m)
+
+    Args:
+        x: Tokens of the query clip, (L, D).
+        y: Tokens of the class, (M, D).
+
+    Returns:
+        A scalar.
+    """
+    d = token_distance(x, y)  # (L, M)
+    return d.amin(1).sum() + d.amin(0).sum()
+
+
+@MATCHERS.register("bi_mhm")
+def bi_mhm(query: Tensor, proto: Tensor) -> Tensor:
+    """:func:`distance_of_two` of every query clip and class, as many clips at once as 256 MB hold.
+
+    Args:
+        query: (..., Q, L, D).
+        proto: (..., W, M, D).
+
+    Returns:
+        Distances (..., Q, W).
+    """
+    pairs_of_clip = query.shape[:-3].numel() * query.shape[-2] * proto.shape[-3:-1].numel()
+    parts = query.split(max(1, _CHUNK // pairs_of_clip), dim=-3)
+    return torch.cat([_distances(part, proto) for part in parts], dim=-2)
+
+
+def _distances(query: Tensor, proto: Tensor) -> Tensor:
+    d = token_distance(rearrange(query, "... q l d -> ... (q l) d"), rearrange(proto, "... w m d -> ... (w m) d"))
+    d = rearrange(d, "... (q l) (w m) -> ... q l w m", q=query.shape[-3], w=proto.shape[-3])
+    return d.amin(-1).sum(-2) + d.amin(-3).sum(-1)
