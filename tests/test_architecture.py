@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "trokens"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-CODE = [p for top in ("trokens", "tools", "point_tracking", "setup.py") for p in sorted(
+CODE = [p for top in ("trokens", "benchmarks", "tools", "point_tracking", "setup.py") for p in sorted(
     (ROOT / top).rglob("*.py") if (ROOT / top).is_dir() else [ROOT / top])]
 LAYERS = [
     ["registry", "structures", "runtime", "config"],
@@ -17,7 +17,7 @@ LAYERS = [
     ["clips", "moving_shapes", "models", "fewshot"],
     ["reuse", "extraction", "recognize"],
     ["engine", "report"],
-    ["benchmarks", "cli", "__main__"],
+    ["cli", "__main__"],
 ]
 
 

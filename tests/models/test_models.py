@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from trokens.benchmarks import modules as benchmark
+from benchmarks import modules as benchmark
 from trokens.config.values import CHOICES
 from trokens.models.blocks import Attention, DividedBlock
 from trokens.models.motion import CrossMotionModule, HodModule

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["tools/benchmark.py", "evaluaton"], "Unknown benchmark 'evaluaton'. Did you mean 'evaluation'?"),
+    (["tools/benchmark.py", "evaluaton"], "Unknown benchmark 'evaluaton'. Known: evaluation, "),
     (["tools/benchmark.py", "loader", "--small", "--videos", "nowhere.mp4"], "nowhere.mp4"),
     (["tools/appearance_baseline.py", "--cfg", "nowhere.yaml"], "nowhere.yaml cannot be read"),
     (["tools/descriptor_baseline.py", "--cfg", "nowhere.yaml"], "nowhere.yaml cannot be read"),

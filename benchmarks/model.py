@@ -12,13 +12,9 @@ MATCHING = {"aggregation": "spatial", "norm": "none", "prototype": "published", 
 
 
 def vit_s(depth: int = 12, **options) -> DinoV2:
-    """A ViT-S/14 with random weights, in eval mode.
+    """A ViT-S/14 of so many blocks with random weights; the options are those of :class:`DinoV2`.
 
     Its position embedding makes 4 x 4 large patches, so that clustering finds as many parts as in a picture.
-
-    Args:
-        depth: Blocks.
-        options: Of :class:`DinoV2`.
     """
     torch.manual_seed(0)
     backbone = DinoV2(embed_dim=384, depth=depth, num_heads=6, **options)
@@ -29,12 +25,6 @@ def vit_s(depth: int = 12, **options) -> DinoV2:
     return backbone.eval()
 
 
-def vit_s_model(num_classes: int = 64, **options) -> Trokens:
-    """The paper's model with a ViT-S/14: 8 frames, 256 points, all modules on, in eval mode.
-
-    Args:
-        num_classes: Classes of the training classifier.
-        options: Of :class:`trokens.models.trokens.Trokens`, where they differ.
-    """
-    options = {"hod": {}} | options
-    return Trokens(num_classes, backbone=options.pop("backbone", None) or vit_s(), **options).eval()
+def vit_s_model(backbone: DinoV2, **options) -> Trokens:
+    """The paper's model on a ViT-S/14: 8 frames, 256 points, all modules on, but for the options."""
+    return Trokens(64, backbone=backbone, **{"hod": {}} | options).eval()

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 import av
 import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageEnhance, ImageOps
-from torch import Tensor
 
-from trokens.benchmarks import BENCHMARKS
-from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, speedup
+from benchmarks.timing import Figure, Setting, figure, in_turns, speedup
 from trokens.clips.reader import ClipReader
 from trokens.clips.split import Clip
 from trokens.points.geometry import frame_positions, normalize_tracks
@@ -39,31 +36,27 @@ KEYS = 8  # readings of a clip a turn, each with operations of its own
 
 # The direct way ------------------------------------------------------------------------------------------------------
 
-def _by(enhance: type) -> Callable[[Image.Image, float, int], Image.Image]:
-    return lambda image, level, sign: enhance(image).enhance(max(0.1, 1 + sign * 0.9 * level))
-
-
-_OPERATIONS: dict[str, Callable[[Image.Image, float, int], Image.Image]] = {
-    "AutoContrast": lambda image, *_: ImageOps.autocontrast(image),
-    "Equalize": lambda image, *_: ImageOps.equalize(image),
-    "Invert": lambda image, *_: ImageOps.invert(image),
-    "Posterize": lambda image, level, _: ImageOps.posterize(image, 4 - int(4 * level)),
-    "Solarize": lambda image, level, _: ImageOps.solarize(image, 256 - int(256 * level)),
-    "SolarizeAdd": lambda image, level, _: image.point([v + int(110 * level) * (v < 128) for v in range(256)] * 3),
-    "Color": _by(ImageEnhance.Color),
-    "Contrast": _by(ImageEnhance.Contrast),
-    "Brightness": _by(ImageEnhance.Brightness),
-    "Sharpness": _by(ImageEnhance.Sharpness),
+OPERATIONS: dict[str, Callable[[Image.Image, float], Image.Image]] = {
+    "AutoContrast": lambda image, _: ImageOps.autocontrast(image),
+    "Equalize": lambda image, _: ImageOps.equalize(image),
+    "Invert": lambda image, _: ImageOps.invert(image),
+    "Posterize": lambda image, level: ImageOps.posterize(image, 4 - int(4 * level)),
+    "Solarize": lambda image, level: ImageOps.solarize(image, 256 - int(256 * level)),
+    "SolarizeAdd": lambda image, level: image.point([v + int(110 * level) * (v < 128) for v in range(256)] * 3),
 }
+
+
+def operate(image: Image.Image, name: str, level: float, sign: int) -> Image.Image:
+    """Do one of the augmentation's operations by PIL."""
+    if name in OPERATIONS:
+        return OPERATIONS[name](image, level)
+    return getattr(ImageEnhance, name)(image).enhance(max(0.1, 1 + sign * 0.9 * level))
 
 
 def decode_plainly(path: Path, numbers: list[int], *, lean: bool) -> list[Image.Image]:
     """Decode every frame up to the last of ``numbers``, ascending, and return those as images.
 
-    Args:
-        path: The video.
-        numbers: Numbers of the wanted frames.
-        lean: Make images of the wanted frames only; else of every decoded one.
+    ``lean`` makes images of these frames only, else of every decoded one.
     """
     images = []
     with av.open(str(path), metadata_errors="ignore") as container:
@@ -79,7 +72,7 @@ def read_plainly(reader: ClipReader, numbers: list[int], key: int, *, lean: bool
     draws = torch.Generator().manual_seed(clip_seed(str(key)) % 2**63)
     images = decode_plainly(reader.clips[0].video, numbers, lean=lean)
     for name, level, sign in AUGMENT.draw(draws):
-        images = [_OPERATIONS[name](image, level, sign) for image in images]
+        images = [operate(image, name, level, sign) for image in images]
     small = [np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)) for image in images]
     video = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).contiguous()
     return replace(reader.read(0, with_video=False, key=str(key)), video=video[None])
@@ -123,63 +116,67 @@ def render_videos(folder: Path, *, small: bool) -> list[Path]:
 
 # The figures ---------------------------------------------------------------------------------------------------------
 
-@BENCHMARKS.register("loader")
-def loader(setting: Setting) -> list[Figure]:
+def measure(setting: Setting) -> list[Figure]:
     """Clips a second of every way to read, how much faster that is than the direct ones, and each stage's cost."""
     setting = replace(setting, device=torch.device("cpu"))  # where clips are read
-    cv2.setNumThreads(torch.get_num_threads())
-    with tempfile.TemporaryDirectory() as name:
+    cv2.setNumThreads(1)
+    figures = []
+    with TemporaryDirectory() as name:
         folder = Path(name)
-        videos = [Path(video) for video in setting.videos] or render_videos(folder, small=setting.small)
-        clips = [make_clip(video, folder) for video in videos]
-        return [f for clip in clips for f in (*_ways(clip, folder, setting), *_stages(clip, setting))]
+        for video in [Path(video) for video in setting.videos] or render_videos(folder, small=setting.small):
+            clip = make_clip(video, folder)
+            direct, ours = ways_to_read(clip, folder)
+            seconds = seconds_a_clip(direct | ours, setting)
+            figures += [figure(f"loader/{clip.id}/{name}", [1 / s for s in times], "clips/s")
+                        for name, times in seconds.items()]
+            figures += [speedup(f"loader/{clip.id}/{name} over {way}", seconds[way], seconds[name])
+                        for way in direct for name in ours]
+            figures += [figure(f"loader/{clip.id}/{name}", times, "ms", factor=1e3)
+                        for name, times in seconds_a_clip(stages(clip), setting).items()]
+    return figures
 
 
-def _ways(clip: Clip, folder: Path, setting: Setting) -> list[Figure]:
+def ways_to_read(clip: Clip, folder: Path) -> tuple[dict[str, Callable], dict[str, Callable]]:
+    """The direct ways, then ours; each takes the key of a training clip."""
     published = ClipReader([clip], FRAMES, SIZE, POINTS, SAMPLING, augment=AUGMENT)
     first = replace(published, resize_first=True)
-    ours = {"published": published, "resize_first": first} | {
+    readers = {"published": published, "resize_first": first} | {
         f"cache_{form}": replace(first, cache=ClipCache(folder / form, format=form, max_bytes=1e9)) for form in FORMATS}
     plainly = partial(read_plainly, published, frame_numbers(clip))
-    direct = {"plain": partial(plainly, lean=False), "lean": partial(plainly, lean=True)}
-    seconds = _seconds(direct | {name: partial(_read, reader) for name, reader in ours.items()}, setting)
-    notes = {"plain": "all frames up to the last one needed made images, those needed augmented at full size",
-             "lean": "the same, but only frames that are needed made images"}
-    figures = [figure(f"loader/{clip.id}/{name}", [1 / s for s in times], "clips/s", notes.get(name, ""))
-               for name, times in seconds.items()]
-    return figures + [speedup(f"loader/{clip.id}/{name} over {way}", seconds[way], seconds[name])
-                      for way in direct for name in ours]
+    return ({"plain": partial(plainly, lean=False), "lean": partial(plainly, lean=True)},
+            {name: lambda key, reader=reader: reader.read(0, with_video=True, key=str(key))
+             for name, reader in readers.items()})
 
 
-def _stages(clip: Clip, setting: Setting) -> list[Figure]:
+def stages(clip: Clip) -> dict[str, Callable]:
+    """What reading consists of, each taking a key."""
     numbers, tracks = frame_numbers(clip), read_tracks(clip.tracks)
     positions = frame_positions(tracks.num_positions, FRAMES)
     frames = read_video(clip.video, numbers)
-    small, chosen = resize(frames, SIZE), _choose(tracks, 0)
+    small = resize(frames, SIZE)
+
+    def draws(key: int) -> torch.Generator:
+        return torch.Generator().manual_seed(key)
+
+    def choose(key: int) -> torch.Tensor:
+        return choose_points(tracks, POINTS, method=SAMPLING, generator=draws(key))
+
+    chosen = choose(0)
     xy = normalize_tracks(tracks.xy[positions[:, None], chosen], tracks.size)[None]
-    seconds = _seconds({
+    return {
         "decode": lambda _: read_video(clip.video, numbers),
-        "augment full size": lambda key: AUGMENT(frames, torch.Generator().manual_seed(key)),
-        "augment resized": lambda key: AUGMENT(small, torch.Generator().manual_seed(key)),
+        "augment full size": lambda key: AUGMENT(frames, draws(key)),
+        "augment resized": lambda key: AUGMENT(small, draws(key)),
         "resize": lambda _: resize(frames, SIZE),
         "read points": lambda _: read_tracks(clip.tracks),
-        "choose points": partial(_choose, tracks),
+        "choose points": choose,
         "HoD and masks": lambda _: (hod(xy.transpose(1, 2)), tracks.visibility[positions[:, None], chosen],
                                     positions[:, None] >= tracks.query_frame[chosen]),
-    }, setting)
-    return [figure(f"loader/{clip.id}/{name}", [1e3 * s for s in times], "ms") for name, times in seconds.items()]
+    }
 
 
-def _seconds(ways: dict[str, Callable[[int], Any]], setting: Setting) -> dict[str, list[float]]:
+def seconds_a_clip(ways: dict[str, Callable], setting: Setting) -> dict[str, list[float]]:
     """Seconds a clip of each way, which takes a key."""
     keys = range(KEYS // 2 if setting.small else KEYS)
     seconds = in_turns({name: lambda way=way: [way(key) for key in keys] for name, way in ways.items()}, setting)
     return {name: [s / len(keys) for s in times] for name, times in seconds.items()}
-
-
-def _read(reader: ClipReader, key: int) -> Clips:
-    return reader.read(0, with_video=True, key=str(key))
-
-
-def _choose(tracks: Tracks, key: int) -> Tensor:
-    return choose_points(tracks, POINTS, method=SAMPLING, generator=torch.Generator().manual_seed(key))

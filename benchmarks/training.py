@@ -8,9 +8,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from trokens.benchmarks import BENCHMARKS
-from trokens.benchmarks.model import MATCHING, vit_s, vit_s_model
-from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, peak_memory, speedup
+from benchmarks.model import MATCHING, vit_s, vit_s_model
+from benchmarks.timing import Figure, Setting, figure, in_turns, peak_memory, speedup
 from trokens.fewshot.task import FewShotTask
 from trokens.structures import Clips, Episode
 
@@ -19,7 +18,7 @@ def build_step(setting: Setting, **options) -> Callable[[bool], float]:
     """A function that takes a training step, from frames in memory or from features, and returns its loss."""
     clips, frames, points, size, depth = (10, 4, 64, 112, 6) if setting.small else (35, 8, 256, 224, 12)
     backbone = vit_s(depth)
-    model = vit_s_model(backbone=backbone, num_frames=frames, num_points=points, grid=backbone.grid(size),
+    model = vit_s_model(backbone, num_frames=frames, num_points=points, grid=backbone.grid(size),
                         **options).to(setting.device)
     task = FewShotTask(model, matching=MATCHING).train()
     optimizer = torch.optim.AdamW([p for p in task.parameters() if p.requires_grad], lr=1e-4)
@@ -52,17 +51,13 @@ def two_steps(setting: Setting, options: dict, from_cache: bool) -> None:
         step(from_cache)
 
 
-@BENCHMARKS.register("training")
-def training(setting: Setting) -> list[Figure]:
+def measure(setting: Setting) -> list[Figure]:
     """5-way 1-shot with 6 query clips a class: 35 clips, ViT-S/14 at 224, 8 frames, 256 points."""
-    step = build_step(setting)
-    seconds = in_turns({"cold": lambda: step(False), "cached": lambda: step(True)}, setting)
-    again = build_step(setting, act_checkpoint=True)
-    checkpointed = in_turns({"checkpointed": lambda: again(True)}, setting)["checkpointed"]
-    figures = [figure("training/step cold", seconds["cold"], "s", "frames in memory, backbone included"),
-               figure("training/step from features", seconds["cached"]),
-               figure("training/step from features, activations computed again", checkpointed),
-               speedup("training/features over cold", seconds["cold"], seconds["cached"])]
+    step, again = build_step(setting), build_step(setting, act_checkpoint=True)
+    seconds = in_turns({"cold": lambda: step(False), "from features": lambda: step(True),
+                        "from features, activations computed again": lambda: again(True)}, setting)
+    figures = [*(figure(f"training/step {name}", values) for name, values in seconds.items()),
+               speedup("training/features over cold", seconds["cold"], seconds["from features"])]
     if not setting.small:  # there, torch itself is most of it
         figures += [peak_memory(f"training/peak memory {source}{how}", two_steps, setting, options, source != "cold")
                     for source in ("cold", "from features")

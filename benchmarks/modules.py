@@ -1,15 +1,12 @@
-"""Each module on the clips of a training episode: its time, and the share of the machine's own speed it reaches."""
+"""Each module on the clips of a training episode."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
-from trokens.benchmarks import BENCHMARKS
-from trokens.benchmarks.machine import flops_per_second
-from trokens.benchmarks.model import vit_s, vit_s_model
-from trokens.benchmarks.timing import Figure, Setting, figure, in_turns, peak_memory, speedup
+from benchmarks.model import vit_s, vit_s_model
+from benchmarks.timing import Figure, Setting, figure, in_turns, peak_memory, speedup
 from trokens.fewshot.matchers import match
 from trokens.models.motion import CrossMotionModule
 
@@ -35,12 +32,11 @@ def cross_motion_alone(setting: Setting, plain: bool) -> None:
     (plain_cross_motion(module, *inputs) if plain else module(*inputs)).sum().backward()
 
 
-@BENCHMARKS.register("modules")
-def modules(setting: Setting) -> list[Figure]:
+def measure(setting: Setting) -> list[Figure]:
     """ViT-S/14 at 224, 8 frames, 256 points, 35 clips; forward and backward but for the frozen backbone."""
     clips, depth = (6, 2) if setting.small else (35, 12)
-    model = vit_s_model(backbone=vit_s(depth)).to(setting.device).train()
-    motionless = vit_s_model(backbone=model.dino, hod=None, cross_motion=False).to(setting.device).train()
+    model = vit_s_model(vit_s(depth)).to(setting.device).train()
+    motionless = vit_s_model(model.dino, hod=None, cross_motion=False).to(setting.device).train()
     make = torch.Generator(setting.device).manual_seed(0)
 
     def random(*shape: int) -> Tensor:
@@ -63,16 +59,10 @@ def modules(setting: Setting) -> list[Figure]:
         "transformer": lambda: sum(x.sum() for x in model.blocks[0](cls, tokens)).backward(),
         "head": lambda: match(tokens[5:], tokens[:5], way).sum(),
     }
-    seconds, machine = in_turns(ways, setting), figure("", flops_per_second(setting), "").value
-    figures = []
-    for name, values in seconds.items():
-        with FlopCounterMode(display=False) as counter:
-            ways[name]()
-        share = counter.get_total_flops() / figure("", values).value / machine
-        note = f"{clips} clips; {100 * share:.0f} % of the machine's speed"
-        figures.append(figure(f"modules/{name}", values, "s", note))
+    seconds = in_turns(ways, setting)
+    figures = [*(figure(f"modules/{name}", values, note=f"{clips} clips") for name, values in seconds.items()),
+               speedup("modules/cross-motion over plain", seconds["cross-motion plain"], seconds["cross-motion"])]
     if not setting.small:
         figures += [peak_memory("modules/peak memory of cross-motion", cross_motion_alone, setting, False),
                     peak_memory("modules/peak memory of cross-motion plain", cross_motion_alone, setting, True)]
-    return [*figures,
-            speedup("modules/cross-motion over plain", seconds["cross-motion plain"], seconds["cross-motion"])]
+    return figures
