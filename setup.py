@@ -1,5 +1,5 @@
-"""Names the packages, whose list cannot stand in pyproject.toml beside the folder of configs; all else stands there."""
+"""For tools that know no pyproject.toml, where everything stands."""
 
-from setuptools import find_packages, setup
+from setuptools import setup
 
-setup(packages=[*find_packages(include=["trokens", "trokens.*"]), "trokens.configs"])
+setup()

@@ -1,3 +1,4 @@
+import ast
 import inspect
 import subprocess
 import sys
@@ -32,6 +33,12 @@ def test_public_functions_have_their_parameters_and_a_docstring(name):
     assert list(inspect.signature(function).parameters)[:len(PARAMETERS[name])] == PARAMETERS[name]
     assert "Args:" in function.__doc__ or "->" in function.__doc__
     assert name in dir(trokens)
+
+
+def test_editors_are_told_the_public_names():
+    stub = ast.parse(Path(trokens.__file__).with_suffix(".pyi").read_text())
+    told = {node.names[0].asname: node.module for node in stub.body if isinstance(node, ast.ImportFrom)}
+    assert told == trokens._HOME
 
 
 def test_frames_are_read_by_index():

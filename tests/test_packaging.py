@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 import trokens
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,8 +27,12 @@ def test_dependencies_and_version_stand_in_one_place():
 
 
 def test_every_folder_of_code_is_a_package_that_is_installed():
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     folders = {path.parent for path in (ROOT / "trokens").rglob("*.py")}
     assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]
+    packages = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert {*listed} == packages | {"trokens.configs"}, "list it in pyproject.toml"
 
 
 def test_the_environment_is_made_anew_where_the_requirements_change():

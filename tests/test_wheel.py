@@ -86,7 +86,8 @@ def modules(folder: Path) -> set[str]:
 def test_the_wheel_holds_the_package_with_its_configs_and_nothing_else(wheel, source):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert names == {f"trokens/{name}" for name in modules(source / "trokens")} | {
+    assert names == {"trokens/py.typed", "trokens/__init__.pyi"} | {
+        f"trokens/{name}" for name in modules(source / "trokens")} | {
         f"trokens/configs/{name}.yaml" for name in CONFIGS} | {f"trokens/report/templates/{name}" for name in TEMPLATES}
 
 
