@@ -7,8 +7,7 @@ from typing import Any
 
 import yaml
 
-from trokens.config import get_cfg
-from trokens.config.load import _leaves
+from trokens.config import OPTIONS
 from trokens.config.published import ONLY_VALUE, WITHOUT_EFFECT
 
 # Options of ours, which the published code does not have and whose defaults say what it does.
@@ -56,7 +55,7 @@ def published_dump(name: str, **changes: Any) -> str:
     dataset, num_classes, episodes = _FILES[name]
     own = {"TRAIN.DATASET": dataset, "TEST.DATASET": dataset, "MODEL.NUM_CLASSES": num_classes,
            "FEW_SHOT.TRAIN_EPISODES": episodes, "SSV2.SPLIT": name if dataset == "Ssv2" else "standard"}
-    values = {key: value for key, value in _leaves(get_cfg()) if key not in OURS}
+    values = {key: option.default for key, option in OPTIONS.items() if key not in OURS}
     values |= dict.fromkeys(WITHOUT_EFFECT, "") | _IDLE | ONLY_VALUE | _RECIPE | own
     values |= {key.replace("__", "."): value for key, value in changes.items()}
     return yaml.safe_dump(_nested(values))

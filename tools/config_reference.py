@@ -1,23 +1,39 @@
-"""Write docs/CONFIG.md from the comments of trokens/config/defaults.py; --check only compares."""
+"""Write docs/CONFIG.md from the options of trokens/config; --check only compares."""
 
 import argparse
 import sys
+from operator import attrgetter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a checkout runs without being installed
 
+_HEADER = """# Options
+
+Rendered from `trokens/config/options_*.py` by `python tools/config_reference.py`; edit the texts there.
+*Default* is the published code's, *ours* the value of `configs/trokens/base.yaml` where it differs. Files set options
+in nested sections and may name a `_BASE_` file; a command line sets them as `KEY VALUE` pairs after the file. A file of
+`configs/trokens` also goes by its name, in any folder and for an installed package: `--cfg hmdb`, `_BASE_: hmdb`.
+
+The published code has more keys, which mean nothing here: they load, and one warning names them
+(`trokens/config/published.py`). Those among them that would change the model are refused.
+"""
+
 
 def reference() -> str:
     """Return the text docs/CONFIG.md should have."""
-    from trokens.config import get_cfg, load_cfg
-    from trokens.config.reference import iter_options, render
-    from trokens.config.validate import option
+    from trokens.config import load_cfg
+    from trokens.config.options import SECTIONS
 
-    source = (ROOT / "trokens/config/defaults.py").read_text()
-    base, default = load_cfg(ROOT / "configs/trokens/base.yaml"), get_cfg()
-    keys = [entry.key for entry in iter_options(source)]
-    return render(source, {key: option(base, key) for key in keys if option(base, key) != option(default, key)})
+    base, lines = load_cfg(ROOT / "configs/trokens/base.yaml"), [_HEADER]
+    for heading, options in SECTIONS.items():
+        lines += [f"\n## {heading}\n", "| option | default | ours | meaning |", "|---|---|---|---|"]
+        for option in options:
+            ours = attrgetter(option.key)(base)
+            default = f'"{option.default}"' if isinstance(option.default, str) else repr(option.default)
+            lines.append(f"| `{option.key}` | `{default}` | {'' if ours == option.default else f'`{ours!r}`'} "
+                         f"| {option.doc} |")
+    return "\n".join(lines) + "\n"
 
 
 def main(argv: list[str] | None = None) -> None:

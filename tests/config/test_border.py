@@ -1,9 +1,14 @@
 """Errors of the library, at the border to the config."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
-from trokens.config import ConfigError
+from trokens.config import OPTIONS, ConfigError
 from trokens.config.border import keys_of
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def fail(text: str, kind: type = ValueError):
@@ -23,3 +28,9 @@ def test_other_sentences_stay_as_they_are(text):
     with pytest.raises(ValueError) as error:
         fail(text)
     assert str(error.value) == text
+
+
+def test_every_key_that_is_named_at_the_border_exists():
+    calls = [node for path in (ROOT / "trokens").rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))
+             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "keys_of"]
+    assert not {keyword.value.value for call in calls for keyword in call.keywords} - OPTIONS.keys()

@@ -3,17 +3,15 @@ import logging
 import pickle
 import re
 import sys
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 import yaml
 
-from trokens.config import ConfigError, check_classes, config_hash, dump, get_cfg, load_cfg
-from trokens.config.load import _leaves
+from trokens.config import OPTIONS, ConfigError, check_classes, config_hash, dump, get_cfg, load_cfg
 from trokens.config.published import ONLY_VALUE, WITHOUT_EFFECT
-from trokens.config.reference import iter_options, render
-from trokens.config.validate import option
-from trokens.config.values import CHOICES
+from trokens.config.yaml_document import Document
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs/trokens").glob("*.yaml"))
@@ -21,12 +19,15 @@ BENCHMARKS = {
     "ssv2_small": ("Ssv2", 64, 400), "ssv2_full": ("Ssv2", 64, 1000), "hmdb": ("HMDB51", 51, 200),
     "k400": ("K400", 64, 100), "ucf": ("UCF101", 101, 100), "finegym": ("FINEGYM", 99, 200),
 }
-DEFAULTS = ROOT / "trokens/config/defaults.py"
 
 
 def load(tmp_path: Path, text: str = "", *overrides):
     (tmp_path / "run.yaml").write_text(text)
     return load_cfg(tmp_path / "run.yaml", overrides)
+
+
+def option(cfg, key: str):
+    return attrgetter(key)(cfg)
 
 
 def problems(tmp_path: Path, text: str = "", *overrides) -> list[str]:
@@ -214,7 +215,7 @@ def test_every_published_key_is_known():
         pytest.skip("needs the list of published keys")
     read, ignored = keys.read_text().split("## Accepted")
     rows = re.findall(r"^\| `([A-Z0-9_.]+)` \| (.+?) \|", read, re.M)
-    defaults = dict(_leaves(get_cfg()))
+    defaults = {key: option.default for key, option in OPTIONS.items()}
     assert len(rows) > 90
     for key, value in rows:
         want = "" if value.startswith("(") else ast.literal_eval(value)
@@ -258,7 +259,8 @@ def test_benchmark_files_alone_reproduce_the_paper(name):
 def test_our_files_hold_only_what_differs(path):
     own = yaml.safe_load(path.read_text())
     parent = load_cfg(path.parent / own.pop("_BASE_")) if "_BASE_" in own else get_cfg()
-    assert not [key for key, value in _leaves(own) if option(parent, key) == value]
+    settings = Document(path.read_text(), path.name).settings()
+    assert not [key for key, value, *_ in settings if key != "_BASE_" and option(parent, key) == value]
 
 
 def test_the_published_command_changes_nothing_of_the_paper():
@@ -298,39 +300,51 @@ def test_the_hash_names_the_experiment_not_the_machine():
         assert config_hash(load_cfg(path, pair.split())) != plain
 
 
-def test_the_hash_of_some_sections_heeds_no_other():
-    path, sections = ROOT / "configs/trokens/hmdb.yaml", ("POINT_INFO.", "MF.")
-    plain = config_hash(load_cfg(path), sections)
-    assert config_hash(load_cfg(path, ["FEW_SHOT.K_SHOT", "5"]), sections) == plain != config_hash(load_cfg(path))
-    assert config_hash(load_cfg(path, ["MF.DEPTH", "2"]), sections) != plain
+def test_the_hash_of_tokens_heeds_no_other_option():
+    path = ROOT / "configs/trokens/hmdb.yaml"
+    plain = config_hash(load_cfg(path), "tokens")
+    assert config_hash(load_cfg(path, ["FEW_SHOT.K_SHOT", "5"]), "tokens") == plain != config_hash(load_cfg(path))
+    assert config_hash(load_cfg(path, ["MF.DEPTH", "2"]), "tokens") != plain
+
+
+# What is said of each option
+
+def test_every_option_is_documented():
+    assert not [key for key, option in OPTIONS.items() if len(option.doc) < 8 or "|" in option.doc]
+
+
+def test_an_option_names_every_choice():
+    assert not [(key, choice) for key, option in OPTIONS.items() for choice in option.choices
+                if choice not in option.doc and not choice.endswith("_reg")]
+
+
+@pytest.mark.parametrize("key", OPTIONS)
+def test_an_option_takes_its_own_value(key):
+    option = OPTIONS[key]
+    assert option.read(option.unset) == option.unset and type(option.read(option.unset)) is type(option.unset)
+
+
+def test_what_changes_tokens_changes_results():
+    assert not [key for key, option in OPTIONS.items() if (option.tokens or option.weights) and not option.results]
+
+
+def test_an_option_of_clips_or_the_model_changes_tokens_unless_it_changes_nothing():
+    sections = ("DATA.", "MF.", "MODEL.", "POINT_INFO.")
+    assert not [key for key, option in OPTIONS.items()
+                if key.startswith(sections) and option.results and not option.tokens]
 
 
 # Documentation
-
-def test_every_option_has_a_comment():
-    meanings = {entry.key: entry.meaning for entry in iter_options(DEFAULTS.read_text())}
-    assert meanings.keys() == dict(_leaves(get_cfg())).keys()
-    assert not [key for key, meaning in meanings.items() if len(meaning) < 8 or "|" in meaning]
-
-
-def test_comments_name_every_choice():
-    meanings = {entry.key: entry.meaning for entry in iter_options(DEFAULTS.read_text())}
-    assert not [(key, choice) for key, choices in CHOICES.items() for choice in choices
-                if choice not in meanings[key] and not choice.endswith("_reg")]
-
-
-def test_the_reference_shows_default_ours_and_meaning():
-    text = render("# MF -- blocks\n_C.MF = CN()\n# How deep.\n# Very.\n_C.MF.DEPTH = 1\n", {"MF.DEPTH": 2})
-    assert text.endswith("## MF: blocks\n\n| option | default | ours | meaning |\n|---|---|---|---|\n"
-                         "| `MF.DEPTH` | `1` | `2` | How deep. Very. |\n")
-
 
 def test_the_reference_is_up_to_date(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     import config_reference
 
     config_reference.main(["--check"])
-    assert (ROOT / "docs/CONFIG.md").read_text() == config_reference.reference()
+    text = config_reference.reference()
+    assert (ROOT / "docs/CONFIG.md").read_text() == text
+    assert "\n\n## MF: the trajectory transformer\n\n| option | default | ours | meaning |\n|---|---|---|---|\n" in text
+    assert "\n| `MODEL.DINO_CONFIG` | `\"dinov2_vits14\"` | `'dinov2_vitb14'` | DINOv2 model: " in text
 
 
 def options_read_in(source: str) -> set[str]:
@@ -367,6 +381,6 @@ def test_every_option_is_read():
              if path.parent.name != "config"]
     found = set().union(*(options_read_in(path.read_text()) for path in files))
     checked_when_loaded = {"TASK", "MODEL.MODEL_NAME"}  # one value each is offered
-    unread = [key for key in dict(_leaves(get_cfg())).keys() - checked_when_loaded
+    unread = [key for key in OPTIONS.keys() - checked_when_loaded
               if ".".join(["", *key.split(".")][-2:]) not in found]
     assert not unread, f"no line reads {sorted(unread)}"

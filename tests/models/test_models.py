@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks import modules as benchmark
-from trokens.config.values import CHOICES
+from trokens.config import OPTIONS
 from trokens.models.blocks import Attention, DividedBlock
 from trokens.models.motion import CrossMotionModule, HodModule
 from trokens.models.tokens import sample_features
@@ -166,7 +166,7 @@ def test_a_coordinate_ramp_read_bilinearly_returns_the_tracks():
     assert torch.allclose(sample_features(ramp, tracks, "bilinear"), tracks, atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", CHOICES["MODEL.FEAT_EXTRACT_MODE"])
+@pytest.mark.parametrize("mode", OPTIONS["MODEL.FEAT_EXTRACT_MODE"].choices)
 def test_position_embeddings_equal_those_added_to_the_features(inputs, mode):
     features, tracks, visibility, _ = inputs
     model = build(hod=None, cross_motion=False, sample_mode=mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from trokens.config.values import suggestion
@@ -29,7 +30,8 @@ def find_config(name: str, folder: Path = Path()) -> Path:
         folder: Where a relative path starts from.
     """
     path = folder / name
-    return config_folder() / f"{name}.yaml" if name in (*config_names(), _BASE) and not path.is_file() else path
+    is_name = not os.path.isfile(path) and name in (*config_names(), _BASE)
+    return config_folder() / f"{name}.yaml" if is_name else path
 
 
 def names_told(name: str) -> str:

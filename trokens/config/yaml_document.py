@@ -37,7 +37,7 @@ class Setting(NamedTuple):
 
     key: str
     value: Any
-    where: str
+    where: str = ""
     problem: str = ""
 
     @property
@@ -96,7 +96,7 @@ class Document:
             return []
         if not isinstance(root, yaml.MappingNode):
             raise ConfigError(f"{self.name} is a YAML {root.id}; a config is a mapping of options.")
-        settings = self.section(root, "", ())
+        settings = self._section(root, "", ())
         by_key: dict[str, Setting] = {}
         for setting in settings:  # with dots and in its section
             first = by_key.setdefault(setting.key, setting)
@@ -108,69 +108,52 @@ class Document:
                          "; ".join(self.repeats[:_MAX_REPEATS]), f"; and {more} more" if more > 0 else "")
         return settings
 
-    def spend(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise ConfigError(f"{self.name} holds more than {_MAX_NODES} options and list entries, counted as often as "
-                              "its aliases repeat them; a config needs a few hundred.")
-
-    def section(self, node: yaml.MappingNode, prefix: str, above: tuple[yaml.Node, ...]) -> list[Setting]:
+    def _section(self, node: yaml.MappingNode, prefix: str, above: tuple[yaml.Node, ...]) -> list[Setting]:
         """Return the settings below a mapping that lies in the nodes ``above``."""
-        found: dict[str, list[tuple[int, list[Setting]]]] = {}
+        above = (*above, node)
+        found: dict[str, list[tuple[int, list[Setting]]]] = {}  # name -> each of its lines, and what it sets there
         for key_node, value_node in node.value:
-            self.spend()
-            line = key_node.start_mark.line + 1
+            self._spend()
+            name, line = key_node.value, key_node.start_mark.line + 1
             where = f"{self.name}:{line}: "
             if not isinstance(key_node, yaml.ScalarNode):
                 raise ConfigError(f"{where}A key is a YAML {key_node.id}; options have names.")
-            name = key_node.value
             if name == "<<":
                 raise ConfigError(f"{where}'<<' merges mappings, which a config cannot; write the options out, or name "
                                   "a file to start from as _BASE_.")
             if len(name) > _MAX_NAME:
                 raise ConfigError(f"{where}A key has {len(name)} characters; no option has more than {_MAX_NAME}.")
             key = prefix + name
-            if any(value_node is outer for outer in (*above, node)):
+            if value_node in above:
                 raise ConfigError(f"{where}{shown(key)} holds itself; write the options out.")
             if isinstance(value_node, yaml.MappingNode) and value_node.tag == f"{_TAG}map":
-                own = self.section(value_node, f"{key}.", (*above, node))
+                own = self._section(value_node, f"{key}.", above)
             else:
-                own = [self.option(key, value_node, where)]
+                own = [self._option(key, value_node, where)]
             found.setdefault(name, []).append((line, own))
-        for name, given in found.items():
-            if len(given) > 1:
-                self.repeats += _repeat(prefix + name, given)
+        self.repeats += filter(None, (_repeat(prefix + name, given) for name, given in found.items() if len(given) > 1))
         return [setting for given in found.values() for setting in given[-1][1]]
 
-    def option(self, key: str, node: yaml.Node, where: str) -> Setting:
+    def _option(self, key: str, node: yaml.Node, where: str) -> Setting:
         try:
-            return Setting(key, self.value(node, ()), where)
+            return Setting(key, self._value(node, ()), where)
         except ConfigError:
             raise
         except (ValueError, ArithmeticError, LookupError, yaml.YAMLError):  # PyYAML makes numbers by Python's means
             kind = node.tag.removeprefix(_TAG)
+        if isinstance(node, yaml.ScalarNode) and node.tag in _SCALARS:
+            problem = f"{shown(key)} = {shown(node.value)} cannot be read as {kind}; write a plain value."
+        elif isinstance(node, yaml.SequenceNode) and kind == "seq":
+            problem = f"{shown(key)} is a list of other things than numbers and text; write a plain list."
+        else:
             problem = (f"{shown(key)} is a YAML {kind[:_MAX_NAME]}; an option is a number, text, True, False, null or "
                        "a list of them.")
-            if isinstance(node, yaml.ScalarNode) and node.tag in _SCALARS:
-                problem = f"{shown(key)} = {shown(node.value)} cannot be read as {kind}; write a plain value."
-            elif isinstance(node, yaml.SequenceNode) and kind == "seq":
-                problem = f"{shown(key)} is a list of other things than numbers and text; write a plain list."
-            return Setting(key, None, where, problem)
+        return Setting(key, None, where, problem)
 
-    def value(self, node: yaml.Node, above: tuple[yaml.Node, ...]) -> Any:
-        """Make a value: a number, text, or lists of them.
-
-        Raises:
-            ValueError and others: It is no such value.
-        """
-        if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
-            if any(node is outer for outer in above):
-                raise ValueError
-            items = []
-            for item in node.value:
-                self.spend()
-                items.append(self.value(item, (*above, node)))
-            return items
+    def _value(self, node: yaml.Node, above: tuple[yaml.Node, ...]) -> Any:
+        """Make a value: a number, text, or lists of them; a ValueError, or another error of Python's, if it is none."""
+        if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq" and node not in above:
+            return [self._value(item, (*above, node)) for item in node.value if self._spend()]
         if not isinstance(node, yaml.ScalarNode) or node.tag not in _SCALARS:
             raise ValueError
         if node.tag != f"{_TAG}str" and len(node.value) > _MAX_NUMBER:
@@ -182,18 +165,24 @@ class Document:
                 raise ValueError
         return value
 
+    def _spend(self) -> bool:
+        self.left -= 1
+        if self.left < 0:
+            raise ConfigError(f"{self.name} holds more than {_MAX_NODES} options and list entries, counted as often as "
+                              "its aliases repeat them; a config needs a few hundred.")
+        return True
 
-def _repeat(key: str, given: Sequence[tuple[int, list[Setting]]]) -> list[str]:
-    """Say where a key was set and to what, unless it is the same everywhere."""
+
+def _repeat(key: str, given: Sequence[tuple[int, list[Setting]]]) -> str:
+    """Say where a key was set and to what, unless nothing is lost by it."""
     contents = [{setting.key: repr((setting.value, setting.problem)) for setting in own} for _, own in given]
-    if all(content == contents[-1] for content in contents):
-        return []
+    lost = sorted({name for content in contents for name in content if contents[-1].get(name) != content[name]})
+    if not lost:
+        return ""
     if all(content.keys() == {key} for content in contents):
-        return [f"{shown(key)} is {_few([f'{shown(own[0].value)} in line {line}' for line, own in given])}"]
-    lost = sorted({name for content in contents[:-1] for name, value in content.items()
-                   if contents[-1].get(name) != value})
-    return [f"{shown(key)} stands in lines {_few([str(line) for line, _ in given])}, and only the last section is "
-            f"read, without {', '.join(lost[:_MAX_REPEATS])}{', ...' * (len(lost) > _MAX_REPEATS)} of the others"]
+        return f"{shown(key)} is {_few([f'{shown(own[0].value)} in line {line}' for line, own in given])}"
+    return (f"{shown(key)} stands in lines {_few([str(line) for line, _ in given])}, and only the last section is read,"
+            f" without {', '.join(lost[:_MAX_REPEATS])}{', ...' * (len(lost) > _MAX_REPEATS)} of the others")
 
 
 def _few(parts: list[str]) -> str:

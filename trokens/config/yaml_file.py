@@ -3,7 +3,6 @@
 import errno
 import os
 import stat
-from collections.abc import Sequence
 from pathlib import Path
 
 from trokens.config.packaged import find_config, names_told
@@ -36,46 +35,26 @@ def read_settings(path: str | os.PathLike, problems: list[str]) -> list[Setting]
             if len(chain) > MAX_FILES:
                 raise ConfigError(f"{following} is one _BASE_ too many: at most {MAX_FILES} files may follow each "
                                   "other; join some.")
-            own = Document(content, str(following)).settings()
-            settings = [setting for setting in own if setting.key != _BASE] + settings
-            following = _base(own, following)
+            own = {setting.key: setting for setting in Document(content, str(following)).settings()}
+            base = own.pop(_BASE, None)
+            settings = [*own.values(), *settings]
+            if base is not None and not isinstance(base.value, str):
+                raise ConfigError(base.where + (base.problem or f"_BASE_ = {shown(base.value)} is not a path; name one "
+                                                "file."))
+            following = None if base is None else find_config(base.value, following.parent)
     except ConfigError as error:
         problems.append(str(error))
     return settings
-
-
-def _base(own: Sequence[Setting], path: Path) -> Path | None:
-    """The file that ``path``, which sets ``own``, starts from."""
-    base = next((setting for setting in own if setting.key == _BASE), None)
-    if base is not None and not isinstance(base.value, str):
-        raise ConfigError(base.where + (base.problem or f"_BASE_ = {shown(base.value)} is not a path; name one file."))
-    return None if base is None else find_config(base.value, path.parent)
-
-
-def text_settings(text: str, name: str) -> list[Setting]:
-    """Return the settings of YAML text, such as a checkpoint keeps.
-
-    Args:
-        text: The text; it names no ``_BASE_``.
-        name: What it is called in messages.
-
-    Raises:
-        ConfigError: It is no YAML mapping, or beyond the bounds.
-    """
-    if not isinstance(text, str) or len(text) > MAX_BYTES:
-        raise ConfigError(f"{name} is no text of at most {MAX_BYTES >> 10} KiB.")
-    return Document(text, name).settings()
 
 
 def _content(path: Path, most: int) -> bytes:
     """Read a file of at most so many bytes."""
     try:
         mode = os.stat(path).st_mode
-        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # opening a folder says what it is, a pipe may never end
-            with open(path, "rb") as file:
-                content = file.read(most + 1)
-        else:
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a folder says what it is, a pipe may never end
             raise OSError(errno.EINVAL, "it is a device or a pipe")
+        with open(path, "rb") as file:
+            content = file.read(most + 1)
     except (OSError, ValueError) as error:  # the latter for a name that no file can have
         name, reason = str(path), getattr(error, "strerror", None) or error
         remedy = names_told(name) if isinstance(error, FileNotFoundError) else "."

@@ -41,7 +41,6 @@ logger = logging.getLogger(__name__)
 BANK_DTYPES = {"float": torch.float32, "half": torch.float16}
 _DISK_FULL = ("set TEST.BANK_DIR to another folder, TEST.BANK_DTYPE half, or FEW_SHOT.PROTOTYPE per_clip and TEST.BANK "
               "memory")
-_TOKEN_OPTIONS = ("DATA.", "MF.", "MODEL.", "POINT_INFO.")  # on which a clip's tokens depend, besides the weights
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class BankOptions:
     @classmethod
     def from_config(cls, cfg) -> BankOptions:
         return cls(cfg.TEST.BANK, Path(cfg.TEST.BANK_DIR or Path(cfg.OUTPUT_DIR) / "bank"),
-                   BANK_DTYPES[cfg.TEST.BANK_DTYPE], config_hash(cfg, _TOKEN_OPTIONS))
+                   BANK_DTYPES[cfg.TEST.BANK_DTYPE], config_hash(cfg, "tokens"))
 
     def is_on_disk(self, num_bytes: int) -> bool:
         """Whether a bank of this size goes to the disk; every process of a run gets the same answer."""
