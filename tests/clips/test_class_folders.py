@@ -1,33 +1,13 @@
 """Which folders are splits and classes, and what is said of all else."""
 
-import logging
-from pathlib import Path
 
 import pytest
-from test_datasets import options, touch, write_csv
-from test_folders import link
+from data_folders import link, options, rows, touch, write_csv
 
 from trokens.cli import splits as make_splits
 from trokens.clips.class_folders import split_folders
-from trokens.clips.datasets.folder import read_folder
-from trokens.clips.lists import Source
 from trokens.clips.split import build_split
 from trokens.clips.walk import find_videos
-
-
-def rows(root: Path, split_csv: str = "") -> list[tuple[str, str, str]]:
-    return [(row.split, row.class_name, row.id) for row in read_folder(Source(root, root, split_csv=split_csv))]
-
-
-@pytest.fixture
-def said(caplog):
-    """The lines logged while a function runs."""
-    def of(function, *args) -> str:
-        caplog.clear()
-        with caplog.at_level(logging.INFO, "trokens.clips"):
-            function(*args)
-        return "\n".join(record.message for record in caplog.records)
-    return of
 
 
 def test_folders_below_a_class_belong_to_it(tmp_path, said):

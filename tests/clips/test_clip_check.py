@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from tiny import FRAMES
 
 import trokens.runtime.parallel
 from trokens.cli.check import main
@@ -20,10 +21,6 @@ from trokens.points.io import read_tracks, write_tracks
 from trokens.runtime.output import open_streams
 from trokens.structures import Tracks
 from trokens.video import VideoError, probe
-
-# With frames, as a run with a backbone reads them; none is built here.
-OPTIONS = tiny.MOTION | {"MODEL.APPEARANCE_MODULE_DISABLE": False, "MODEL.FEAT_EXTRACTOR": "dino", "MODEL.EMBED_DIM": 0,
-                         "DATA.TRAIN_CROP_SIZE": 56}
 
 
 class Data:
@@ -57,7 +54,7 @@ class Data:
         report = self.root / "findings.csv"
         options = {"DATA__SPLIT_CSV": self.root / "splits.csv"} | changes
         code = main(["--cfg", str(tiny.CONFIG), "--csv", str(report), "--workers=0", *flags,
-                     *tiny.arguments(self.root, self.root / "out", OPTIONS, **options)])
+                     *tiny.arguments(self.root, self.root / "out", FRAMES, **options)])
         with open(report, newline="") as file:
             return code, list(csv.DictReader(file))
 
@@ -287,7 +284,7 @@ def test_every_trouble_of_real_files_is_found(real_clips, tmp_path):
     found = {}
     for flag in ("--quick", "--workers=0"):
         assert main(["--cfg", str(tiny.CONFIG), "--csv", str(tmp_path / "found.csv"), "--workers=0", flag,
-                     *tiny.arguments(tmp_path, tmp_path / "out", OPTIONS, DATA__PATH_TO_DATA_DIR=tmp_path / "videos",
+                     *tiny.arguments(tmp_path, tmp_path / "out", FRAMES, DATA__PATH_TO_DATA_DIR=tmp_path / "videos",
                                      TRAIN__ENABLE=False, DATA__SPLIT_CSV=tmp_path / "splits.csv",
                                      FEW_SHOT__N_WAY=1)]) == 2
         with open(tmp_path / "found.csv", newline="") as file:
@@ -305,7 +302,7 @@ def test_findings_of_names_that_are_no_utf8_are_shown_and_written(data, monkeypa
     name = os.fsdecode(b"b\xe9.mp4")
     data.video("test", 0, 0).rename(data.video("test", 0, 0).with_name(name))
     main(["--cfg", str(tiny.CONFIG), "--csv", str(data.root / "findings.csv"), "--workers=0", "--quick",
-          *tiny.arguments(data.root, data.root / "out", OPTIONS)])
+          *tiny.arguments(data.root, data.root / "out", FRAMES)])
     sys.stdout.flush()
     assert b"__b\\udce9: there is no such file" in sys.stdout.buffer.getvalue()
     assert os.fsencode(name).removesuffix(b".mp4") in (data.root / "findings.csv").read_bytes()
@@ -317,5 +314,5 @@ def test_an_interruption_ends_in_one_line(data, monkeypatch, capsys):
 
     monkeypatch.setattr(ClipReader, "read", interrupted)
     assert main(["--cfg", str(tiny.CONFIG), "--workers=0", *tiny.arguments(
-        data.root, data.root / "out", OPTIONS, DATA__SPLIT_CSV=data.root / "splits.csv")]) == 130
+        data.root, data.root / "out", FRAMES, DATA__SPLIT_CSV=data.root / "splits.csv")]) == 130
     assert capsys.readouterr().err == "Interrupted before all clips were checked.\n"

@@ -1,5 +1,3 @@
-import csv
-import json
 import logging
 import os
 from collections import Counter
@@ -7,7 +5,7 @@ from pathlib import Path
 from time import process_time
 
 import pytest
-from yacs.config import CfgNode
+from data_folders import hmdb, options, touch, write_csv, write_json
 
 from trokens.clips.checks import check_labels, keep_present
 from trokens.clips.datasets import READERS
@@ -15,38 +13,6 @@ from trokens.clips.datasets.folder import read_folder
 from trokens.clips.lists import SPLITS, Source, clip_id
 from trokens.clips.split import Clip, build_split
 from trokens.fewshot.episodes import EpisodeSampler
-
-
-def options(dataset: str, *, data: Path | str = "", points: Path | str = "", test: str = "", name: str = "flow",
-            ssv2: str = "ssv2_small", split_csv: str = "") -> CfgNode:
-    return CfgNode({
-        "TRAIN": {"DATASET": dataset}, "TEST": {"DATASET": test or dataset}, "SSV2": {"SPLIT": ssv2},
-        "POINT_INFO": {"NAME": name},
-        "DATA": {"PATH_TO_DATA_DIR": str(data), "PATH_TO_TROKEN_PT_DATA": str(points), "SPLIT_CSV": split_csv},
-    })
-
-
-def touch(root: Path, *paths: str) -> None:
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).touch()
-
-
-def write_csv(path: Path, columns: tuple[str, ...], *rows: tuple) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="") as file:
-        csv.writer(file).writerows([columns, *rows])
-
-
-def write_json(path: Path, rows) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(rows))
-
-
-def hmdb(points: Path, *rows: tuple, columns=("vid_id", "vid_base_path", "label_id", "split")) -> CfgNode:
-    write_csv(points / "few_shot_info" / "hmdb_few_shot.csv", columns, *rows)
-    return options("HMDB51", data="/data", points=points)
-
 
 REAL = [
     ("Ssv2", "ssv2_small", {"train": (64, 6400), "val": (12, 1200), "test": (24, 2400)}),

@@ -6,8 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_class_folders import rows, said
-from test_datasets import hmdb, options, touch, write_csv, write_json
+from data_folders import hmdb, options, rows, touch, write_csv, write_json
 
 from trokens.cli import extract as extract_points
 from trokens.cli import splits as make_splits
@@ -17,8 +16,6 @@ from trokens.clips.lists import Source
 from trokens.clips.names import clean, reading
 from trokens.clips.split import build_split, build_splits
 from trokens.clips.suffixes import videos_on_disk
-
-__all__ = ["said"]
 
 
 @pytest.fixture

@@ -6,10 +6,9 @@ import shutil
 
 import pytest
 import torch
+from damaged import flip, place_of
 from processes import in_processes
-from test_experiment import main
-from test_tensors import flip, place_of
-from tiny import assert_same_run, command, tiny_cfg
+from tiny import assert_same_run, command, main, tiny_cfg
 
 from trokens.engine.experiment import Experiment
 from trokens.models.checkpoint import (

@@ -9,11 +9,10 @@ import signal
 
 import pytest
 import torch
-from tiny import APPEARANCE, CONFIG, MOTION, arguments, assert_same_run, command, figures, points_dir, tiny_cfg
+from tiny import APPEARANCE, CONFIG, MOTION, arguments, assert_same_run, command, figures, main, points_dir, tiny_cfg
 
 from trokens import build_model, load_cfg
 from trokens.cli import appearance_baseline
-from trokens.cli import train as run_net
 from trokens.clips.split import build_split
 from trokens.config import config_hash
 from trokens.engine import experiment as experiment_module
@@ -29,19 +28,6 @@ CPU = torch.device("cpu")
 
 def run(data, folder, options=MOTION, **changes):
     return Experiment(tiny_cfg(data, folder, options, **changes), CPU).run()
-
-
-def main(arguments) -> int:
-    """Exit code of tools/run_net.py; the handlers that it sets for logging are taken away again."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        return run_net.main(arguments)
-    finally:
-        for handler in set(root.handlers) - set(handlers):
-            handler.close()
-        root.handlers[:] = handlers
-        root.setLevel(level)
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,7 @@ import os
 
 import pytest
 import torch
-from test_experiment import main
-from test_trainer import RANDOM, kill_after
-from tiny import assert_same_run, command, stopped_at_every_step, tiny_cfg
+from tiny import RANDOM, assert_same_run, command, kill_after, main, stopped_at_every_step, tiny_cfg
 
 from trokens.engine import keeper as keeper_module
 from trokens.engine.experiment import Experiment

@@ -5,8 +5,7 @@ import shutil
 
 import pytest
 import torch
-from test_experiment import main
-from tiny import APPEARANCE, MOTION, command, points_dir, tiny_cfg
+from tiny import APPEARANCE, MOTION, command, main, points_dir, tiny_cfg
 
 from trokens import build_model
 from trokens.clips.split import build_split

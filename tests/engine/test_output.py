@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from processes import TIMEOUT, limited
-from test_experiment import main
-from tiny import APPEARANCE, command, figures, tiny_cfg
+from tiny import APPEARANCE, command, figures, main, tiny_cfg
 
 from trokens.engine.experiment import Experiment
 from trokens.engine.loggers import RunLog

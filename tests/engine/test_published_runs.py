@@ -5,8 +5,7 @@ import shutil
 import pytest
 import torch
 from published_config import published_dump
-from test_experiment import main
-from tiny import command, figures, flat, tiny_cfg
+from tiny import command, figures, flat, main, tiny_cfg
 
 from trokens import load_cfg
 from trokens.config import ConfigError

@@ -15,15 +15,12 @@ from pathlib import Path
 import pytest
 import torch
 from processes import PRELOAD, RUN_NET, TIMEOUT, descendants, finish, free_port, start, wait_for, wait_until_gone
-from tiny import APPEARANCE, assert_same_run, command, figures, tiny_cfg
+from tiny import APPEARANCE, ENDLESS, LONGER, assert_same_run, command, figures, records, tiny_cfg
 
 from trokens.cli.train import main
 from trokens.engine.experiment import Experiment
 from trokens.models.checkpoint import INTERRUPTED, checkpoint_dir, load_checkpoint
 from trokens.runtime.commands import end_with
-
-# Augmented frames, so that everything is read again; dropout and stochastic depth draw random numbers.
-LONGER = APPEARANCE | {"DATA.USE_RAND_AUGMENT": True, "SOLVER.MAX_EPOCH": 3, "MF.DEPTH": 2, "MF.DROP": 0.1}
 
 
 def wait_for_lines(process, folder: Path, count: int) -> None:
@@ -82,15 +79,6 @@ def test_a_run_killed_again_and_again_ends_like_an_undisturbed_one(tiny_data, tm
         process.join(TIMEOUT)
         assert process.exitcode in {signal.SIGKILL: (-9, 0), signal.SIGTERM: (143, 0), None: (0,)}[number]
     assert_same_run(undisturbed, tmp_path)
-
-
-# Longer than any test.
-ENDLESS = LONGER | {"SOLVER.MAX_EPOCH": 100000, "TRAIN.EVAL_PERIOD": 100000, "TRAIN.CHECKPOINT_PERIOD": 100000}
-
-
-def records(folder: Path) -> int:
-    path = folder / "metrics.jsonl"
-    return len(path.read_text().splitlines()) if path.is_file() else 0
 
 
 def test_a_second_run_in_the_same_folder_ends_at_once(tiny_data, tmp_path, capsys):

@@ -7,8 +7,7 @@ import pytest
 import timm
 import torch
 from published_config import published_dump
-from test_experiment import main
-from tiny import APPEARANCE, ROOT, command, tiny_cfg
+from tiny import APPEARANCE, ROOT, command, main, tiny_cfg
 
 from trokens import load_cfg
 from trokens.config import changed_meaning, dump

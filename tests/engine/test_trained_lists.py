@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_experiment import main
-from tiny import CLIPS, command, tiny_cfg
+from tiny import CLIPS, command, main, tiny_cfg
 
 from trokens import load_cfg
 from trokens.clips.split import Clip, build_split

@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 from processes import in_processes
-from tiny import MOTION, assert_same_run, figures, stopped_at_every_step, tiny_cfg
+from tiny import RANDOM, Killed, assert_same_run, figures, kill_after, stopped_at_every_step, tiny_cfg
 
 from trokens.engine.experiment import Experiment
 from trokens.engine.loggers import RunLog
@@ -15,9 +15,6 @@ from trokens.fewshot.task import FewShotTask
 from trokens.models.checkpoint import INTERRUPTED, checkpoint_dir, load_checkpoint, saved_epochs
 
 CPU = torch.device("cpu")
-# everything random is on: dropout, stochastic depth, drawn points
-RANDOM = MOTION | {"MF.DEPTH": 2, "MF.DROP": 0.1, "MF.ATTN_DROPOUT": 0.1, "MF.POS_DROPOUT": 0.1, "MF.HEAD_DROPOUT": 0.1,
-                   "TEST.ENABLE": False, "FEW_SHOT.TEST_EPISODES": 10}
 
 
 def run(data, folder, options=RANDOM, **changes):
@@ -44,21 +41,6 @@ def test_an_undisturbed_run_leaves_its_checkpoints_and_figures(undisturbed):
     assert (state["epoch"], state["step"]) == (1, 0) and "N_WAY: 3" in state["cfg"]
     accuracy = {r["epoch"]: r["accuracy"] for r in figures(undisturbed) if r["phase"] == "val"}
     assert state["best"] == {"accuracy": max(accuracy.values()), "epoch": max(accuracy, key=accuracy.get)}
-
-
-class Killed(BaseException):
-    """What a SIGKILL looks like from inside: no handler of ours may catch it."""
-
-
-def kill_after(monkeypatch, owner, name: str) -> None:
-    """Kill the run after its next call of a function."""
-    original = getattr(owner, name)
-
-    def deadly(*args, **kwargs):
-        original(*args, **kwargs)
-        raise Killed
-
-    monkeypatch.setattr(owner, name, deadly)
 
 
 def kill_at(monkeypatch, moment: int) -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from processes import in_processes
-from test_task import MATCHING, episode, model
+from small_task import MATCHING, episode, model
 from tiny import MOTION, assert_same_run, stopped_at_every_step, tiny_cfg
 
 from trokens.engine.experiment import Experiment

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_ground_truth import dump, tapvid_record
+from extracting import dump, tapvid_record
 
 from trokens.cli import evaluate_tracker as evaluate
 from trokens.extraction.ground_truth import find_clips

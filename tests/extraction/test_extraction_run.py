@@ -14,9 +14,10 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from extracting import SCRIPT, run
 from processes import PRELOAD, TIMEOUT, descendants, free_port, wait_for
-from test_extraction import SCRIPT, extract_points, run
 
+from trokens.cli import extract as extract_points
 from trokens.clips.walk import is_video
 from trokens.extraction.extractor import Options
 from trokens.extraction.jobs import Job, list_jobs, own_list, unfinished_jobs

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from extracting import Colors, contents, run
 from PIL import Image
-from test_extraction import Colors, colors, contents, run  # noqa: F401 -- a fixture
 
 from trokens.extraction import clip as clip_module
 from trokens.extraction import extractor as module
@@ -60,7 +60,7 @@ def job_of(video: Path, folder: Path, **options) -> Job:
 
 @CHAINED
 @pytest.mark.parametrize("fps", [10., 25., 4.])  # as the video has them, with repeated frames, with frames left out
-def test_points_are_those_of_all_frames_in_memory_at_full_size(colors, large, tmp_path, tracker, fps):  # noqa: F811
+def test_points_are_those_of_all_frames_in_memory_at_full_size(colors, large, tmp_path, tracker, fps):
     options = Options(tracker=tracker, tracker_options={"max_side": 200}, num_frames=5, points_per_entity=3)
     extract_video(job_of(large, tmp_path, fps=fps), Extractor(options))
     found = read_point_file(job_of(large, tmp_path).points).tracks
@@ -78,7 +78,7 @@ def test_points_are_those_of_all_frames_in_memory_at_full_size(colors, large, tm
 
 
 @CHAINED
-def test_frames_on_disk_and_flow_computed_again_change_no_byte(colors, large, tmp_path, tracker, monkeypatch):  # noqa: F811
+def test_frames_on_disk_and_flow_computed_again_change_no_byte(colors, large, tmp_path, tracker, monkeypatch):
     extractor = Extractor(Options(tracker=tracker, num_frames=5, points_per_entity=3))
     extract_video(job_of(large, tmp_path / "memory"), extractor)
     monkeypatch.setattr(clip_module, "IN_MEMORY", 3 * 512 * 400)

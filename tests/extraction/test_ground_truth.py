@@ -9,25 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from extracting import dump, tapvid_record
 from tiny import points_dir
 
 from trokens.extraction.ground_truth import find_clips, load_truth, rendered_clips
 from trokens.moving_shapes.render import SPLITS, clip_seed, render_clip
 from trokens.points.io import read_tracks
 from trokens.points.tapvid import check_truth, query_points
-
-
-def tapvid_record(seed: int = 0, size: tuple[int, int] = (40, 60)) -> dict:
-    """6 frames and 3 tracks, the last never visible."""
-    rng = np.random.default_rng(seed)
-    occluded = np.array([[0, 0, 1, 1, 0, 0], [1, 1, 0, 0, 0, 1], [1] * 6], bool)
-    return {"video": rng.integers(0, 255, (6, *size, 3), np.uint8), "points": rng.random((3, 6, 2), np.float32),
-            "occluded": occluded}
-
-
-def dump(path: Path, content, protocol: int = 4) -> str:
-    path.write_bytes(pickle.dumps(content, protocol=protocol))
-    return str(path)
 
 
 def test_the_tracks_of_rendered_files_are_found_from_any_pattern(tiny_data):

@@ -10,19 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from damaged import assert_same
 from safetensors.torch import save_file
 
 from trokens.points import pickles
 from trokens.points.io import read_point_file, read_tracks, write_tracks
 from trokens.structures import Tracks
-
-
-@pytest.fixture
-def tracks() -> Tracks:
-    draw = torch.Generator().manual_seed(0)
-    return Tracks(xy=torch.rand(5, 7, 2, generator=draw) * 60 - 5, visibility=torch.rand(5, 7, generator=draw) > 0.5,
-                  query_frame=torch.arange(7) % 5, cluster=torch.tensor([0, 0, 1, 1, 1, 4, 4]), size=(48, 64),
-                  frame=torch.arange(5) * 3)
 
 
 def published(tracks: Tracks, **changes) -> dict:
@@ -33,12 +26,6 @@ def published(tracks: Tracks, **changes) -> dict:
 def dump(path: Path, content, protocol: int = 4) -> Path:
     path.write_bytes(pickle.dumps(content, protocol=protocol))
     return path
-
-
-def assert_same(read: Tracks, tracks: Tracks) -> None:
-    for name in ("xy", "visibility", "query_frame", "cluster"):
-        assert torch.equal(getattr(read, name), getattr(tracks, name)), name
-        assert getattr(read, name).dtype == getattr(tracks, name).dtype, name
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pkl"])

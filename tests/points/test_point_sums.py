@@ -8,14 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from damaged import assert_same
 from safetensors.torch import save_file
-from test_io import assert_same, tracks
 
 from trokens.cli import convert_points
 from trokens.points.io import read_metadata, read_point_file, read_tracks, write_tracks
 from trokens.structures import Tracks
 
-__all__ = ["tracks"]
 SUFFIXES = pytest.mark.parametrize("suffix", [".safetensors", ".pkl"])
 
 

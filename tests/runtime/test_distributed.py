@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 from processes import in_processes
-from test_task import COMBINATIONS, MATCHING, episode, model
+from small_task import COMBINATIONS, MATCHING, episode, model
 from tiny import APPEARANCE, MOTION, tiny_cfg
 
 from trokens.engine.experiment import Experiment

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from data_folders import link
 
 from trokens.cli.convert_points import find_pairs
 from trokens.cli.get_points import Folder
@@ -20,13 +21,6 @@ def touch(root: Path, *paths: str) -> None:
     for path in paths:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).touch()
-
-
-def link(root: Path, **targets: str) -> None:
-    for name, target in targets.items():
-        path = root / name.replace("__", "/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.symlink_to(target)
 
 
 @pytest.fixture

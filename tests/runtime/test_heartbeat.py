@@ -11,8 +11,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from processes import PRELOAD, TIMEOUT, descendants, free_port, start, wait_for, wait_until_gone
-from test_run_net import ENDLESS, records
-from tiny import command
+from tiny import ENDLESS, command, records
 
 from trokens.runtime import heartbeat
 from trokens.runtime.distributed import barrier, process_group

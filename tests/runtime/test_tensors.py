@@ -6,25 +6,11 @@ import zipfile
 
 import pytest
 import torch
+from damaged import flip, place_of
 
 from trokens.models.checkpoint import load_checkpoint
 from trokens.models.weights import read_state_dict
 from trokens.runtime.tensors import not_finite, read_torch_file, tensors_in
-
-
-def flip(path, at: int) -> None:
-    """Flip one bit of a file."""
-    content = bytearray(path.read_bytes())
-    content[at] ^= 0x40
-    path.write_bytes(content)
-
-
-def place_of(path, record: str) -> int:
-    """Where the content of a record of a zip file lies."""
-    with zipfile.ZipFile(path) as file:
-        info = next(info for info in file.infolist() if info.filename.endswith(record))
-        file.open(info).close()
-        return path.read_bytes().index(file.read(info), info.header_offset)
 
 
 @pytest.fixture

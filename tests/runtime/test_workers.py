@@ -10,8 +10,7 @@ from multiprocessing import active_children
 import pytest
 import torch
 from processes import ROOT, TIMEOUT, wait_for, wait_until_gone
-from test_experiment import main
-from tiny import APPEARANCE, command
+from tiny import APPEARANCE, command, main
 from torch.utils.data import Dataset
 from torch.utils.data._utils import MP_STATUS_CHECK_INTERVAL
 

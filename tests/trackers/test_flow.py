@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from videos import panned, texture
 
 from trokens.extraction.ground_truth import load_truth
 from trokens.points.tapvid import query_points, score
@@ -11,19 +12,6 @@ from trokens.trackers.held import HeldFrames
 from trokens.trackers.lucas_kanade import LucasKanadeTracker
 
 BOTH = pytest.mark.parametrize("tracker", [FlowTracker, LucasKanadeTracker])
-
-
-def texture(height: int, width: int, seed: int = 0) -> torch.Tensor:
-    """Smooth random RGB, (height, width, 3) uint8."""
-    noise = torch.rand(1, 3, height // 4 + 1, width // 4 + 1, generator=torch.Generator().manual_seed(seed))
-    image = torch.nn.functional.interpolate(noise, size=(height, width), mode="bicubic", align_corners=False)
-    return (image[0].permute(1, 2, 0).clamp(0, 1) * 255).to(torch.uint8)
-
-
-def panned(num_frames: int = 8, height: int = 64, width: int = 80, step: tuple[int, int] = (3, -2)) -> torch.Tensor:
-    """A texture moved by whole pixels (x, y) a frame."""
-    image = texture(height, width)
-    return torch.stack([image.roll((t * step[1], t * step[0]), (0, 1)) for t in range(num_frames)])
 
 
 @BOTH

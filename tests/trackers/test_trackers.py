@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from cotracker_stand_in import Predictor
-from test_flow import panned
+from videos import panned
 
 import trokens
 from trokens.trackers import TRACKERS, build_tracker, default_tracker
