@@ -23,16 +23,17 @@ The published code has more keys, which mean nothing here: they load, and one wa
 def reference() -> str:
     """Return the text docs/CONFIG.md should have."""
     from trokens.config import load_cfg
-    from trokens.config.options import SECTIONS
+    from trokens.config.options import DOCUMENTED
 
     base, lines = load_cfg(ROOT / "configs/trokens/base.yaml"), [_HEADER]
-    for heading, options in SECTIONS.items():
-        lines += [f"\n## {heading}\n", "| option | default | ours | meaning |", "|---|---|---|---|"]
-        for option in options:
-            ours = attrgetter(option.key)(base)
-            default = f'"{option.default}"' if isinstance(option.default, str) else repr(option.default)
-            lines.append(f"| `{option.key}` | `{default}` | {'' if ours == option.default else f'`{ours!r}`'} "
-                         f"| {option.doc} |")
+    for entry in DOCUMENTED:
+        if isinstance(entry, str):
+            lines += [f"\n## {entry}\n", "| option | default | ours | meaning |", "|---|---|---|---|"]
+            continue
+        value = attrgetter(entry.key)(base)
+        default = f'"{entry.default}"' if isinstance(entry.default, str) else repr(entry.default)
+        ours = "" if value == entry.default else f"`{value!r}`"
+        lines.append(f"| `{entry.key}` | `{default}` | {ours} | {entry.doc} |")
     return "\n".join(lines) + "\n"
 
 

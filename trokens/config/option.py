@@ -15,39 +15,25 @@ _NOT_READ = (ValueError, TypeError, SyntaxError, OverflowError, RecursionError, 
 
 @dataclass(frozen=True)
 class Option:
-    """One option.
+    """One option, and all that is known of it."""
 
-    Attributes:
-        key: With dots, as published.
-        default: As published. Its type is the option's; None stands for a float that may be None.
-        doc: Meaning, unit, allowed values.
-        choices: The texts it may be. Where the published default is none of them, an option left unset is the first.
-        synonyms: What a further text, in lower case, means.
-        items: Type of the entries, where the default is a list.
-        least, above: Lower bound of a number, or of a list's entries: the smallest there may be, or below all of them.
-        most, below: Upper bound: the largest whole number, of either sign, or above all there may be.
-        results: Two runs that differ in it are two experiments.
-        tokens: Tokens of clips that are kept on disk are of no use with another value.
-        weights: Trained weights mean something else with another value.
-    """
-
-    key: str
-    default: Any
-    doc: str
-    choices: tuple[str, ...] = ()
-    synonyms: Mapping[str, str] = field(default_factory=dict)
-    items: type | None = None
-    least: float | None = None
-    most: int = 2**31 - 1
-    above: float | None = None
-    below: float | None = None
-    results: bool = True
-    tokens: bool = False
-    weights: bool = False
+    key: str  # with dots, as published
+    default: Any  # as published; its type is the option's, and None stands for a float that may be None
+    doc: str  # meaning, unit, allowed values
+    choices: tuple[str, ...] = ()  # the texts it may be
+    synonyms: Mapping[str, str] = field(default_factory=dict)  # further text, in lower case -> what it means
+    items: type | None = None  # of a list: the type of its entries, which the bounds hold for
+    least: float | None = None  # the smallest value
+    above: float | None = None  # smaller than every value
+    most: int = 2**31 - 1  # the largest whole number, of either sign
+    below: float | None = None  # larger than every value
+    results: bool = True  # two runs that differ in it are two experiments
+    tokens: bool = False  # with another value, tokens of clips that are kept on disk are of no use
+    weights: bool = False  # with another value, trained weights mean something else
 
     @property
     def unset(self) -> Any:
-        """Its value in a run that does not set it."""
+        """Its value in a run that does not set it: the first choice, where the published default is not offered."""
         return self.choices[0] if self.choices and self.default not in self.choices else self.default
 
     def read(self, value: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Every option Trokens reads: its published name and default, what it means, what values it takes, what it counts for.
+"""Every option Trokens reads: its published name and default, its meaning, the values it takes, what it counts for.
 
-An option is written once, in the list of its section: ``options_run.py``, ``options_data.py`` or ``options_model.py``.
-``docs/CONFIG.md`` is rendered from here. Our own values are in ``configs/trokens``.
+Each is written once, below the heading of its section, in ``options_run.py``, ``options_model.py``, ``options_data.py``
+or ``options_episodes.py``; ``docs/CONFIG.md`` is rendered from there. Our own values are in ``configs/trokens``.
 """
 
 from collections.abc import Mapping
@@ -11,28 +11,13 @@ from typing import Any
 from yacs.config import CfgNode as CN
 
 from trokens.config.option import Option
-from trokens.config.options_data import AUG, DATA, DATA_LOADER, MIXUP, SSV2
-from trokens.config.options_model import MF, MODEL, POINT_INFO
-from trokens.config.options_run import FEW_SHOT, RUN, SOLVER, TENSORBOARD, TEST, TRAIN, WANDB
+from trokens.config.options_data import DATA
+from trokens.config.options_episodes import EPISODES
+from trokens.config.options_model import MODEL
+from trokens.config.options_run import RUN
 
-SECTIONS: dict[str, list[Option]] = {
-    "Run: where and how a run takes place": RUN,
-    "TRAIN: training and validation": TRAIN,
-    "TEST: the final test": TEST,
-    "MODEL: backbone, tokens and loss": MODEL,
-    "MF: the trajectory transformer": MF,
-    "DATA: videos and lists": DATA,
-    "DATA_LOADER: loader processes": DATA_LOADER,
-    "AUG: augmentation": AUG,
-    "MIXUP: the part of it that remains": MIXUP,
-    "SSV2: Something-Something V2": SSV2,
-    "FEW_SHOT: the shape of an episode, and matching": FEW_SHOT,
-    "POINT_INFO: trajectories": POINT_INFO,
-    "SOLVER: optimizer and schedule": SOLVER,
-    "WANDB: Weights & Biases": WANDB,
-    "TENSORBOARD: TensorBoard": TENSORBOARD,
-}
-OPTIONS: dict[str, Option] = {option.key: option for section in SECTIONS.values() for option in section}
+DOCUMENTED: list[str | Option] = [*RUN, *MODEL, *DATA, *EPISODES]  # headings and options
+OPTIONS: dict[str, Option] = {entry.key: entry for entry in DOCUMENTED if isinstance(entry, Option)}
 
 
 def get_cfg() -> CN:

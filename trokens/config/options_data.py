@@ -3,6 +3,7 @@
 from trokens.config.option import ClipOption, MachineOption, ModelOption, Option
 
 DATA = [
+    "DATA: videos and lists",
     MachineOption("DATA.PATH_TO_DATA_DIR", "", "Folder of the videos."),
     MachineOption("DATA.PATH_TO_TROKEN_PT_DATA", "", "Folder that holds few_shot_info/ and the point files, "
                   "<POINT_INFO.NAME>/<dataset>/feat_dump/."),
@@ -31,17 +32,15 @@ DATA = [
     ModelOption("DATA.CLIP_CACHE_FORMAT", "raw", "How they are kept: raw (the same to the last bit) or jpeg (quality "
                 "95: an eighth of the space, slightly other frames).", choices=("raw", "jpeg")),
     MachineOption("DATA.CLIP_CACHE_GB", 100.0, "Space for them in GB; a full cache takes nothing more.", least=0),
-]
 
-DATA_LOADER = [
+    "DATA_LOADER: loader processes",
     MachineOption("DATA_LOADER.NUM_WORKERS", 8, "Loader processes of each training process, at most one a core; 0 = "
                   "read in the training process itself.", least=0),
     MachineOption("DATA_LOADER.PIN_MEMORY", True, "Keep batches in page-locked memory, for faster copies to a GPU."),
     MachineOption("DATA_LOADER.TIMEOUT", 1800, "Seconds that a batch is waited for before the run ends and names the "
                   "loader process; one that is stopped is given up after half a minute. 0 = for ever.", least=0),
-]
 
-AUG = [
+    "AUG: augmentation",
     Option("AUG.AA_TYPE", "rand-m9-mstd0.5-inc1", "RandAugment in timm's notation: m magnitude of 10, n operations a "
            "clip, mstd noise of m, inc1 = stronger with m."),
     Option("AUG.CACHED_VIEWS", 0, "Augmented views of each training clip whose backbone features are kept, in "
@@ -49,14 +48,12 @@ AUG = [
            least=0),
     Option("AUG.ORDER", "published", "What comes first: published (augmentation, at full size) or resize_first "
            "(cheaper: augments the small frames).", choices=("published", "resize_first")),
-]
 
-MIXUP = [
+    "MIXUP: the part of it that remains",
     Option("MIXUP.LABEL_SMOOTH_VALUE", 0.1, "Label smoothing of the class loss, in [0, 1); mixup itself is not "
            "offered.", least=0, below=1),
-]
 
-SSV2 = [
+    "SSV2: Something-Something V2",
     Option("SSV2.SPLIT", "standard", "Few-shot list of the ssv2 dataset: ssv2_small or ssv2_full; standard names none.",
            choices=("standard", "ssv2_small", "ssv2_full")),
 ]

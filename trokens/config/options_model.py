@@ -1,4 +1,4 @@
-"""Options of the model and of the trajectories it sees."""
+"""Options of the model."""
 
 from functools import partial
 
@@ -8,6 +8,7 @@ DINO_MODELS = tuple(f"dinov2_vit{size}14{registers}" for registers in ("", "_reg
 Dropout = partial(ClipOption, least=0, below=1)
 
 MODEL = [
+    "MODEL: backbone, tokens and loss",
     ModelOption("MODEL.MODEL_NAME", "SlowFast", "Only Pointformer, the trajectory transformer, is offered; left unset "
                 "it means Pointformer.", choices=("Pointformer",)),
     ClipOption("MODEL.NUM_CLASSES", 400, "Width of the classifier; the train split's class ids are below it. 0 = the "
@@ -45,9 +46,8 @@ MODEL = [
                 "positions between all points of a frame."),
     ModelOption("MODEL.MOTION_MODULE.USE_HOD_MOTION_MODULE", False, "Motion within a trajectory: the histogram of "
                 "oriented displacements (POINT_INFO.HOD)."),
-]
 
-MF = [
+    "MF: the trajectory transformer",
     ModelOption("MF.USE_BASE_POS_EMBED", True, "Add learned spatial and temporal embeddings to the patch features."),
     ModelOption("MF.USE_PT_SPACE_POS_EMBED", True, "Without MF.USE_BASE_POS_EMBED: sample a learned map at the points "
                 "and add it to the tokens."),
@@ -65,29 +65,4 @@ MF = [
                 "gelu or relu.", choices=("tanh", "gelu", "relu")),
     ModelOption("MF.USE_PT_VISIBILITY", False, "Attend only to points where they are visible; "
                 "POINT_INFO.USE_PT_QUERY_MASK comes first."),
-]
-
-POINT_INFO = [
-    ModelOption("POINT_INFO.NAME", "", "Name of a set of point files: the folder below DATA.PATH_TO_TROKEN_PT_DATA."),
-    ModelOption("POINT_INFO.NUM_POINTS_TO_SAMPLE", 256, "Trajectories taken from a clip's point file, N.", least=1),
-    ModelOption("POINT_INFO.SAMPLING_TYPE", "random", "How they are chosen: cluster_sample (every semantic cluster has "
-                "its share), random, stratified (by distance traveled), hod (by motion) or hod_obj_id (by the "
-                "clusters' motion).", choices=("cluster_sample", "random", "stratified", "hod", "hod_obj_id")),
-    ModelOption("POINT_INFO.USE_PT_QUERY_MASK", False, "Attend to a point only from its query frame on. The published "
-                "numbers were made without."),
-    ModelOption("POINT_INFO.OBJ_ID_KEY", "obj_ids", "Key of the cluster ids in a point file."),
-    ModelOption("POINT_INFO.COORDS", "published", "Pixels to [-1, 1]: published (2x/W - 1) or centered (2x/(W-1) - 1, "
-                "exact at pixel centers).", choices=("published", "centered")),
-    ModelOption("POINT_INFO.TRACK_DTYPE", "auto", "Precision of that arithmetic: auto (float16 for point files that "
-                "keep positions so, as the published ones do and as the published code computes, else float32), "
-                "float16 or float32.", choices=("auto", "float16", "float32")),
-    ModelOption("POINT_INFO.HOD.NUM_BINS", 32, "Direction bins of the histogram of oriented displacements.", least=2),
-    ModelOption("POINT_INFO.HOD.NUM_CLUSTERS", 16, "Groups that SAMPLING_TYPE hod and hod_obj_id split the points "
-                "into.", least=1),
-    ModelOption("POINT_INFO.HOD.TEMPORAL_PYRAMID", False, "Concatenate sums over the whole clip, its halves, its "
-                "quarters, ... instead of one histogram a frame."),
-    ModelOption("POINT_INFO.HOD.TEMPORAL_PYRAMID_LEVELS", 3, "Levels of that pyramid; level l has 2^l parts.", least=1),
-    ModelOption("POINT_INFO.HOD.PRESERVE_TEMPORAL", True, "One histogram a frame; False sums over frames."),
-    ModelOption("POINT_INFO.HOD.BINNING", "published", "A displacement's share of its two bins: published (swapped; "
-                "trained weights need it) or linear (interpolated).", choices=("published", "linear")),
 ]

@@ -26,23 +26,15 @@ _SCALARS = tuple(_TAG + name for name in ("str", "int", "float", "bool", "null")
 
 
 class Setting(NamedTuple):
-    """One option as it was set.
+    """One option as it was set."""
 
-    Attributes:
-        key: Dotted.
-        value: As written.
-        where: "file:line: ", or "" on the command line.
-        problem: Why the value cannot be read, a sentence that begins with the key; else "".
-    """
-
-    key: str
-    value: Any
-    where: str = ""
-    problem: str = ""
+    key: str  # with dots
+    value: Any  # as written
+    where: str = ""  # "file:line: ", or "" on the command line
+    problem: str = ""  # why the value cannot be read, a sentence that begins with the key
 
     @property
     def file(self) -> str:
-        """The file of ``where``."""
         return self.where.rsplit(":", 2)[0]
 
 
@@ -65,12 +57,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class Document:
-    """One YAML text.
-
-    Args:
-        content: The text, or its bytes.
-        name: What it is called in messages.
-    """
+    """One YAML text, or its bytes, and the name that messages call it by."""
 
     def __init__(self, content: bytes | str, name: str):
         self.content, self.name, self.left = content, name, _MAX_NODES
@@ -110,7 +97,6 @@ class Document:
 
     def _section(self, node: yaml.MappingNode, prefix: str, above: tuple[yaml.Node, ...]) -> list[Setting]:
         """Return the settings below a mapping that lies in the nodes ``above``."""
-        above = (*above, node)
         found: dict[str, list[tuple[int, list[Setting]]]] = {}  # name -> each of its lines, and what it sets there
         for key_node, value_node in node.value:
             self._spend()
@@ -123,18 +109,16 @@ class Document:
                                   "a file to start from as _BASE_.")
             if len(name) > _MAX_NAME:
                 raise ConfigError(f"{where}A key has {len(name)} characters; no option has more than {_MAX_NAME}.")
-            key = prefix + name
-            if value_node in above:
-                raise ConfigError(f"{where}{shown(key)} holds itself; write the options out.")
-            if isinstance(value_node, yaml.MappingNode) and value_node.tag == f"{_TAG}map":
-                own = self._section(value_node, f"{key}.", above)
-            else:
-                own = [self._option(key, value_node, where)]
+            if value_node in (*above, node):
+                raise ConfigError(f"{where}{shown(prefix + name)} holds itself; write the options out.")
+            is_section = isinstance(value_node, yaml.MappingNode) and value_node.tag == f"{_TAG}map"
+            own = self._section(value_node, f"{prefix}{name}.", (*above, node)) if is_section else [
+                self._setting(prefix + name, value_node, where)]
             found.setdefault(name, []).append((line, own))
         self.repeats += filter(None, (_repeat(prefix + name, given) for name, given in found.items() if len(given) > 1))
         return [setting for given in found.values() for setting in given[-1][1]]
 
-    def _option(self, key: str, node: yaml.Node, where: str) -> Setting:
+    def _setting(self, key: str, node: yaml.Node, where: str) -> Setting:
         try:
             return Setting(key, self._value(node, ()), where)
         except ConfigError:
@@ -142,13 +126,13 @@ class Document:
         except (ValueError, ArithmeticError, LookupError, yaml.YAMLError):  # PyYAML makes numbers by Python's means
             kind = node.tag.removeprefix(_TAG)
         if isinstance(node, yaml.ScalarNode) and node.tag in _SCALARS:
-            problem = f"{shown(key)} = {shown(node.value)} cannot be read as {kind}; write a plain value."
-        elif isinstance(node, yaml.SequenceNode) and kind == "seq":
-            problem = f"{shown(key)} is a list of other things than numbers and text; write a plain list."
-        else:
-            problem = (f"{shown(key)} is a YAML {kind[:_MAX_NAME]}; an option is a number, text, True, False, null or "
-                       "a list of them.")
-        return Setting(key, None, where, problem)
+            return Setting(key, None, where, f"{shown(key)} = {shown(node.value)} cannot be read as {kind}; write a "
+                           "plain value.")
+        if isinstance(node, yaml.SequenceNode) and kind == "seq":
+            return Setting(key, None, where, f"{shown(key)} is a list of other things than numbers and text; write a "
+                           "plain list.")
+        return Setting(key, None, where, f"{shown(key)} is a YAML {kind[:_MAX_NAME]}; an option is a number, text, "
+                       "True, False, null or a list of them.")
 
     def _value(self, node: yaml.Node, above: tuple[yaml.Node, ...]) -> Any:
         """Make a value: a number, text, or lists of them; a ValueError, or another error of Python's, if it is none."""

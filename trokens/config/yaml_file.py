@@ -2,7 +2,6 @@
 
 import errno
 import os
-import stat
 from pathlib import Path
 
 from trokens.config.packaged import find_config, names_told
@@ -50,8 +49,7 @@ def read_settings(path: str | os.PathLike, problems: list[str]) -> list[Setting]
 def _content(path: Path, most: int) -> bytes:
     """Read a file of at most so many bytes."""
     try:
-        mode = os.stat(path).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a folder says what it is, a pipe may never end
+        if path.exists() and not (path.is_file() or path.is_dir()):  # opening a folder says so, a pipe may never end
             raise OSError(errno.EINVAL, "it is a device or a pipe")
         with open(path, "rb") as file:
             content = file.read(most + 1)
