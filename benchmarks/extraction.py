@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.model import vit_s
 from benchmarks.timing import Figure, Setting, figure, in_turns, peak_memory, speedup
-from trokens.clips.lists import DEFAULT_FPS
+from trokens.clips.dataset import FPS
 from trokens.extraction.extractor import Extractor, Options, extract_video
 from trokens.extraction.frame_times import resample
 from trokens.extraction.jobs import Job
@@ -36,7 +36,7 @@ def measure(setting: Setting) -> list[Figure]:
                    speedup("extraction/backbone of whole", seconds["backbone"], seconds["whole"])]
         for video in setting.videos:
             for tracker in TRACKERS:
-                figures += stages(Job(Path(video), job.points, DEFAULT_FPS), tracker, setting)
+                figures += stages(Job(Path(video), job.points, FPS), tracker, setting)
     return figures
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from trokens.clips.datasets.folder import read_folder
-from trokens.clips.lists import Source
+from trokens.clips.dataset import DATASETS, Source
+
+FOLDER = DATASETS.get("folder")
 
 
 def options(dataset: str, *, data: Path | str = "", points: Path | str = "", test: str = "", name: str = "flow",
@@ -42,7 +43,7 @@ def hmdb(points: Path, *rows: tuple, columns=("vid_id", "vid_base_path", "label_
 
 
 def rows(root: Path, split_csv: str = "") -> list[tuple[str, str, str]]:
-    return [(row.split, row.class_name, row.id) for row in read_folder(Source(root, root, split_csv=split_csv))]
+    return [(row.split, row.class_name, row.id) for row in FOLDER.rows(Source(root, root, split_csv=split_csv))]
 
 
 def link(root: Path, **targets: str) -> None:

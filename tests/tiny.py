@@ -15,7 +15,7 @@ import torch
 
 from trokens import load_cfg
 from trokens.cli import train as run_net
-from trokens.clips.lists import clip_id
+from trokens.clips.dataset import clip_id
 from trokens.clips.reader import ClipReader
 from trokens.clips.split import build_split
 from trokens.engine.trainer import Interrupted, Trainer

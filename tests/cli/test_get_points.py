@@ -212,7 +212,7 @@ def test_without_network_the_remedy_is_named(tmp_path, monkeypatch, capsys):
 def test_what_is_not_there_at_all_is_an_error(repository, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert run("--from_dir", tmp_path / "empty", "--out", tmp_path / "points") == 2
-    assert f"Nothing of {NAME} for ssv2, hmdb51" in capsys.readouterr().err
+    assert f"Nothing of {NAME} for finegym, hmdb51" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run("--from_dir", repository, "--out", tmp_path, "--delete_zips")
 

@@ -5,12 +5,10 @@ from pathlib import Path
 from time import process_time
 
 import pytest
-from data_folders import hmdb, options, touch, write_csv, write_json
+from data_folders import FOLDER, hmdb, options, touch, write_csv, write_json
 
 from trokens.clips.checks import check_labels, keep_present
-from trokens.clips.datasets import READERS
-from trokens.clips.datasets.folder import read_folder
-from trokens.clips.lists import SPLITS, Source, clip_id
+from trokens.clips.dataset import DATASETS, SPLITS, Source, clip_id
 from trokens.clips.split import Clip, build_split
 from trokens.fewshot.episodes import EpisodeSampler
 
@@ -157,7 +155,7 @@ def test_broken_lists_are_named(tmp_path):
 def test_a_folder_of_splits_numbers_train_classes_first(tmp_path):
     touch(tmp_path, "train/wave/1.mp4", "train/jump/2.AVI", "train/jump/.hidden.mp4", "train/jump/notes.txt",
           "val/bend/3.webm", "test/alpha/4.mov", "test/alpha/a.b.mp4", "points/flow/folder/feat_dump/x.safetensors")
-    rows = read_folder(Source(tmp_path, tmp_path))
+    rows = FOLDER.rows(Source(tmp_path, tmp_path))
     assert [(row.split, row.class_name, row.class_id, row.id) for row in rows] == [
         ("train", "jump", 0, "train__jump__2"), ("train", "wave", 1, "train__wave__1"),
         ("val", "bend", 2, "val__bend__3"), ("test", "alpha", 3, "test__alpha__4"),
@@ -169,7 +167,7 @@ def test_a_folder_of_splits_numbers_train_classes_first(tmp_path):
 
 def test_a_plain_folder_of_classes_is_all_test(tmp_path):
     touch(tmp_path, "wave/1.mp4", "bend/2.mp4", "empty/readme.txt")
-    rows = read_folder(Source(tmp_path, tmp_path))
+    rows = FOLDER.rows(Source(tmp_path, tmp_path))
     assert [(row.split, row.class_name, row.class_id, row.id) for row in rows] == [
         ("test", "bend", 0, "bend__2"), ("test", "wave", 1, "wave__1")]
     cfg = options("folder", data=tmp_path, points=tmp_path)
@@ -178,14 +176,14 @@ def test_a_plain_folder_of_classes_is_all_test(tmp_path):
 
 def test_a_class_may_be_called_like_a_split(tmp_path):
     touch(tmp_path, "test/1.mp4", "wave/2.mp4")
-    assert {row.class_name for row in read_folder(Source(tmp_path, tmp_path))} == {"test", "wave"}
+    assert {row.class_name for row in FOLDER.rows(Source(tmp_path, tmp_path))} == {"test", "wave"}
 
 
 def test_a_csv_splits_a_folder_wherever_its_videos_lie(tmp_path):
     touch(tmp_path, "deep/er/1.mp4", "2.mp4")
     write_csv(tmp_path / "s.csv", ("path", "label", "split"), ("deep/er/1.mp4", "wave", "train"),
               (tmp_path / "2.mp4", "bend", "test"))
-    rows = read_folder(Source(tmp_path, tmp_path, split_csv=str(tmp_path / "s.csv")))
+    rows = FOLDER.rows(Source(tmp_path, tmp_path, split_csv=str(tmp_path / "s.csv")))
     assert [(row.video, row.split, row.class_id, row.id) for row in rows] == [
         ("deep/er/1.mp4", "train", 0, "deep__er__1"), ("2.mp4", "test", 1, "2")]
 
@@ -287,4 +285,4 @@ def test_training_labels_must_fit_the_classifier(tmp_path):
 
 
 def test_the_datasets_of_the_paper_and_own_folders_are_registered():
-    assert set(READERS) == {"ssv2", "hmdb51", "ucf101", "k400", "finegym", "folder"}
+    assert set(DATASETS) == {"ssv2", "hmdb51", "ucf101", "k400", "finegym", "folder"}

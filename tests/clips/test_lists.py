@@ -6,14 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
-from data_folders import hmdb, options, rows, touch, write_csv, write_json
+from data_folders import FOLDER, hmdb, options, rows, touch, write_csv, write_json
 
 from trokens.cli import extract as extract_points
 from trokens.cli import splits as make_splits
 from trokens.clips.checks import keep_present
-from trokens.clips.datasets import READERS
-from trokens.clips.lists import Source
-from trokens.clips.names import clean, reading
+from trokens.clips.classes import clean, reading
+from trokens.clips.dataset import DATASETS, Source
 from trokens.clips.split import build_split, build_splits
 from trokens.clips.suffixes import videos_on_disk
 
@@ -63,7 +62,7 @@ def test_columns_and_paths_may_have_white_space_around_them(tmp_path):
     touch(tmp_path, "a/1.mp4", " odd/2.mp4")
     write_csv(tmp_path / "s.csv", (" path", "label ", "\u00a0split"), ("a/1.mp4 ", "a", "train"),
               (" odd/2.mp4", "b", "test"))
-    assert [row.video for row in READERS.get("folder")(Source(tmp_path, tmp_path, split_csv=str(tmp_path / "s.csv")))
+    assert [row.video for row in FOLDER.rows(Source(tmp_path, tmp_path, split_csv=str(tmp_path / "s.csv")))
             ] == ["a/1.mp4", " odd/2.mp4"]
 
 
@@ -260,7 +259,7 @@ def test_lists_of_another_form_are_named_with_what_they_are(tmp_path, content, c
     path = tmp_path / "s.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError) as error:
-        READERS.get("folder")(Source(tmp_path, tmp_path, split_csv=str(path)))
+        FOLDER.rows(Source(tmp_path, tmp_path, split_csv=str(path)))
     assert str(error.value).startswith(f"{path}") and cause in str(error.value)
     assert "\n" not in str(error.value) and len(str(error.value)) < 600 + len(str(path))
 
@@ -280,7 +279,7 @@ def test_values_that_are_no_text_are_named(tmp_path, record, cause):
     path = tmp_path / "s.JSON"
     path.write_text(f"[{record}]")
     with pytest.raises(ValueError) as error:
-        READERS.get("folder")(Source(tmp_path, tmp_path, split_csv=str(path)))
+        FOLDER.rows(Source(tmp_path, tmp_path, split_csv=str(path)))
     assert str(error.value).startswith(f"{path}") and cause in str(error.value)
 
 
@@ -288,7 +287,7 @@ def test_whole_numbers_are_labels_of_a_folder_too(tmp_path):
     touch(tmp_path, "7", "a/2.mp4")
     write_json(tmp_path / "s.json", [{"path": 7, "label": 3, "split": "train"},
                                      {"path": "a/2.mp4", "label": "4", "split": "test"}])
-    assert [row[:4] for row in READERS.get("folder")(Source(tmp_path, tmp_path, split_csv=str(tmp_path / "s.json")))
+    assert [row[:4] for row in FOLDER.rows(Source(tmp_path, tmp_path, split_csv=str(tmp_path / "s.json")))
             ] == [("train", "7", 0, "3"), ("test", "a/2.mp4", 1, "4")]
 
 
@@ -297,7 +296,7 @@ def test_published_labels_are_whole_numbers(tmp_path, label):
     path = tmp_path / "few_shot_info/finegym/master_few_shot.json"
     write_json(path, [{"id": "a", "label_id": label, "new_split": "train"}])
     with pytest.raises(ValueError, match=r"clip 1(: its label is .*; expected a whole number from 0| has .* as its)"):
-        READERS.get("finegym")(Source(tmp_path, tmp_path / "few_shot_info"))
+        DATASETS.get("finegym").rows(Source(tmp_path, tmp_path / "few_shot_info"))
 
 
 def test_a_line_break_in_a_text_is_said(read, said):

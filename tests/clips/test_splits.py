@@ -4,12 +4,11 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
+from data_folders import FOLDER
 
-from trokens.cli.splits import main
-from trokens.clips.datasets import READERS
-from trokens.clips.datasets.folder import read_folder
-from trokens.clips.lists import SPLITS, Row, Source
-from trokens.clips.new_splits import WRITERS, assign_classes, draw_classes
+from trokens.cli.splits import FORMS, main
+from trokens.clips.dataset import DATASETS, SPLITS, Row, Source
+from trokens.clips.new_splits import assign_classes, draw_classes
 
 PUBLISHED = [  # format, dataset, its place below few_shot_info
     ("hmdb", "hmdb51", "hmdb_few_shot.csv"), ("ucf", "ucf101", "ucf_few_shot.csv"), ("k100", "k400", "kinetics100.csv"),
@@ -66,7 +65,7 @@ def test_class_lists_must_be_known_and_disjoint():
 
 def test_the_tool_writes_a_csv_that_the_folder_dataset_reads(videos, tmp_path, capsys):
     run(videos, "--out", tmp_path / "splits.csv", "--val", 4, "--test", 0.5, "--seed", 3)
-    rows = read_folder(Source(videos, tmp_path, split_csv=str(tmp_path / "splits.csv")))
+    rows = FOLDER.rows(Source(videos, tmp_path, split_csv=str(tmp_path / "splits.csv")))
     classes, clips = defaultdict(set), Counter(row.split for row in rows)
     for row in rows:
         classes[row.split].add(row.class_name)
@@ -120,7 +119,7 @@ def test_a_list_that_cannot_be_written_ends_in_one_line(videos, tmp_path, capsys
 
 
 def read(dataset: str, lists: Path, place: str = "", videos: Path = Path()) -> list[Row]:
-    return READERS.get(dataset)(Source(videos, lists, ssv2_split=place))
+    return DATASETS.get(dataset).rows(Source(videos, lists, place))
 
 
 @pytest.mark.parametrize(("format", "dataset", "place"), PUBLISHED, ids=[place for *_, place in PUBLISHED])
@@ -148,7 +147,7 @@ def test_published_lists_come_back_from_their_readers(tmp_path, format, dataset,
 
 @pytest.mark.parametrize(("format", "dataset", "place"), PUBLISHED[:-1], ids=[place for *_, place in PUBLISHED[:-1]])
 def test_real_lists_are_written_byte_for_byte(few_shot_info, tmp_path, format, dataset, place):
-    WRITERS.get(format)(tmp_path / place, read(dataset, few_shot_info, place))
+    FORMS[format].write_list(tmp_path / place, read(dataset, few_shot_info, place))
     files = [f"{place}/{split}_few_shot.json" for split in SPLITS] if dataset == "ssv2" else [place]
     for file in files:
         assert (tmp_path / file).read_bytes() == (few_shot_info / file).read_bytes(), file
@@ -157,21 +156,21 @@ def test_real_lists_are_written_byte_for_byte(few_shot_info, tmp_path, format, d
 def test_lists_that_a_format_cannot_hold_are_refused(tmp_path):
     rows = [Row("train", "a/x.mp4", 0, "a", ""), Row("val", "b/y.mp4", 1, "b", "")]
     with pytest.raises(ValueError, match="FineGym's list calls its test split val"):
-        WRITERS.get("finegym")(tmp_path / "x.json", rows)
+        FORMS["finegym"].write_list(tmp_path / "x.json", rows)
     same = [Row("train", "a/abcdefghijk_1.mp4", 0, "a", ""), Row("test", "b/abcdefghijk_2.mp4", 1, "b", "")]
     with pytest.raises(ValueError, match="Two clips have the id 'abcdefghijk'"):
-        WRITERS.get("k100")(tmp_path / "x.csv", same)
-    WRITERS.get("ucf")(tmp_path / "x.csv", same)
+        FORMS["k100"].write_list(tmp_path / "x.csv", same)
+    FORMS["ucf"].write_list(tmp_path / "x.csv", same)
     for format in ("ucf", "ssv2", "finegym"):
         with pytest.raises(ValueError, match="Two clips have the id 'x'"):
-            WRITERS.get(format)(tmp_path / "y", [rows[0], Row("test", "b/x.1.mp4", 1, "b", "")])
+            FORMS[format].write_list(tmp_path / "y", [rows[0], Row("test", "b/x.1.mp4", 1, "b", "")])
     assert not (tmp_path / "y").exists()
 
 
 def test_a_list_of_an_earlier_val_split_does_not_stay(tmp_path):
     rows = [Row(split, f"{split}.webm", number, "", "") for number, split in enumerate(SPLITS)]
-    WRITERS.get("ssv2")(tmp_path / "ssv2_small", rows)
-    WRITERS.get("ssv2")(tmp_path / "ssv2_small", [rows[0], rows[2]])
+    FORMS["ssv2"].write_list(tmp_path / "ssv2_small", rows)
+    FORMS["ssv2"].write_list(tmp_path / "ssv2_small", [rows[0], rows[2]])
     assert [row.split for row in read("ssv2", tmp_path, "ssv2_small")] == ["train", "test"]
 
 
@@ -182,5 +181,5 @@ def test_names_that_are_no_utf8_come_back(tmp_path, format, dataset, place):
         path.parent.mkdir(parents=True)
         path.touch()
     run(root, "--out", tmp_path / place, "--format", format, "--train-classes", "a", "--test-classes", "b")
-    rows = READERS.get(dataset)(Source(root, tmp_path, place, str(tmp_path / place)))
+    rows = DATASETS.get(dataset).rows(Source(root, tmp_path, place, str(tmp_path / place)))
     assert [Path(row.video).stem for row in rows] == ["a", Path(video).stem]

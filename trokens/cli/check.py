@@ -48,7 +48,7 @@ def find(cfg, quick: bool, workers: int) -> tuple[list, int]:
         lacking_clips,
         permit_missing,
     )
-    from trokens.clips.lists import SPLITS
+    from trokens.clips.dataset import SPLITS
     from trokens.clips.split import build_splits
     from trokens.engine.prepare import used_splits
     from trokens.runtime.parallel import parallel_map

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from trokens.clips.published_points import DATASETS, REPOSITORY, coverage, may_hold, published_path
+from trokens.clips.published_points import PUBLISHED, REPOSITORY, coverage, may_hold, published_path
 from trokens.points import POINT_SUFFIXES
 from trokens.runtime.commands import run_command
 from trokens.runtime.files import whole_file, write_csv
@@ -30,7 +30,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> ar
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True,
                         help="folder to write into, training's DATA.PATH_TO_TROKEN_PT_DATA")
-    parser.add_argument("--dataset", nargs="+", choices=list(DATASETS), default=list(DATASETS),
+    parser.add_argument("--dataset", nargs="+", choices=list(PUBLISHED), default=list(PUBLISHED),
                         help="datasets to get (all)")
     parser.add_argument("--name", default="cotracker3_bip_fr_32", help="set of point files (%(default)s)")
     parser.add_argument("--repo", default=REPOSITORY, help="data set on the hub (%(default)s)")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 
-from trokens.clips.lists import clip_id
+from trokens.clips.dataset import clip_id
 from trokens.extraction.ground_truth import EXACT
 from trokens.moving_shapes.render import LEVELS, TEXTURES, clip_seed, render_clip
 from trokens.points.io import write_tracks

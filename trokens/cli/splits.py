@@ -9,25 +9,20 @@ import argparse
 from pathlib import Path
 
 from trokens.clips.class_folders import class_videos, split_folders
-from trokens.clips.lists import SPLITS
-from trokens.clips.names import clean
-from trokens.clips.new_splits import WRITERS, assign_classes, draw_classes, split_rows
+from trokens.clips.classes import clean
+from trokens.clips.dataset import DATASETS, SPLITS
+from trokens.clips.new_splits import assign_classes, draw_classes, split_rows
 from trokens.clips.records import read_text
 from trokens.runtime.commands import run_command
 
-# Where a published list belongs below DATA.PATH_TO_TROKEN_PT_DATA, and where its videos are looked for.
-PLACES = {"hmdb": ("few_shot_info/hmdb_few_shot.csv", "the paths in it"),
-          "ucf": ("few_shot_info/ucf_few_shot.csv", "the paths in it"),
-          "k100": ("few_shot_info/kinetics100.csv", "the paths in it"),
-          "ssv2": ("few_shot_info/ssv2_small or ssv2_full", "20bn-something-something-v2/<id>.webm"),
-          "finegym": ("few_shot_info/finegym/master_few_shot.json", "videos/<id>.mp4")}
+FORMS = {dataset.form: dataset for dataset in map(DATASETS.get, DATASETS)}
 
 
 def parse_args(argv: list[str] | None = None, prog: str | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.split("\n")[0])
     parser.add_argument("root", type=Path, help="folder with one folder of videos a class")
     parser.add_argument("--out", type=Path, required=True, help="list to write; a folder with --format ssv2")
-    parser.add_argument("--format", choices=list(WRITERS), default="folder",
+    parser.add_argument("--format", choices=list(FORMS), default="folder",
                         help="folder: a CSV for DATA.SPLIT_CSV; else as the benchmark's published list (%(default)s)")
     parser.add_argument("--val", type=float, default=0.0, help="number of val classes, or a fraction below 1")
     parser.add_argument("--test", type=float, default=0.0, help="number of test classes, or a fraction below 1")
@@ -64,8 +59,9 @@ def split(args: argparse.Namespace) -> int:
     if bool(drawn) == any(lists.values()):
         raise ValueError("Give either numbers of classes (--val, --test) or class lists (--test-classes, ...).")
     split_of = draw_classes(classes, args.val, args.test, args.seed) if drawn else assign_classes(classes, lists)
-    rows = split_rows(args.root, videos, split_of)
-    WRITERS.get(args.format)(args.out, rows)
+    rows = split_rows(videos, split_of)
+    dataset = FORMS[args.format]
+    dataset.write_list(args.out, rows)
     print(f"{'split':<6}{'classes':>8}{'videos':>8}")
     for name in SPLITS:
         class_ids = [row.class_id for row in rows if row.split == name]
@@ -76,9 +72,8 @@ def split(args: argparse.Namespace) -> int:
     if args.format == "folder":
         print(f"Written to {args.out}; use it with DATA.SPLIT_CSV {args.out}.")
     else:
-        place, videos = PLACES[args.format]
-        print(f"Written to {args.out}; it is read as {place} below DATA.PATH_TO_TROKEN_PT_DATA, and its videos as "
-              f"{videos} below DATA.PATH_TO_DATA_DIR.")
+        print(f"Written to {args.out}; it is read as {dataset.place} below DATA.PATH_TO_TROKEN_PT_DATA, and its videos "
+              f"as {dataset.videos} below DATA.PATH_TO_DATA_DIR.")
     return 0
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from trokens.clips.lists import SPLIT_NAMES, SPLITS
-from trokens.clips.names import clean
+from trokens.clips.classes import clean
+from trokens.clips.dataset import SPLIT_NAMES, SPLITS
 from trokens.clips.walk import is_video, say_passed_over, videos_in, walk_videos
 from trokens.runtime.folders import Tree
 

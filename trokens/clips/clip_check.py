@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from trokens.clips.lists import DEFAULT_FPS, FPS
+from trokens.clips.dataset import DATASETS
 from trokens.clips.reader import ClipReader
 from trokens.clips.split import Clip
 from trokens.points.geometry import same_aspect
@@ -71,7 +71,7 @@ class ClipCheck:
     @classmethod
     def from_config(cls, cfg, split: str, *, quick: bool = False) -> ClipCheck:
         dataset = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
-        return cls(split, ClipReader.from_config(cfg, (), augment=False), FPS.get(dataset.lower(), DEFAULT_FPS),
+        return cls(split, ClipReader.from_config(cfg, (), augment=False), DATASETS.get(dataset).fps,
                    with_video=not cfg.MODEL.APPEARANCE_MODULE_DISABLE, quick=quick)
 
     def __call__(self, clip: Clip) -> list[Finding]:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from trokens.clips.lists import SPLITS, Row
-from trokens.clips.names import clean
+from trokens.clips.classes import clean
+from trokens.clips.dataset import SPLITS, Row
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trokens.clips.datasets import READERS
-from trokens.clips.lists import Row, Source, check_ids
+from trokens.clips.dataset import DATASETS, Row, Source, check_ids
 from trokens.clips.suffixes import videos_on_disk
 from trokens.clips.walk import file_names
 from trokens.points import POINT_SUFFIXES
@@ -55,7 +54,7 @@ def build_splits(cfg, splits: Iterable[str]) -> dict[str, list[Clip]]:
     datasets = {split: cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET for split in splits}
     found = {}
     for name in {name.lower(): name for name in datasets.values()}.values():
-        rows = READERS.get(name)(source)
+        rows = DATASETS.get(name).rows(source)
         check_ids(rows)
         wanted = [split for split, dataset in datasets.items() if dataset.lower() == name.lower()]
         found |= _clips(rows, wanted, videos, point_data / cfg.POINT_INFO.NAME / name.lower() / "feat_dump")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from trokens.clips.names import reading
+from trokens.clips.classes import reading
 from trokens.clips.split import Clip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from trokens.clips.lists import SPLIT_NAMES
+from trokens.clips.dataset import SPLIT_NAMES
 from trokens.points import POINT_SUFFIXES
 from trokens.runtime.folders import Tree, above, kind, walk
 

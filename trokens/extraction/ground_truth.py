@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trokens.clips.lists import clip_id
+from trokens.clips.dataset import clip_id
 from trokens.clips.walk import find_videos
 from trokens.extraction.npz import read_arrays
 from trokens.moving_shapes.render import LEVELS, clip_seed, render_clip

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from trokens.clips.datasets import READERS
-from trokens.clips.lists import DEFAULT_FPS, FPS, clip_id
+from trokens.clips.dataset import DATASETS
 from trokens.runtime.files import LONGEST_NAME, remove_unfinished
 from trokens.runtime.lock import folder_lock
 
@@ -68,15 +67,12 @@ def list_jobs(videos: Sequence[tuple[Path, str]], root: Path, out: Path, *, fps:
     """
     if not videos:
         raise ValueError("There are no videos to extract points from; check --csv_path or --videos.")
-    for dataset in {dataset for _, dataset in videos}:
-        READERS.get(dataset)  # training would not find the points of another
     jobs = []
-    for video, dataset in dict.fromkeys(videos):
-        dataset = dataset.lower()
-        name, folder = clip_id(video, root, dataset), out / dataset
-        jobs.append(Job(video, folder / "feat_dump" / (name + suffix),
-                        FPS.get(dataset, DEFAULT_FPS) if fps is None else fps,
-                        folder / "vis" / (name + pictures) if pictures else None, clusters, damaged, short))
+    for video, name in dict.fromkeys(videos):
+        dataset = DATASETS.get(name)
+        clip, folder = dataset.clip_id(video, root), out / dataset.name
+        jobs.append(Job(video, folder / "feat_dump" / (clip + suffix), dataset.fps if fps is None else fps,
+                        folder / "vis" / (clip + pictures) if pictures else None, clusters, damaged, short))
     length, longest = max((len(os.fsencode(job.points.name)), job.video) for job in jobs)
     if length > LONGEST_NAME:
         raise ValueError(f"The name of {longest} gives its point file a name of {length} bytes, above the "

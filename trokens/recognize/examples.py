@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trokens.clips.class_folders import class_videos
-from trokens.clips.names import clean, reading
+from trokens.clips.classes import clean, reading
 from trokens.clips.records import read_records
 from trokens.recognize.cache import content_key
 from trokens.recognize.describe import one_line

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from trokens.clips.names import reading
+from trokens.clips.classes import reading
 from trokens.clips.walk import find_videos
 from trokens.recognize.cache import content_key
 from trokens.recognize.examples import Example, read_labeled

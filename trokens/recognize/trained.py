@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from trokens.clips.lists import DEFAULT_FPS, FPS
+from trokens.clips.dataset import DATASETS, FPS
 from trokens.clips.reader import ClipReader
 from trokens.clips.split import Clip
 from trokens.config import load_cfg
@@ -152,14 +152,15 @@ def _load(model: Trokens, state: dict, checkpoint: Path) -> None:
 def _from_config(cfg, load: Callable[[Trokens], None]) -> Trained:
     model = build_model(cfg)
     load(model)
-    matching, dataset = matching_options(cfg), cfg.TEST.DATASET.lower()
+    matching, dataset = matching_options(cfg), cfg.TEST.DATASET
     length = {"spatial": cfg.DATA.NUM_FRAMES, "temporal": cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE}.get(
         matching["aggregation"], cfg.DATA.NUM_FRAMES * cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE)
     kind = cfg.MODEL.FEAT_EXTRACTOR.lower()
     own = {"dino": cfg.MODEL.DINO_CONFIG, "timm": f"timm:{cfg.MODEL.TIMM_NAME}:{cfg.MODEL.TIMM_STAGE}"}.get(kind)
+    fps = DATASETS.get(dataset).fps if dataset in DATASETS else FPS
     points = _point_options(cfg.POINT_INFO.NAME, own, cfg.MODEL.BACKBONE_WEIGHTS)
     return Trained(model.eval(), ClipReader.from_config(cfg, (), augment=False), matching["aggregation"], points,
-                   FPS.get(dataset, DEFAULT_FPS), cfg.SOLVER.TEMPRATURE / length)
+                   fps, cfg.SOLVER.TEMPRATURE / length)
 
 
 def _point_options(name: str, backbone: str | None, weights: str) -> Options:

@@ -1,12 +1,6 @@
-"""Kinetics-100."""
+"""Kinetics-100, whose clips are known by the 11 characters of their YouTube ids."""
 
-from __future__ import annotations
+from trokens.clips.dataset import add_dataset
+from trokens.clips.published_lists import path_csv
 
-from trokens.clips.datasets.published import published_rows
-from trokens.clips.lists import READERS, Row, Source
-
-
-@READERS.register("k400")
-def read_k400(source: Source) -> list[Row]:
-    """Kinetics-100."""
-    return published_rows(source, "kinetics100.csv", "k400")
+add_dataset(path_csv("k400", "kinetics100.csv", form="k100", short_id=lambda name: name[:11], archive="k400|kinetics"))
