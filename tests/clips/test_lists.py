@@ -14,7 +14,7 @@ from trokens.clips.checks import keep_present
 from trokens.clips.classes import clean, reading
 from trokens.clips.dataset import DATASETS, Source
 from trokens.clips.split import build_split, build_splits
-from trokens.clips.suffixes import videos_on_disk
+from trokens.clips.walk import videos_on_disk
 
 
 @pytest.fixture

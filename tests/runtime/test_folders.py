@@ -10,7 +10,7 @@ import pytest
 from data_folders import link
 
 from trokens.cli.convert_points import find_pairs
-from trokens.cli.get_points import Folder
+from trokens.cli.get_points import local_files
 from trokens.clips.walk import find_videos
 from trokens.runtime.folders import walk
 
@@ -54,7 +54,7 @@ def test_videos_are_found_once_in_circles_of_links(circles, pattern, caplog):
 def test_other_tools_come_to_an_end_too(circles, tmp_path):
     assert [path.name for path, _ in find_pairs(circles, circles / "out", "safetensors")] == [
         f"{i}.pkl" for i in range(8)]
-    names = Folder(circles).names()
+    names = local_files(circles).names
     assert [name for name in names if name.endswith(".pkl")] == [f"c{i}/{i}.pkl" for i in range(8)]
 
 

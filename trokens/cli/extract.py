@@ -97,8 +97,8 @@ def find_videos(args: argparse.Namespace) -> tuple[list[tuple[Path, str]], Path]
         ValueError: The CSV lacks a column, or there are no videos in the folder.
     """
     from trokens.clips.records import read_records
-    from trokens.clips.suffixes import videos_on_disk
     from trokens.clips.walk import find_videos as search
+    from trokens.clips.walk import videos_on_disk
 
     if args.csv_path:
         root = args.root or args.csv_path.parent

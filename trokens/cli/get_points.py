@@ -17,11 +17,13 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+from trokens.clips.dataset import LISTS
 from trokens.clips.published_points import PUBLISHED, REPOSITORY, coverage, may_hold, published_path
 from trokens.points import POINT_SUFFIXES
 from trokens.runtime.commands import run_command
-from trokens.runtime.files import whole_file, write_csv
+from trokens.runtime.files import whole_file, write_csv, write_text
 from trokens.runtime.folders import walk
 
 
@@ -44,52 +46,42 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> ar
     return args
 
 
-class Hub:
-    """The files of a data set on the Hugging Face hub; the hub's client resumes what was interrupted."""
+class Files(NamedTuple):
+    """The files of a repository: their paths, and what brings one of them to this machine and says where it lies."""
 
-    def __init__(self, repo: str, folder: Path):
-        self.repo, self.folder = repo, folder
+    names: list[str]
+    fetch: Callable[[str], Path]
 
-    def names(self) -> list[str]:
-        """Paths of the files in the repository."""
-        from huggingface_hub import list_repo_files
 
-        return self._ask(list_repo_files, self.repo)
+def hub_files(repo: str, folder: Path) -> Files:
+    """The files of a data set on the Hugging Face hub, fetched below a folder; its client resumes what was interrupted.
 
-    def fetch(self, name: str) -> Path:
-        """Download a file to its place below the folder."""
-        from huggingface_hub import hf_hub_download
+    Raises:
+        ConnectionError: The hub cannot be reached; ``fetch`` raises it too.
+    """
+    import huggingface_hub
 
-        return Path(self._ask(hf_hub_download, self.repo, name, local_dir=self.folder))
-
-    def _ask(self, function: Callable, *args, **options):
+    def ask(function: Callable, *args, **options):
         try:
             return function(*args, repo_type="dataset", **options)
         except Exception as error:  # whatever its client's network library raises
             cause = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
-            raise ConnectionError(f"{self.repo} cannot be had from the Hugging Face hub: {cause}. Check the network, "
-                                  "or give a folder with its files, --from_dir.") from error
+            raise ConnectionError(f"{repo} cannot be had from the Hugging Face hub: {cause}. Check the network, or "
+                                  "give a folder with its files, --from_dir.") from error
+
+    return Files(ask(huggingface_hub.list_repo_files, repo),
+                 lambda name: Path(ask(huggingface_hub.hf_hub_download, repo, name, local_dir=folder)))
 
 
-class Folder:
-    """The same files in a local folder."""
+def local_files(folder: Path) -> Files:
+    """The same files in a local folder.
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def names(self) -> list[str]:
-        """Paths of the files below the folder.
-
-        Raises:
-            FileNotFoundError: There is no such folder.
-        """
-        if not self.folder.is_dir():
-            raise FileNotFoundError(f"There is no folder {self.folder} (--from_dir).")
-        return sorted(Path(file).as_posix() for file in walk(self.folder).files)
-
-    def fetch(self, name: str) -> Path:
-        """The file's place."""
-        return self.folder / name
+    Raises:
+        FileNotFoundError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder} (--from_dir).")
+    return Files(sorted(Path(file).as_posix() for file in walk(folder).files), lambda name: folder / name)
 
 
 class Mark:
@@ -115,11 +107,10 @@ class Mark:
         """Add what was unpacked just now."""
         said = {"name": self.name, "datasets": sorted({*self.datasets, *datasets}),
                 "files": sorted({*self.files, *files})}
-        with whole_file(self.path) as unfinished:
-            unfinished.write_text(json.dumps(said), encoding="utf-8")
+        write_text(self.path, json.dumps(said))
 
 
-def get(source: Hub | Folder, args: argparse.Namespace) -> int:
+def get(source: Files, args: argparse.Namespace) -> int:
     """Bring every wanted file to its place; returns the number of broken archives.
 
     Raises:
@@ -129,10 +120,10 @@ def get(source: Hub | Folder, args: argparse.Namespace) -> int:
     from trokens.runtime.progress import progress  # heavy to import, and not for --help
 
     place = partial(published_path, name=args.name, datasets=args.dataset)
-    names = source.names()
+    names = source.names
     plain = {name: target for name in names if (target := place(name))}
     zips = [name for name in names if name.lower().endswith(".zip") and may_hold(name, args.name, args.dataset)]
-    if all("few_shot_info" in Path(name).with_suffix("").parts for name in (*plain, *zips)):  # or nothing at all
+    if all(LISTS in Path(name).with_suffix("").parts for name in (*plain, *zips)):  # or nothing at all
         raise FileNotFoundError(f"Nothing of {args.name} for {', '.join(args.dataset)} is among the {len(names)} files "
                                 f"of {args.from_dir or args.repo}; check --name and --dataset.")
     for name, target in progress(plain.items(), len(plain), "Files"):
@@ -186,7 +177,7 @@ def check(args: argparse.Namespace) -> int:
 
 def get_and_check(args: argparse.Namespace) -> int:
     """Get and check, and tell whether all is there."""
-    broken = get(Folder(args.from_dir) if args.from_dir else Hub(args.repo, args.out), args)
+    broken = get(local_files(args.from_dir) if args.from_dir else hub_files(args.repo, args.out), args)
     lacking = check(args)
     print("Something is missing: see above." if broken or lacking else "All is there.")
     return int(broken + lacking > 0)

@@ -15,6 +15,7 @@ from trokens.runtime.folders import Tree
 
 logger = logging.getLogger(__name__)
 
+
 class ClassVideo(NamedTuple):
     """A video in a class folder: its split ("" where folders tell none), class, and path below the root."""
 
@@ -49,6 +50,10 @@ def split_folders(root: Path) -> dict[str, str]:
     return {split: folders[split][0] for split in SPLITS if split in folders}
 
 
+def _folder_names(path: Path) -> list[str]:
+    return sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
 def class_videos(root: Path, splits: Mapping[str, str]) -> list[ClassVideo]:
     """Videos of ``root/<split>/<class>`` at any depth, or of ``root/<class>``, by splits, classes and paths.
 
@@ -61,39 +66,25 @@ def class_videos(root: Path, splits: Mapping[str, str]) -> list[ClassVideo]:
     Raises:
         ValueError: Two splits share a folder by links.
     """
-    tree = walk_videos(root)
+    tree, depth = walk_videos(root), 1 + bool(splits)  # folders above a video: its class and, with splits, its split
     _check_shared(root, tree, splits)
     split_of = {folder: split for split, folder in splits.items()}
     found, loose, beside = [], [], []
-    for video in videos_in(tree):
-        parts = video.split(os.sep)
-        if splits and parts[0] not in split_of and len(parts) > 1:
+    for video in videos_in(tree.files):
+        *folders, _ = video.split(os.sep)
+        if splits and folders and folders[0] not in split_of:
             beside.append(video)
-        elif (len(parts) < 3 and splits) or len(parts) < 2:
+        elif len(folders) < depth:
             loose.append(video)
         else:
-            split, folder = (split_of[parts[0]], parts[1]) if splits else ("", parts[0])
-            found.append(ClassVideo(split, clean(folder) or folder, video))
+            name = folders[depth - 1]
+            found.append(ClassVideo(split_of[folders[0]] if splits else "", clean(name) or name, video))
     say_passed_over(root, tree, {
         f"videos in folders beside {', '.join(f'{name}/' for name in splits.values())}": beside,
         "videos in no class folder": loose})
-    _say_joined(found, len(splits) > 0)
+    _say_joined(found, depth)
     order = [*SPLITS, ""].index
     return sorted(found, key=lambda video: (order(video.split), *video.video.split(os.sep)))
-
-
-def _say_joined(found: Sequence[ClassVideo], in_splits: bool) -> None:
-    """Say which videos belong to a class otherwise than by lying in the one folder of its name."""
-    deep = [video.video for video in found if video.video.count(os.sep) > 1 + in_splits]
-    if deep:
-        logger.info("Videos in folders below their class folders, which name their classes: %d (first: %s).",
-                    len(deep), min(deep))
-    folders: dict[tuple[str, str], set[str]] = {}
-    for video in found:
-        folders.setdefault(video[:2], set()).add(video.video.split(os.sep)[in_splits])
-    for (_, name), names in folders.items():
-        if len(names) > 1:
-            logger.warning("The folders %s are one class, '%s'.", " and ".join(map(repr, sorted(names))), name)
 
 
 def _check_shared(root: Path, tree: Tree, splits: Mapping[str, str]) -> None:
@@ -105,5 +96,14 @@ def _check_shared(root: Path, tree: Tree, splits: Mapping[str, str]) -> None:
                              "class, remove one of them.")
 
 
-def _folder_names(path: Path) -> list[str]:
-    return sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+def _say_joined(found: Sequence[ClassVideo], depth: int) -> None:
+    """Say which videos belong to a class otherwise than by lying in the one folder of its name."""
+    if deep := [video.video for video in found if video.video.count(os.sep) > depth]:
+        logger.info("Videos in folders below their class folders, which name their classes: %d (first: %s).",
+                    len(deep), min(deep))
+    folders: dict[tuple[str, str], set[str]] = {}
+    for split, name, video in found:
+        folders.setdefault((split, name), set()).add(video.split(os.sep)[depth - 1])
+    for (_, name), names in folders.items():
+        if len(names) > 1:
+            logger.warning("The folders %s are one class, '%s'.", " and ".join(map(repr, sorted(names))), name)

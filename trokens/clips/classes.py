@@ -12,6 +12,7 @@ logger = logging.getLogger(__name__)
 
 # Characters that take no room, at which a text is stripped too: some editors leave them.
 _INVISIBLE = "".join(map(chr, (0x00AD, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, 0xFEFF)))
+_ALIKE = "are the same but for case, white space or Unicode form"
 
 
 def clean(text: str) -> str:
@@ -73,9 +74,8 @@ def check_named(rows: Sequence[Row]) -> None:
         (one, first), *others = differing[0]
         two, second = next((split, name) for split, name in others if split != one)
         raise ValueError(f"Class {_shown(first, second)} of the {one} split and class {_shown(second, first)} of the "
-                         f"{two} split are the same but for case, white space or Unicode form ({len(shared)} such "
-                         "classes); few-shot splits share no class: write them alike and put them in one split, or "
-                         "rename one.")
+                         f"{two} split {_ALIKE} ({len(shared)} such classes); few-shot splits share no class: write "
+                         "them alike and put them in one split, or rename one.")
     if shared:
         split, name = shared[0][-1]
         raise ValueError(f"Class '{name}' is in the {split} split and in an earlier one ({len(shared)} such "
@@ -83,9 +83,8 @@ def check_named(rows: Sequence[Row]) -> None:
     for names in alike.values():
         if len(names) > 1:
             (split, first), (_, second), *_ = names
-            logger.warning("Classes %s and %s of the %s split are the same but for case, white space or Unicode form; "
-                           "they count as two classes: write them alike where they are one.", _shown(first, second),
-                           _shown(second, first), split)
+            logger.warning("Classes %s and %s of the %s split %s; they count as two classes: write them alike where "
+                           "they are one.", _shown(first, second), _shown(second, first), split, _ALIKE)
 
 
 def _shown(name: str, other: str) -> str:

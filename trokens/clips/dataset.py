@@ -79,19 +79,11 @@ class Dataset:
         return self.short_id(os.path.basename(path)) if self.short_id else clip_id(path, root)
 
     def rows(self, source: Source) -> list[Row]:
-        """Read every clip of all splits.
-
-        Raises:
-            ValueError, FileNotFoundError: A list is broken or missing.
-        """
+        """Every clip of all splits; a ValueError or FileNotFoundError tells of a list that is broken or missing."""
         return [row._replace(id=self.clip_id(row.video, "")) for row in self.read(source)]
 
     def write_list(self, path: Path, rows: Sequence[Row]) -> None:
-        """Write a list.
-
-        Raises:
-            ValueError: Two clips would share an id, or this form cannot hold the rows.
-        """
+        """Write a list; a ValueError tells that two clips would share an id, or that its form cannot hold the rows."""
         check_ids([row._replace(id=self.clip_id(row.video, "")) for row in rows])
         self.write(path, rows)
 

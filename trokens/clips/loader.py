@@ -1,9 +1,10 @@
-"""Clips in batches: datasets, and the loaders whose worker processes read ahead."""
+"""Episodes and batches of clips, which worker processes read ahead."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,41 +29,33 @@ def collate(clips: Sequence[Clips]) -> Clips:
     return Clips(**{name: join(name) for name in Clips.__dataclass_fields__})
 
 
-@dataclass(frozen=True)
-class EpisodeDataset(Dataset):
-    """Episodes, asked for by their plans.
+def read_episode(reader: ClipReader, with_video: bool, plan: EpisodePlan) -> Episode:
+    """An episode by its plan, on which alone the draws of its clips depend."""
+    clips = [reader.read(index, with_video=with_video, key=f"{plan.key}/{position}")
+             for position, index in enumerate(plan.indices)]
+    return Episode(collate(clips), torch.tensor(plan.way), plan.n_way, plan.num_support)
 
-    Attributes:
-        reader: Reads the split's clips.
-        with_video: False where patch features come from elsewhere.
-    """
 
-    reader: ClipReader
-    with_video: bool = True
-
-    def __getitem__(self, plan: EpisodePlan) -> Episode:
-        clips = [self.reader.read(index, with_video=self.with_video, key=f"{plan.key}/{position}")
-                 for position, index in enumerate(plan.indices)]
-        return Episode(collate(clips), torch.tensor(plan.way), plan.n_way, plan.num_support)
+def read_clips(reader: ClipReader, with_video: bool, indices: Sequence[int]) -> Clips:
+    """Clips by their rows; the draws of each depend on the clip alone."""
+    return collate([reader.read(index, with_video=with_video) for index in indices])
 
 
 @dataclass(frozen=True)
-class ClipDataset(Dataset):
-    """Single clips, asked for by lists of indices; their random draws depend on the clip alone."""
+class _Items(Dataset):
+    """What ``read`` makes of the keys that a sampler yields."""
 
-    reader: ClipReader
-    with_video: bool = True
+    read: Callable[[Any], Any]
 
-    def __getitem__(self, indices: Sequence[int]) -> Clips:
-        return collate([self.reader.read(index, with_video=self.with_video) for index in indices])
+    def __getitem__(self, key: Any) -> Any:
+        return self.read(key)
 
 
-def _loader(dataset: Dataset, order, batch_bytes: int, *, num_workers: int = 0, pin_memory: bool = False,
+def _loader(read: Callable[[Any], Any], order, batch_bytes: int, *, num_workers: int = 0, pin_memory: bool = False,
             patience: float = 0, keep_workers: bool = False) -> DataLoader:
-    """A loader whose items come ready from the dataset: ``order`` yields what ``dataset[...]`` takes."""
     num_workers = min(num_workers, num_cores())
     check_shared_memory(batch_bytes, num_workers)
-    return SteadyLoader(dataset, sampler=order, batch_size=None, collate_fn=share, num_workers=num_workers,
+    return SteadyLoader(_Items(read), sampler=order, batch_size=None, collate_fn=share, num_workers=num_workers,
                         pin_memory=pin_memory and torch.cuda.is_available(), patience=patience,
                         prefetch_factor=PREFETCH if num_workers else None,
                         persistent_workers=keep_workers and num_workers > 0)
@@ -88,7 +81,7 @@ def episode_loader(reader: ClipReader, sampler: EpisodeSampler, *, with_video: b
         ValueError: Shared memory does not hold what the workers read ahead.
     """
     size = reader.batch_bytes(len(sampler[0].indices), with_video=with_video)
-    return _loader(EpisodeDataset(reader, with_video), sampler, size, keep_workers=True, **loading)
+    return _loader(partial(read_episode, reader, with_video), sampler, size, keep_workers=True, **loading)
 
 
 def clip_batches(indices: Sequence[int], batch_size: int) -> list[list[int]]:
@@ -100,4 +93,4 @@ def clip_loader(reader: ClipReader, batches: Sequence[Sequence[int]], *, with_vi
                 **loading) -> Iterator[Clips]:
     """Evaluation clips, batch by batch; further arguments and errors are those of :func:`episode_loader`."""
     size = reader.batch_bytes(max(map(len, batches), default=0), with_video=with_video)
-    return iter(_loader(ClipDataset(reader, with_video), batches, size, **loading))
+    return iter(_loader(partial(read_clips, reader, with_video), batches, size, **loading))

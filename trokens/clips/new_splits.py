@@ -12,7 +12,7 @@ from trokens.clips.dataset import SPLITS, Row
 
 
 def draw_classes(classes: Sequence[str], num_val: float, num_test: float, seed: int) -> dict[str, str]:
-    """Assign classes to splits by chance.
+    """Assign classes to splits by chance; train gets what is left.
 
     Args:
         classes: Names of all classes; their order does not matter.
@@ -21,7 +21,7 @@ def draw_classes(classes: Sequence[str], num_val: float, num_test: float, seed: 
         seed: The same seed gives the same splits.
 
     Returns:
-        Class -> split; train gets what is left.
+        Class -> split.
 
     Raises:
         ValueError: The numbers are negative or no whole classes, or leave no class for train.
@@ -36,8 +36,8 @@ def draw_classes(classes: Sequence[str], num_val: float, num_test: float, seed: 
         raise ValueError(f"{counts['val']} val and {counts['test']} test classes leave none of {len(classes)} for "
                          "train; ask for fewer.")
     order = random.Random(seed).sample(sorted(classes), len(classes))
-    ends = (counts["val"], counts["val"] + counts["test"])
-    return {name: "val" if i < ends[0] else "test" if i < ends[1] else "train" for i, name in enumerate(order)}
+    splits = ["val"] * counts["val"] + ["test"] * counts["test"]
+    return dict(zip(order, splits + ["train"] * (len(order) - len(splits)), strict=True))
 
 
 def assign_classes(classes: Sequence[str], lists: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -67,9 +67,7 @@ def assign_classes(classes: Sequence[str], lists: Mapping[str, Sequence[str]]) -
 
 
 def split_rows(videos: Sequence[ClassVideo], split_of: Mapping[str, str]) -> list[Row]:
-    """Every video of the assigned classes, by split, class and name.
-
-    Classes are numbered by name, those of train first.
+    """Every video of the assigned classes, by split, class and name; classes are numbered by name, train first.
 
     Args:
         videos: What lies in the class folders, see `class_videos`.
@@ -80,7 +78,6 @@ def split_rows(videos: Sequence[ClassVideo], split_of: Mapping[str, str]) -> lis
     """
     ordered = sorted(split_of, key=lambda name: (SPLITS.index(split_of[name]), name))
     number = {name: i for i, name in enumerate(ordered)}
-    rows = [Row(split_of[name], video, number[name], name)
-            for _, name, video in videos if name in split_of]
+    rows = [Row(split_of[name], video, number[name], name) for _, name, video in videos if name in split_of]
     check_named(rows)
     return sorted(rows, key=lambda row: (row.class_id, row.video))

@@ -39,24 +39,26 @@ def read_records(path: Path, columns: Sequence[str], *, raw: Callable[[str], boo
     def text(value: Any) -> Any:
         return clean(value) if isinstance(value, str) and not (raw and value != clean(value) and raw(value)) else value
 
-    needs = f"it needs {', '.join(columns)}"
     try:
-        content, header = read_text(path), None
-        header, records = (None, json.loads(content)) if path.suffix.lower() == ".json" else _csv(content)
+        content = read_text(path)
+        header, records = ([], json.loads(content)) if path.suffix.lower() == ".json" else _csv(content)
     except (ValueError, csv.Error, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as a list of clips: {error}.") from error
-    if header:
-        _check_header(path, header, columns)
+    for column in columns if header else ():
+        if (count := header.count(column)) != 1:
+            shown = ", ".join([*header[:10], *["..."] * (len(header) > 10)])[:300]
+            raise ValueError(f"{path} has {f'{count} columns' if count else 'no column'} '{column}' (its first line is "
+                             f"{shown!a}); it needs {', '.join(columns)}, with commas between them, in UTF-8.")
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise ValueError(f"{path} is no list of records.")
     if not records:
-        raise ValueError(f"{path} lists no clips; {needs.replace('needs', 'needs records with')}.")
+        raise ValueError(f"{path} lists no clips; it needs records with {', '.join(columns)}.")
     records = [{text(key): text(value) for key, value in record.items()} for record in records]
     for number, record in enumerate(records, 1):
         for column in columns:
             value = record.get(column)
             if value in (None, ""):
-                raise ValueError(f"{path}: clip {number} has no '{column}'; {needs}.")
+                raise ValueError(f"{path}: clip {number} has no '{column}'; it needs {', '.join(columns)}.")
             if type(value) not in (str, int):
                 raise ValueError(f"{path}: clip {number} has {str(value)[:100]} as its '{column}'; expected a text or "
                                  "a whole number.")
@@ -79,14 +81,6 @@ def _csv(content: str) -> tuple[list[str], list[dict[str, str]]]:
     return [clean(name) for name in reader.fieldnames or ()], records
 
 
-def _check_header(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
-    for column in columns:
-        if (count := header.count(column)) != 1:
-            shown = ", ".join([*header[:10], *["..."] * (len(header) > 10)])[:300]
-            raise ValueError(f"{path} has {f'{count} columns' if count else 'no column'} '{column}' (its first line is "
-                             f"{shown!a}); it needs {', '.join(columns)}, with commas between them, in UTF-8.")
-
-
 def read_rows(path: Path, columns: Sequence[str], make: Callable[[dict[str, Any]], Row],
               videos: Path | None = None) -> list[Row]:
     """Read a split list and make a row of every record.
@@ -105,13 +99,15 @@ def read_rows(path: Path, columns: Sequence[str], make: Callable[[dict[str, Any]
         raise FileNotFoundError(f"No split list {path}; DATA.PATH_TO_TROKEN_PT_DATA (DATA.SPLIT_CSV for a folder) has "
                                 "to lead to it; tools/get_points.py (trokens points get) gets the benchmarks' lists, "
                                 "tools/make_splits.py (trokens splits) writes one for a folder.")
-    records, rows = read_records(path, columns, raw=lambda text: videos is not None and (videos / text).is_file()), []
-    for number, record in enumerate(records, 1):
+    rows = []
+    for number, record in enumerate(read_records(
+            path, columns, raw=lambda text: videos is not None and (videos / text).is_file()), 1):
         try:
-            rows.append(make(record))
+            row = make(record)
         except ValueError as error:
             raise ValueError(f"{path}: clip {number}: {error}") from error
-        if rows[-1].split not in SPLITS or rows[-1].class_id < 0:
-            raise ValueError(f"{path}: clip {number} has split '{rows[-1].split}' and label {rows[-1].class_id}; "
+        if row.split not in SPLITS or row.class_id < 0:
+            raise ValueError(f"{path}: clip {number} has split '{row.split}' and label {row.class_id}; "
                              f"expected {', '.join(SPLITS)} and a label from 0 on.")
+        rows.append(row)
     return rows

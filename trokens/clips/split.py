@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trokens.clips.dataset import DATASETS, Row, Source, check_ids
-from trokens.clips.suffixes import videos_on_disk
-from trokens.clips.walk import file_names
+from trokens.clips.walk import file_names, videos_on_disk
 from trokens.points import POINT_SUFFIXES
 
 logger = logging.getLogger(__name__)
