@@ -23,6 +23,7 @@ from trokens.fewshot.matchers import clip_features, match
 from trokens.models.trokens import Trokens
 from trokens.moving_shapes.render import render_clip
 from trokens.points.io import write_tracks
+from trokens.reuse.embed import ClipEmbedder
 from trokens.video.write import write_video
 
 EPISODES, CLIPS = 10_000, 2_400  # of the protocol; of SSv2-Small's test split
@@ -106,17 +107,15 @@ def direct_logits(model: Trokens, reader: ClipReader, plan: EpisodePlan, device:
 
 def ways_to_look(model: Trokens, reader: ClipReader, sizes: Sizes, setting: Setting) -> dict[str, Callable]:
     """Everything that looks at clips: the backbone alone, a whole evaluation, an episode embedded on its own."""
-    def evaluator() -> Evaluator:
-        return Evaluator(reader, [episodes(sizes.clips, sizes.episodes, 1)], split="test", matching=MATCHING,
-                         device=setting.device)
+    embedder = ClipEmbedder(model, reader, setting.device, "test", 1 if setting.device.type == "cpu" else 8)
 
     def whole() -> None:
         for clip in reader.clips:
             os.utime(clip.video)  # else what was found out about the files in the last turn would count
-        evaluator().run(model)
+        Evaluator([episodes(sizes.clips, sizes.episodes, 1)], split="test", matching=MATCHING).run(embedder)
 
     videos = torch.cat([reader.read(index, with_video=True).video for index in range(sizes.clips)])
-    batches = videos.split(evaluator().loading["batch_size"])
+    batches = videos.split(embedder.batch_size)
     plans = {k_shot: episodes(sizes.clips, 1, k_shot)[0] for k_shot in (1, 5)}
     return {"backbone": lambda: [model.patch_features(batch.to(setting.device)) for batch in batches],
             "whole": whole,

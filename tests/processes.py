@@ -21,7 +21,7 @@ from trokens.runtime.distributed import process_group
 ROOT = Path(__file__).resolve().parents[1]
 RUN_NET = ROOT / "tools/run_net.py"
 # Imported once, then starts are quick.
-PRELOAD = ["trokens.engine.experiment", "trokens.extraction.run", "trokens.moving_shapes.render", "pytest"]
+PRELOAD = ["trokens.engine.run", "trokens.extraction.run", "trokens.moving_shapes.render", "pytest"]
 TIMEOUT = 600  # seconds, of anything here: a test that hangs fails, a busy machine does not matter
 
 

@@ -21,6 +21,7 @@ from trokens.clips.split import build_split
 from trokens.engine.trainer import Interrupted, Trainer
 from trokens.moving_shapes.render import SPLITS, clip_seed, render_clip
 from trokens.points.io import write_tracks
+from trokens.reuse.embed import ClipEmbedder
 from trokens.video.write import write_video
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -177,3 +178,9 @@ def kill_after(monkeypatch, owner, name: str) -> None:
         raise Killed
 
     monkeypatch.setattr(owner, name, deadly)
+
+
+def clip_embedder(cfg, model, clips, name: str) -> ClipEmbedder:
+    """A model and the clips that it is evaluated on, on the CPU."""
+    reader = ClipReader.from_config(cfg, clips, augment=False)
+    return ClipEmbedder.from_config(cfg, model, reader, device=torch.device("cpu"), name=name)

@@ -19,7 +19,7 @@ from tiny import tiny_cfg
 
 from trokens import FewShotClassifier
 from trokens.cli import predict
-from trokens.engine.experiment import Experiment
+from trokens.engine.run import run_experiment
 from trokens.recognize import classifier as module
 from trokens.recognize import describe, trained
 from trokens.video.write import write_video
@@ -375,7 +375,7 @@ def test_a_checkpoint_is_a_file_or_the_folder_of_a_training(tmp_path):
 
 
 def test_a_trained_model_answers_whole_clips(run, tiny_data, tmp_path, monkeypatch):
-    Experiment(tiny_cfg(tiny_data, tmp_path / "run"), torch.device("cpu")).run()
+    run_experiment(tiny_cfg(tiny_data, tmp_path / "run"), torch.device("cpu"))
     monkeypatch.setattr(trained, "choose_backbone", lambda name: None)  # points on a grid, which need none
     code, lines, errors = run("queries/left", "queries/down", "--checkpoint", "run", "--save", "saved", method=())
     assert code == 0, errors

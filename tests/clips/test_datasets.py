@@ -1,5 +1,4 @@
 import logging
-import os
 from collections import Counter
 from pathlib import Path
 from time import process_time
@@ -7,7 +6,6 @@ from time import process_time
 import pytest
 from data_folders import FOLDER, hmdb, options, touch, write_csv, write_json
 
-from trokens.clips.checks import check_labels, keep_present
 from trokens.clips.dataset import DATASETS, SPLITS, Source, clip_id
 from trokens.clips.split import Clip, build_split
 from trokens.fewshot.episodes import EpisodeSampler
@@ -35,7 +33,7 @@ def test_real_lists_have_the_published_sizes_and_disjoint_splits(published, data
     classes = {split: {clip.class_id for clip in clips} for split, clips in splits.items()}
     assert {split: (len(classes[split]), len(clips)) for split, clips in splits.items()} == sizes
     assert len(set.union(*classes.values())) == sum(map(len, classes.values()))
-    check_labels(splits["train"], len(classes["train"]))
+    assert max(classes["train"]) < len(classes["train"])
     if ssv2 == "ssv2_full":
         assert min(Counter(clip.class_id for clip in splits["test"]).values()) == 17
 
@@ -48,19 +46,6 @@ def test_ten_thousand_test_episodes_of_real_lists_take_seconds(published, datase
                              seed=1)
     assert sum(1 for _ in sampler) == 10_000
     assert process_time() - start < 10
-
-
-@pytest.mark.parametrize(("dataset", "ssv2", "sizes"), REAL, ids=[a + b for a, b, _ in REAL])
-def test_real_lists_without_files_report_both_kinds_at_once(published, dataset, ssv2, sizes):
-    cfg = options(dataset, data="/nowhere", points=published, ssv2=ssv2)
-    clips = build_split(cfg, "test")
-    with pytest.raises(FileNotFoundError) as caught:
-        keep_present(clips, split="test", allow_missing=0.5)
-    count = sizes["test"][1]
-    message = str(caught.value)
-    assert f"{count} of {count} videos of the test split are not in /nowhere" in message
-    assert f"No tracks for {count} of {count} videos of the test split in {published}/flow/{dataset.lower()}" in message
-    assert message.count(f"(first: {clips[0].id}") == 2
 
 
 def test_ssv2_names_videos_and_point_files_by_id(tmp_path):
@@ -103,7 +88,7 @@ def test_finegyms_val_split_is_its_test_split(tmp_path, caplog):
     assert [clip.video for clip in build_split(cfg, "test")] == [Path("/data/videos/E_2.mp4")]
     assert build_split(cfg, "test")[0].class_id == 80 and len(build_split(cfg, "train")) == 1
     with caplog.at_level(logging.INFO):
-        assert keep_present(build_split(cfg, "val"), split="val") == []
+        assert build_split(cfg, "val") == []
     assert [record.message for record in caplog.records] == [
         "The lists of FINEGYM have no val split: nothing is selected, the last checkpoint counts."]
 
@@ -213,75 +198,6 @@ def test_an_id_is_the_path_below_the_root(tmp_path, monkeypatch):
     assert clip_id("./a/b.mp4", tmp_path) == clip_id(tmp_path / "a/b.mp4", ".") == "a__b"
     with pytest.raises(ValueError, match="does not lie below"):
         clip_id(tmp_path / "a/../../b.mp4", tmp_path)
-
-
-@pytest.fixture
-def ten(tmp_path) -> list[Clip]:
-    """Ten clips: videos 0-8 and point files 1-9 are there."""
-    touch(tmp_path, *(f"v{i % 2}/{i}.mp4" for i in range(9)), *(f"points/{i}.safetensors" for i in range(1, 10)))
-    return [Clip(str(i), tmp_path / f"v{i % 2}/{i}.mp4", tmp_path / f"points/{i}.safetensors", 0, "a")
-            for i in range(10)]
-
-
-def test_missing_files_are_counted_and_named_in_one_message(ten, tmp_path):
-    with pytest.raises(FileNotFoundError) as caught:
-        keep_present(ten, split="train", allow_missing=0.1)
-    assert str(caught.value) == (
-        f"1 of 10 videos of the train split are not in {tmp_path}/v1 (first: 9). Check DATA.PATH_TO_DATA_DIR. "
-        f"No tracks for 1 of 10 videos of the train split in {tmp_path}/points (first: 0). "
-        "Run point_tracking/extract_points.py (trokens extract), or check POINT_INFO.NAME. "
-        "20 % of the clips lack a file; DATA.ALLOW_MISSING permits 10 %.")
-
-
-def test_the_share_that_is_missing_is_told_however_small(tmp_path):
-    touch(tmp_path, *(f"{i}.pkl" for i in range(1, 700)))
-    clips = [Clip(str(i), tmp_path / "x.mp4", tmp_path / f"{i}.pkl", 0, "a") for i in range(700)]
-    with pytest.raises(FileNotFoundError, match=r"0\.143 % of the clips lack a file; DATA\.ALLOW_MISSING permits 0 % "
-                                                r"\(the published code leaves out up to 5 % of hmdb, ucf and finegym"):
-        keep_present(clips, split="train", need_video=False)
-
-
-def test_every_folder_is_listed_once_however_many_clips_it_holds(ten, monkeypatch):
-    listed, scandir = [], os.scandir
-    monkeypatch.setattr(os, "scandir", lambda folder: listed.append(Path(folder).name) or scandir(folder))
-    monkeypatch.setattr(Path, "stat", None)
-    keep_present(ten, split="train", allow_missing=0.2)
-    assert sorted(listed) == ["points", "v0", "v1"]
-
-
-def test_permitted_missing_files_are_left_out_and_said(ten, caplog):
-    kept = keep_present(ten, split="train", allow_missing=0.2)
-    assert [clip.id for clip in kept] == [str(i) for i in range(1, 9)]
-    assert len(caplog.records) == 1 and "Going on without these 2 clips" in caplog.records[0].message
-
-
-def test_runs_without_appearance_need_no_videos(ten):
-    assert len(keep_present(ten, split="train", allow_missing=0.1, need_video=False)) == 9
-    assert keep_present(ten[1:], split="train", need_video=False) == ten[1:]
-
-
-def test_a_split_without_a_single_clip_is_an_error_unless_it_is_val(ten, tmp_path):
-    assert keep_present([], split="val") == []
-    with pytest.raises(ValueError, match="The test split has no clips"):
-        keep_present([], split="test")
-    nothing = [Clip("x", tmp_path / "x.mp4", tmp_path / "x.pkl", 0, "a")]
-    with pytest.raises(FileNotFoundError, match="100 % of the clips lack a file"):
-        keep_present(nothing, split="train", allow_missing=1.0)
-
-
-def test_a_folder_in_a_videos_place_is_no_video(ten, tmp_path):
-    (tmp_path / "v0/0.mp4").unlink()
-    (tmp_path / "v0/0.mp4").mkdir()
-    with pytest.raises(FileNotFoundError, match="2 of 10 videos"):
-        keep_present(ten, split="train")
-
-
-def test_training_labels_must_fit_the_classifier(tmp_path):
-    clips = build_split(hmdb(tmp_path, ("a", "wave/a.avi", 0, "train"), ("b", "bend/b.avi", 51, "train")), "train")
-    check_labels(clips, 52)
-    with pytest.raises(ValueError, match=r"Class 51 \('bend'\) of the train split is not below MODEL.NUM_CLASSES 51"):
-        check_labels(clips, 51)
-    check_labels([], 0)
 
 
 def test_the_datasets_of_the_paper_and_own_folders_are_registered():

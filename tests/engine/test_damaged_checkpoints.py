@@ -10,7 +10,7 @@ from damaged import flip, place_of
 from processes import in_processes
 from tiny import assert_same_run, command, main, tiny_cfg
 
-from trokens.engine.experiment import Experiment
+from trokens.engine.run import run_experiment
 from trokens.models.checkpoint import (
     BEST,
     INTERRUPTED,
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 
 def run(data, folder, **changes):
-    return Experiment(tiny_cfg(data, folder, **changes), CPU).run()
+    return run_experiment(tiny_cfg(data, folder, **changes), CPU)
 
 
 @pytest.fixture(scope="module")

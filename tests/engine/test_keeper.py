@@ -7,8 +7,8 @@ import torch
 from tiny import RANDOM, assert_same_run, command, kill_after, main, stopped_at_every_step, tiny_cfg
 
 from trokens.engine import keeper as keeper_module
-from trokens.engine.experiment import Experiment
 from trokens.engine.keeper import CheckpointKeeper, check_sound
+from trokens.engine.run import run_experiment
 from trokens.models.checkpoint import (
     BEST,
     INTERRUPTED,
@@ -24,7 +24,7 @@ SHORT = RANDOM | {"FEW_SHOT.TRAIN_EPISODES": 1, "SOLVER.MAX_EPOCH": 5}
 
 
 def run(data, folder, **changes):
-    return Experiment(tiny_cfg(data, folder, SHORT, **changes), CPU).run()
+    return run_experiment(tiny_cfg(data, folder, SHORT, **changes), CPU)
 
 
 @pytest.mark.parametrize(("changes", "epochs"), [

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 from tiny import tiny_cfg
 
-from trokens.engine.loggers import RunLog, TensorBoardSink, build_log, setup_logging
+from trokens.engine.console import setup_logging
+from trokens.engine.loggers import LOGGERS, RunLog, build_log
+from trokens.engine.loggers.tensorboard import TensorBoardLogger
 from trokens.runtime.progress import progress
 
 
@@ -59,26 +61,26 @@ class Broken:
         raise ConnectionError("no route")
 
 
-def test_a_sink_that_fails_is_dropped_with_one_warning(tmp_path, caplog):
+def test_a_logger_that_fails_is_dropped_with_one_warning(tmp_path, caplog):
     taken = []
 
     class Works:
         __call__ = staticmethod(taken.append)
         close = staticmethod(lambda: taken.append("closed"))
 
-    log = RunLog(tmp_path, sinks=[Broken(), Works()])
+    log = RunLog(tmp_path, loggers=[Broken(), Works()])
     log.write(record())
     log.write(record(step=2))
     log.close()
     assert taken == [record(), record(step=2), "closed"] and len(lines(tmp_path)) == 2
     assert [r.message for r in caplog.records] == ["Broken stopped taking figures (no route); metrics.jsonl goes on."]
-    RunLog(tmp_path, sinks=[Broken()]).close()
+    RunLog(tmp_path, loggers=[Broken()]).close()
     assert caplog.records[-1].message == "Broken did not close (no route)."
 
 
 def test_tensorboard_takes_the_figures(tmp_path):
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    log = RunLog(tmp_path, sinks=[TensorBoardSink(tmp_path)])
+    log = RunLog(tmp_path, loggers=[TensorBoardLogger(tmp_path)])
     log.write(record(1, 2, loss=0.5, split="train"))
     log.close()
     events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
@@ -90,7 +92,7 @@ def test_tensorboard_takes_the_figures(tmp_path):
 def write_through(cfg, caplog) -> list[str]:
     """Build the log that a config asks for, write one record, and return what was logged."""
     caplog.clear()
-    log = build_log(cfg, start=(0, 0), config={"A": {"B": 1}})
+    log = build_log(cfg, start=(0, 0))
     log.write(record(loss=0.5))
     log.close()
     return [r.message for r in caplog.records if r.name.startswith("trokens")]
@@ -141,11 +143,12 @@ def test_wandb_without_a_network_goes_on_offline(tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "wandb", fake_wandb((None,), calls))
     monkeypatch.setenv("WANDB_API_KEY", "k")
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    messages = write_through(tiny_cfg(tmp_path, tmp_path / "out", WANDB__ID="x"), caplog)
+    cfg = tiny_cfg(tmp_path, tmp_path / "out", WANDB__ID="x")
+    messages = write_through(cfg, caplog)
     assert [m.split(" (")[0] for m in messages] == ["wandb cannot be reached"]
     (online, options), teardown, (offline, again), logged = calls
     assert (online, teardown, offline) == (None, "teardown", "offline") and options == again
-    assert options["id"] == "x" and options["project"] == "trokens" and options["config"] == {"A": {"B": 1}}
+    assert options["id"] == "x" and options["project"] == "trokens" and options["config"] == cfg
     assert logged == ({"train/epoch": 0, "train/step": 1, "train/loss": 0.5}, 1)
 
 
@@ -162,3 +165,19 @@ def test_progress_says_how_far_it_is_on_long_ways_only(caplog):
     assert list(progress(range(19), 19, "Short")) == list(range(19)) and not caplog.records
     assert list(progress(iter(range(25)), 25, "Long")) == list(range(25))
     assert [r.message for r in caplog.records] == [f"Long: {n} of 25" for n in (5, 10, 15, 20, 25)]
+
+
+def test_a_registered_logger_gets_the_records(tmp_path, monkeypatch):
+    taken = []
+
+    class Taker:
+        from_config = classmethod(lambda cls, cfg: cls() if cfg.LOG_PERIOD == 7 else None)
+        __call__ = staticmethod(taken.append)
+        close = staticmethod(lambda: taken.append("closed"))
+
+    monkeypatch.setitem(LOGGERS._entries, "taker", Taker)
+    for period in (7, 8):
+        log = build_log(tiny_cfg(tmp_path, tmp_path / "out", LOG_PERIOD=period), start=(0, 0))
+        log.write(record())
+        log.close()
+    assert taken == [record(), "closed"]

@@ -5,12 +5,13 @@ import shutil
 
 import pytest
 import torch
-from tiny import APPEARANCE, MOTION, command, main, points_dir, tiny_cfg
+from tiny import APPEARANCE, MOTION, clip_embedder, command, main, points_dir, tiny_cfg
 
 from trokens import build_model
 from trokens.clips.split import build_split
 from trokens.engine.evaluator import Evaluator
-from trokens.engine.experiment import Experiment
+from trokens.engine.prepare import prepare
+from trokens.engine.run import run_experiment
 from trokens.fewshot import matchers
 from trokens.models.checkpoint import (
     INTERRUPTED,
@@ -31,41 +32,42 @@ NAN = float("nan")
 def trained(tiny_data, tmp_path_factory):
     """The folder of a finished run."""
     folder = tmp_path_factory.mktemp("trained") / "out"
-    Experiment(tiny_cfg(tiny_data, folder), CPU).run()
+    run_experiment(tiny_cfg(tiny_data, folder), CPU)
     return folder
 
 
 def evaluator(data, folder, options=None, **changes):
-    """An evaluator of the test split and a model for it."""
+    """An evaluator of the test split, and a model with its clips."""
     cfg = tiny_cfg(data, folder, options, MODEL__NUM_CLASSES=6, **changes)
     torch.manual_seed(0)
-    return Evaluator.from_config(cfg, build_split(cfg, "test"), split="test", device=CPU), build_model(cfg)
+    model, clips = build_model(cfg), build_split(cfg, "test")
+    return Evaluator.from_config(cfg, clips, split="test"), clip_embedder(cfg, model, clips, "test")
 
 
 @pytest.mark.parametrize("bank", ["memory", "disk"])
 def test_tokens_that_are_not_finite_are_never_scored(tiny_data, tmp_path, bank):
-    evaluation, model = evaluator(tiny_data, tmp_path, TEST__BANK=bank)
+    evaluation, embedder = evaluator(tiny_data, tmp_path, TEST__BANK=bank)
     with torch.no_grad():
-        model.norm.weight[0] = NAN
+        embedder.model.norm.weight[0] = NAN
     first = sorted(points_dir(tiny_data).glob("test__*"))[0]
     with pytest.raises(FloatingPointError, match=rf"Tokens are not finite for the clip '{first.stem}' \({first}\); the "
                                                  "weights, or what is read of these clips, are out of range"):
-        evaluation.run(model)
+        evaluation.run(embedder)
 
 
 @pytest.mark.parametrize("changes", [{}, {"FEW_SHOT__K_SHOT": 2}, {"FEW_SHOT__PROTOTYPE": "per_clip"}])
 @pytest.mark.parametrize("bank", ["memory", "disk"])
 def test_a_bank_of_half_precision_that_overflows_names_the_option(tiny_data, tmp_path, bank, changes):
-    evaluation, model = evaluator(tiny_data, tmp_path, TEST__BANK=bank, TEST__BANK_DTYPE="half", **changes)
+    evaluation, embedder = evaluator(tiny_data, tmp_path, TEST__BANK=bank, TEST__BANK_DTYPE="half", **changes)
     with torch.no_grad():
-        model.norm.weight.mul_(1e6)
+        embedder.model.norm.weight.mul_(1e6)
     with pytest.raises(FloatingPointError, match=r"In float16 tokens are not finite for the clip 'test__.*'.*: set "
                                                  r"TEST\.BANK_DTYPE float\."):
-        evaluation.run(model)
-    whole, model = evaluator(tiny_data, tmp_path, TEST__BANK=bank, **changes)
+        evaluation.run(embedder)
+    whole, embedder = evaluator(tiny_data, tmp_path, TEST__BANK=bank, **changes)
     with torch.no_grad():
-        model.norm.weight.mul_(1e6)
-    assert 0 < whole.run(model)["accuracy"] < 1
+        embedder.model.norm.weight.mul_(1e6)
+    assert 0 < whole.run(embedder)["accuracy"] < 1
 
 
 @pytest.mark.parametrize("value", [NAN, float("inf")])
@@ -75,18 +77,18 @@ def test_distances_that_are_not_finite_are_never_ranked(tiny_data, tmp_path, mon
         return torch.full((*query.shape[:-2], proto.shape[-3]), value)
 
     monkeypatch.setitem(matchers.MATCHERS._entries, "broken", broken)
-    evaluation, model = evaluator(tiny_data, tmp_path, FEW_SHOT__MATCHER="broken", FEW_SHOT__K_SHOT=k_shot)
+    evaluation, embedder = evaluator(tiny_data, tmp_path, FEW_SHOT__MATCHER="broken", FEW_SHOT__K_SHOT=k_shot)
     with pytest.raises(FloatingPointError, match=r"Distances are not finite in 30 of 30 episodes \(the first shows the "
                                                  r"clips test__\w+, test__.*\); matcher 'broken' cannot"):
-        evaluation.run(model)
+        evaluation.run(embedder)
 
 
 def test_tokens_too_large_to_be_compared_are_no_chance_result(tiny_data, tmp_path):
-    evaluation, model = evaluator(tiny_data, tmp_path)
+    evaluation, embedder = evaluator(tiny_data, tmp_path)
     with torch.no_grad():
-        model.norm.weight.mul_(1e25)  # finite, but not their products
+        embedder.model.norm.weight.mul_(1e25)  # finite, but not their products
     with pytest.raises(FloatingPointError, match="Distances are not finite"):
-        evaluation.run(model)
+        evaluation.run(embedder)
 
 
 @pytest.mark.parametrize("cache", [True, False])
@@ -138,7 +140,7 @@ def test_a_loss_that_is_not_finite_names_step_clips_and_remedies(tiny_data, tmp_
                             "clips train__") and error.count("\n") == 1 and error.count("train__") == 6
     assert error.endswith("; lower SOLVER.BASE_LR, set SOLVER.CLIP_GRAD_L2NORM (1.0 is usual) or TRAIN.MIXED_PRECISION "
                           "False, or look at these clips.\n")
-    plan = Experiment(tiny_cfg(tiny_data, tmp_path / "x", **changes), CPU)
+    plan = prepare(tiny_cfg(tiny_data, tmp_path / "x", **changes), CPU)
     plan.sampler.set_epoch(1)
     assert all(plan.splits["train"][index].id in error for index in plan.sampler[1].indices)
     assert list(saved_epochs(tmp_path)) == [1] and not (checkpoint_dir(tmp_path) / INTERRUPTED).exists()

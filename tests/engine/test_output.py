@@ -12,8 +12,8 @@ import torch
 from processes import TIMEOUT, limited
 from tiny import APPEARANCE, command, figures, main, tiny_cfg
 
-from trokens.engine.experiment import Experiment
 from trokens.engine.loggers import RunLog
+from trokens.engine.run import run_experiment
 from trokens.models.checkpoint import checkpoint_dir, find_last, load_checkpoint
 from trokens.runtime.files import in_words
 
@@ -46,7 +46,7 @@ def test_a_disk_without_room_for_a_checkpoint_is_refused_before_training(tiny_da
 
 
 def test_a_disk_that_fills_up_in_training_leaves_the_last_checkpoint(tiny_data, tmp_path, small_disk, fill, capsys):
-    Experiment(tiny_cfg(tiny_data, tmp_path / "whole"), torch.device("cpu")).run()
+    run_experiment(tiny_cfg(tiny_data, tmp_path / "whole"), torch.device("cpu"))
     size = find_last(tmp_path / "whole").path.stat().st_size
     fill(2 * size + 60000)  # the best one and that of the first epoch
     assert main(command(tiny_data, small_disk)) == 2
@@ -113,7 +113,7 @@ def test_a_place_for_the_results_that_cannot_be_is_named_before_any_work(tiny_da
 def test_results_that_cannot_be_written_leave_the_old_ones(tiny_data, tmp_path, capsys, monkeypatch):
     assert main(command(tiny_data, tmp_path, TRAIN__ENABLE=False)) == 0
     before = (tmp_path / "results.json").read_bytes()
-    results = sys.modules["trokens.engine.results"]
+    results = sys.modules["trokens.engine.output"]
     write = results.write_json
 
     def limited_write(path, value):
@@ -237,7 +237,7 @@ def test_a_test_of_what_training_will_not_write_is_refused_before_it(tiny_data, 
 @pytest.mark.parametrize("number", [2, 3])
 def test_a_test_of_what_training_will_write_is_taken(tiny_data, tmp_path, number):
     cfg = tiny_cfg(tiny_data, tmp_path, TRAIN__CHECKPOINT_PERIOD=2, SOLVER__MAX_EPOCH=3, TEST__TEST_EPOCH_NUM=number)
-    assert Experiment(cfg, torch.device("cpu")).run()["checkpoint"].endswith(f"checkpoint_epoch_0000{number}.pyth")
+    assert run_experiment(cfg, torch.device("cpu"))["checkpoint"].endswith(f"checkpoint_epoch_0000{number}.pyth")
 
 
 def test_a_matcher_that_is_not_there_is_found_before_anything_is_computed(tiny_data, tmp_path, capsys):
@@ -254,7 +254,7 @@ def test_too_little_memory_is_one_sentence(tiny_data, tmp_path, capsys, monkeypa
     def fails(self, model):
         raise RuntimeError(text) if text else MemoryError
 
-    monkeypatch.setattr(Experiment, "_train", fails)
+    monkeypatch.setattr("trokens.engine.run.train", fails)
     assert main(command(tiny_data, tmp_path)) == 2
     captured = capsys.readouterr()
     what = ("The GPU has no memory for 2.50 GiB more" if "GPU" in text else

@@ -9,7 +9,7 @@ from tiny import command, figures, flat, main, tiny_cfg
 
 from trokens import load_cfg
 from trokens.config import ConfigError
-from trokens.engine.experiment import Experiment
+from trokens.engine.run import run_experiment
 from trokens.models.checkpoint import BEST, checkpoint_dir, epoch_path, load_checkpoint, save_checkpoint, saved_epochs
 
 CPU = torch.device("cpu")
@@ -17,7 +17,7 @@ BEGIN_ANEW = "; figures and the best checkpoint begin anew."
 
 
 def run(data, folder, **changes):
-    return Experiment(tiny_cfg(data, folder, SOLVER__MAX_EPOCH=3, **changes), CPU).run()
+    return run_experiment(tiny_cfg(data, folder, SOLVER__MAX_EPOCH=3, **changes), CPU)
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +121,12 @@ def test_its_best_checkpoint_alone_is_gone_on_from_and_kept(tiny_data, trained, 
 def test_a_finished_published_folder_is_tested(tiny_data, trained, tmp_path, caplog):
     caplog.set_level("INFO")
     out = published_folder(trained, tmp_path)
-    result = Experiment(tiny_cfg(tiny_data, out), CPU).run()  # two epochs
+    result = run_experiment(tiny_cfg(tiny_data, out), CPU)  # two epochs
     assert result["checkpoint"] == str(checkpoint_dir(out) / BEST) and result["trained_classes"] is None
     assert any("Nothing is left to train" in line for line in caplog.messages)
-    assert result["accuracy"] == Experiment(tiny_cfg(tiny_data, tmp_path / "x", TRAIN__ENABLE=False,
-                                                     TEST__CHECKPOINT_FILE_PATH=checkpoint_dir(trained) / BEST),
-                                            CPU).run()["accuracy"]
+    assert result["accuracy"] == run_experiment(
+        tiny_cfg(tiny_data, tmp_path / "x", TRAIN__ENABLE=False,
+                 TEST__CHECKPOINT_FILE_PATH=checkpoint_dir(trained) / BEST), CPU)["accuracy"]
 
 
 def test_another_dataset_s_published_folder_is_refused(tiny_data, trained, tmp_path, capsys):

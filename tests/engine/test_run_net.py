@@ -18,7 +18,7 @@ from processes import PRELOAD, RUN_NET, TIMEOUT, descendants, finish, free_port,
 from tiny import APPEARANCE, ENDLESS, LONGER, assert_same_run, command, figures, records, tiny_cfg
 
 from trokens.cli.train import main
-from trokens.engine.experiment import Experiment
+from trokens.engine.run import run_experiment
 from trokens.models.checkpoint import INTERRUPTED, checkpoint_dir, load_checkpoint
 from trokens.runtime.commands import end_with
 
@@ -38,7 +38,7 @@ def wait_for_lines(process, folder: Path, count: int) -> None:
 def undisturbed(tiny_data, tmp_path_factory):
     """The folder of a run that nothing happened to."""
     folder = tmp_path_factory.mktemp("undisturbed") / "out"
-    Experiment(tiny_cfg(tiny_data, folder, LONGER), torch.device("cpu")).run()
+    run_experiment(tiny_cfg(tiny_data, folder, LONGER), torch.device("cpu"))
     return folder
 
 
@@ -54,7 +54,7 @@ def test_a_run_killed_from_outside_ends_like_an_undisturbed_one(tiny_data, tmp_p
         if code == 143:
             assert "the same command goes on from the" in err and "Traceback" not in err
             assert (checkpoint_dir(folder) / INTERRUPTED).is_file() or "and 0 steps" in err or "Stopped. " in err
-    Experiment(tiny_cfg(tiny_data, folder, LONGER), torch.device("cpu")).run()
+    run_experiment(tiny_cfg(tiny_data, folder, LONGER), torch.device("cpu"))
     assert_same_run(undisturbed, folder)
 
 
@@ -172,6 +172,6 @@ def test_the_published_command_runs_under_torchrun(tiny_data, tmp_path):
     assert len([r for r in figures(tmp_path / "two") if r["phase"] == "val"]) == 2
     cfg = tiny_cfg(tiny_data, tmp_path / "one", APPEARANCE, TRAIN__ENABLE=False, MODEL__BACKBONE_BATCH=5,
                    TEST__CHECKPOINT_FILE_PATH=two["checkpoint"])
-    one = Experiment(cfg, torch.device("cpu")).run()
+    one = run_experiment(cfg, torch.device("cpu"))
     assert {**two, "processes": 1, "commit": one["commit"], "config_hash": one["config_hash"]} == one
     assert load_checkpoint(two["checkpoint"])["best"]["accuracy"] > 0

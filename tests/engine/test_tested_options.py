@@ -11,7 +11,7 @@ from tiny import APPEARANCE, ROOT, command, main, tiny_cfg
 
 from trokens import load_cfg
 from trokens.config import changed_meaning, dump
-from trokens.engine.experiment import Experiment
+from trokens.engine.run import run_experiment
 from trokens.models.checkpoint import BEST, checkpoint_dir, epoch_path, load_checkpoint, save_checkpoint
 
 CPU = torch.device("cpu")
@@ -20,7 +20,7 @@ HOD_ALONE = {CROSS: False}  # it fits any number of points
 
 
 def run(data, folder, **changes):
-    return Experiment(tiny_cfg(data, folder, **changes), CPU).run()
+    return run_experiment(tiny_cfg(data, folder, **changes), CPU)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_another_backbone_is_told_by_its_weights(tiny_data, tmp_path, caplog):
     options = {"MODEL__TIMM_NAME": "tf_efficientnet_lite0", "FEW_SHOT__TEST_EPISODES": 5}
 
     def appearance(folder, **changes):
-        return Experiment(tiny_cfg(tiny_data, folder, APPEARANCE, **options, **changes), CPU).run()
+        return run_experiment(tiny_cfg(tiny_data, folder, APPEARANCE, **options, **changes), CPU)
 
     appearance(tmp_path / "out", SOLVER__MAX_EPOCH=1, SOLVER__WARMUP_EPOCHS=0)
     path = best(tmp_path / "out")

@@ -13,7 +13,7 @@ from tiny import CLIPS, command, main, tiny_cfg
 from trokens import load_cfg
 from trokens.clips.split import Clip, build_split
 from trokens.clips.trained import Learned, TrainingList, learned
-from trokens.engine.experiment import Experiment
+from trokens.engine.run import run_experiment
 from trokens.engine.trainer import Trainer
 from trokens.models.checkpoint import BEST, checkpoint_dir, epoch_path, load_checkpoint, save_checkpoint
 
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 def run(data, folder, **changes):
-    return Experiment(tiny_cfg(data, folder, **changes), CPU).run()
+    return run_experiment(tiny_cfg(data, folder, **changes), CPU)
 
 
 def write_list(path: Path, data: Path, moves: dict[str, str], renamed: dict[str, str] | None = None) -> Path:

@@ -8,8 +8,8 @@ import torch
 from processes import in_processes
 from tiny import RANDOM, Killed, assert_same_run, figures, kill_after, stopped_at_every_step, tiny_cfg
 
-from trokens.engine.experiment import Experiment
 from trokens.engine.loggers import RunLog
+from trokens.engine.run import run_experiment
 from trokens.engine.trainer import Interrupted, Trainer
 from trokens.fewshot.task import FewShotTask
 from trokens.models.checkpoint import INTERRUPTED, checkpoint_dir, load_checkpoint, saved_epochs
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 def run(data, folder, options=RANDOM, **changes):
-    return Experiment(tiny_cfg(data, folder, options, **changes), CPU).run()
+    return run_experiment(tiny_cfg(data, folder, options, **changes), CPU)
 
 
 @pytest.fixture(scope="module")

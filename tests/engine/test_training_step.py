@@ -10,17 +10,18 @@ from processes import in_processes
 from small_task import MATCHING, episode, model
 from tiny import MOTION, assert_same_run, stopped_at_every_step, tiny_cfg
 
-from trokens.engine.experiment import Experiment
 from trokens.engine.optim import restore_optimizer
+from trokens.engine.run import run_experiment
 from trokens.engine.trainer import Trainer
 from trokens.fewshot.task import FewShotTask
 from trokens.models.checkpoint import load_checkpoint, saved_epochs
+from trokens.reuse.features import Features
 
 PLAIN = MOTION | {"TEST.ENABLE": False, "FEW_SHOT.TRAIN_OG_EPISODES": True}
 
 
 def run(data, folder, **changes):
-    Experiment(tiny_cfg(data, folder, PLAIN, **changes), torch.device("cpu")).run()
+    run_experiment(tiny_cfg(data, folder, PLAIN, **changes), torch.device("cpu"))
     return load_checkpoint(max(saved_epochs(folder).items())[1])
 
 
@@ -125,7 +126,7 @@ def test_a_step_never_waits_for_the_device(monkeypatch):
     task = FewShotTask(model(mask="visibility", depth=2, drop_path=0.3, drop=0.2, act_checkpoint=True),
                        matching=MATCHING).to("meta").train()
     trainer = trainer_of(task, "meta")
-    trainer.features = {one.clips.index: features}
+    trainer.features = Features(features)
     figures = trainer.train_step(one)
     assert task.model.head.weight.grad.is_meta and trainer.optimizer.state
     with pytest.raises(RuntimeError, match="cannot be called on meta tensors"):
@@ -136,7 +137,7 @@ def test_a_checkpoint_goes_on_with_the_optimizers_own_kernel():
     one, features = episode()
     first, second = (trainer_of(FewShotTask(model(), matching=MATCHING), fused=fused) for fused in (None, True))
     for trainer in (first, second):
-        trainer.features = {one.clips.index: features}
+        trainer.features = Features(features)
     first.train_step(one)
     assert restore_optimizer(second.optimizer, second.task.model, first.state()) == ""
     assert [group["fused"] for group in second.optimizer.param_groups] == [True]

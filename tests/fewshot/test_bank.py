@@ -1,10 +1,11 @@
 """Scoring from embedded clips equals scoring clips directly."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
-from tiny import APPEARANCE, MOTION, tiny_cfg
+from tiny import APPEARANCE, MOTION, clip_embedder, tiny_cfg
 
 from trokens import build_model, match
 from trokens.clips.loader import collate
@@ -15,8 +16,9 @@ from trokens.fewshot.bank import TokenBank
 from trokens.fewshot.episodes import EpisodeSampler
 from trokens.fewshot.matchers import MATCHERS, clip_features
 from trokens.fewshot.metrics import mean_and_interval
-from trokens.reuse.embed import embed_clips
-from trokens.reuse.features import FeatureStore, feature_bytes
+from trokens.reuse.embed import ClipEmbedder
+from trokens.reuse.features import feature_bytes
+from trokens.reuse.store import FeatureStore
 
 AGGREGATIONS, NORMS, PROTOTYPES = ("spatial", "temporal", "no_agg"), ("none", "max_div", "max_sub"), \
     ("published", "per_clip")
@@ -76,7 +78,7 @@ def test_k_shots_need_every_token_only_for_the_published_prototype():
 
 @pytest.mark.parametrize("count", [1, 7, 8])
 def test_every_clip_is_embedded_once_and_in_order(tiny_data, count):
-    cfg = tiny_cfg(tiny_data, tiny_data)
+    cfg = tiny_cfg(tiny_data, tiny_data, MODEL__NUM_CLASSES=6)
     reader = ClipReader.from_config(cfg, build_split(cfg, "train"), augment=False)
     seen = []
 
@@ -85,7 +87,7 @@ def test_every_clip_is_embedded_once_and_in_order(tiny_data, count):
         return clips.tracks.flatten(1)
 
     indices = list(range(2 * count, 0, -2))
-    rows = embed_clips(embed, reader, indices, batch_size=4, with_video=False)
+    rows = ClipEmbedder(build_model(cfg), reader, CPU, batch_size=4).collect(embed, indices)
     assert torch.equal(rows, collate([reader.read(i, with_video=False) for i in indices]).tracks.flatten(1))
     assert seen == indices
 
@@ -98,17 +100,17 @@ def test_the_evaluator_scores_what_the_model_gives(tiny_data, keep, k_shot):
     clips = build_split(cfg, "test")
     torch.manual_seed(0)
     model = build_model(cfg).train()
-    evaluator = Evaluator.from_config(cfg, clips, split="test", device=CPU)
+    evaluator, embedder = Evaluator.from_config(cfg, clips, split="test"), clip_embedder(cfg, model, clips, "test")
     if keep:
-        room = 15 * feature_bytes(model, 4, 64)  # 4 frames of 8 x 8 x 40 numbers
+        room = 15 * feature_bytes(model)  # 4 frames of 8 x 8 x 40 numbers
         assert room == 15 * 4 * 4 * 8 * 8 * 40
-        assert not evaluator.keep_features(model, FeatureStore(None, room - 1))
-        assert evaluator.keep_features(model, FeatureStore(None, room))
-    results = [evaluator.run(model) for _ in range(2)]  # the second time from kept features
+        assert FeatureStore(None, room - 1).keep(embedder, evaluator.shown()) is None
+        embedder = replace(embedder, features=FeatureStore(None, room).keep(embedder, evaluator.shown()))
+    results = [evaluator.run(embedder) for _ in range(2)]
     assert model.training and not model.dino.training
     model.eval()
     with torch.no_grad():
-        tokens = model(collate([evaluator.reader.read(i, with_video=True) for i in range(15)]))[1]
+        tokens = model(collate([embedder.reader.read(i, with_video=True) for i in range(15)]))[1]
     right = []
     for plan in evaluator.plans[k_shot]:
         rows, way, support = torch.tensor(plan.indices), torch.tensor(plan.way), plan.num_support
@@ -124,13 +126,13 @@ def test_the_evaluator_scores_what_the_model_gives(tiny_data, keep, k_shot):
 def test_there_are_no_features_to_keep_without_a_frozen_backbone(tiny_data):
     for options in (MOTION, APPEARANCE | {"MODEL.TRAIN_BACKBONE": True}):
         model = build_model(tiny_cfg(tiny_data, tiny_data, options, MODEL__NUM_CLASSES=6))
-        assert feature_bytes(model, 4, 64) == 0
+        assert feature_bytes(model) == 0
 
 
 def test_a_split_with_fewer_classes_is_validated_on_fewer_ways_but_never_tested_so(tiny_data):
     cfg = tiny_cfg(tiny_data, tiny_data, FEW_SHOT__N_WAY=5)
     clips = build_split(cfg, "val")
-    validation = Evaluator.from_config(cfg, clips, split="val", device=CPU)
+    validation = Evaluator.from_config(cfg, clips, split="val")
     assert {plan.n_way for plan in validation.plans[1]} == {3}
     with pytest.raises(ValueError, match="n_way is 5, but the split has 3 classes"):
-        Evaluator.from_config(cfg, clips, split="test", device=CPU)
+        Evaluator.from_config(cfg, clips, split="test")

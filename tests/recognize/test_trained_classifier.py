@@ -9,7 +9,7 @@ import torch
 from tiny import tiny_cfg
 
 from trokens import FewShotClassifier
-from trokens.engine.experiment import Experiment
+from trokens.engine.run import run_experiment
 from trokens.models.checkpoint import load_checkpoint
 from trokens.recognize import trained as module
 
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 def checkpoint(tiny_data, tmp_path_factory):
     """What training left of a model that sees motion alone."""
     folder = tmp_path_factory.mktemp("run")
-    Experiment(tiny_cfg(tiny_data, folder), CPU).run()
+    run_experiment(tiny_cfg(tiny_data, folder), CPU)
     return folder / "checkpoints" / "checkpoint_best.pyth"
 
 

@@ -14,8 +14,11 @@ from trokens.clips import reader as loader
 from trokens.clips.reader import ClipReader
 from trokens.clips.split import build_split
 from trokens.config.validate import ConfigError
-from trokens.engine.experiment import Experiment
-from trokens.reuse.features import Features, FeatureStore, ViewReader, train_features
+from trokens.engine.prepare import Prepared, prepare
+from trokens.engine.run import build_train_features, run_experiment
+from trokens.reuse.embed import ClipEmbedder
+from trokens.reuse.features import Features, ViewReader
+from trokens.reuse.store import FeatureStore
 
 CPU = torch.device("cpu")
 TRAIN = APPEARANCE | {"TEST.ENABLE": False, "MODEL.CACHE_GB": 0.0}
@@ -32,7 +35,7 @@ def reads(monkeypatch):
 def train(data, folder, reads, **changes) -> tuple[list[dict], int]:
     """Figures of a run, and how many videos it read."""
     reads.clear()
-    Experiment(tiny_cfg(data, folder, TRAIN, **changes), CPU).run()
+    run_experiment(tiny_cfg(data, folder, TRAIN, **changes), CPU)
     return figures(folder), len(reads)
 
 
@@ -85,7 +88,7 @@ def test_data_sets_of_one_size_never_write_into_each_others_features(tiny_data, 
     one, other = (replace(reader, clips=reader.clips[i:i + 3]) for i in (0, 3))
 
     def compute(own: ClipReader) -> torch.Tensor:
-        return store.compute(model, own, range(3), name="train", device=CPU).values
+        return store.keep(ClipEmbedder(model, own, CPU, "train"), range(3)).values
 
     used = compute(one)  # by a run that goes on while another one starts
     before = used.clone()
@@ -108,22 +111,23 @@ def test_one_folder_serves_features_and_token_banks(tiny_data, tmp_path, reads):
 
 
 def test_memory_holds_what_fits_and_nothing_of_augmented_frames(tiny_data, tmp_path):
-    experiment = Experiment(tiny_cfg(tiny_data, tmp_path, TRAIN), CPU)
-    model = build_model(experiment.cfg)
+    run = prepare(tiny_cfg(tiny_data, tmp_path, TRAIN), CPU)
+    model = build_model(run.cfg)
     size = 24 * 4 * 4 * 8 * 8 * 40  # clips, frames, bytes, grid, channels
 
-    def cached(experiment: Experiment, store: FeatureStore) -> Features | None:
-        return train_features(experiment.cfg, experiment.splits["train"], model, store, CPU)
+    def kept(run: Prepared, store: FeatureStore) -> Features | None:
+        reader = ClipReader.from_config(run.cfg, run.splits["train"], augment=True)
+        return build_train_features(run.cfg, model, reader, store, CPU)
 
-    assert cached(experiment, FeatureStore(None, size - 1)) is None
-    assert cached(experiment, FeatureStore(None, size)).values.nbytes == size
-    augmented = Experiment(tiny_cfg(tiny_data, tmp_path, TRAIN, DATA__USE_RAND_AUGMENT=True), CPU)
-    assert cached(augmented, FeatureStore(tmp_path / "cache", 2**32)) is None
+    assert kept(run, FeatureStore(None, size - 1)) is None
+    assert kept(run, FeatureStore(None, size)).values.nbytes == size
+    augmented = prepare(tiny_cfg(tiny_data, tmp_path, TRAIN, DATA__USE_RAND_AUGMENT=True), CPU)
+    assert kept(augmented, FeatureStore(tmp_path / "cache", 2**32)) is None
 
 
 def test_cached_views_need_a_place(tiny_data, tmp_path):
     with pytest.raises(ConfigError, match=r"AUG.CACHED_VIEWS = 2 needs 0\.0 GB of memory, and MODEL.CACHE_GB leaves"):
-        Experiment(tiny_cfg(tiny_data, tmp_path, TRAIN, DATA__USE_RAND_AUGMENT=True, AUG__CACHED_VIEWS=2), CPU).run()
+        run_experiment(tiny_cfg(tiny_data, tmp_path, TRAIN, DATA__USE_RAND_AUGMENT=True, AUG__CACHED_VIEWS=2), CPU)
 
 
 def test_views_are_augmented_each_in_its_own_way_whoever_asks(tiny_data, tmp_path):
@@ -147,6 +151,7 @@ def test_a_run_with_cached_views_draws_among_them_and_computes_them_once(tiny_da
 
 def test_a_look_draws_a_view_of_each_clip():
     features = Features(torch.arange(12.).view(12, 1), views=3)
-    seen = {tuple(features[torch.tensor([0, 3])].flatten().tolist()) for _ in range(200)}
+    draws = torch.Generator().manual_seed(0)
+    seen = {tuple(features.look(torch.tensor([0, 3]), draws).flatten().tolist()) for _ in range(200)}
     assert seen == {(a, b) for a in (0., 1, 2) for b in (9., 10, 11)}
-    assert Features(torch.arange(4.), [7, 5, 2, 9])[torch.tensor([5, 9])].tolist() == [1, 3]
+    assert Features(torch.arange(4.), [7, 5, 2, 9]).look(torch.tensor([5, 9])).tolist() == [1, 3]

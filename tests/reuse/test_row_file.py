@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from processes import in_processes
-from tiny import points_dir, tiny_cfg
+from tiny import clip_embedder, points_dir, tiny_cfg
 
 from trokens import build_model
 from trokens.clips.split import build_split
@@ -18,8 +18,6 @@ from trokens.engine import evaluator as evaluator_module
 from trokens.engine.evaluator import BankOptions, Evaluator
 from trokens.runtime.distributed import available_memory
 from trokens.runtime.files import WriteError
-
-CPU = torch.device("cpu")
 
 
 class Seen:
@@ -44,8 +42,9 @@ def evaluate(root: Path, folder: Path, seed: int = 0, most: int = 10**9, split: 
     model = build_model(cfg)
     seen = Seen(model, most)
     shots = cfg.TEST.K_SHOTS or [cfg.FEW_SHOT.K_SHOT]
-    results = Evaluator.from_config(cfg, build_split(cfg, split), split=split, device=CPU,
-                                    k_shots=shots).score(model, shots)
+    clips = build_split(cfg, split)
+    evaluator = Evaluator.from_config(cfg, clips, split=split, k_shots=shots)
+    results = evaluator.score(clip_embedder(cfg, model, clips, split), shots)
     return results, seen.count
 
 

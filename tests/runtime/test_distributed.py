@@ -8,7 +8,8 @@ from processes import in_processes
 from small_task import COMBINATIONS, MATCHING, episode, model
 from tiny import APPEARANCE, MOTION, tiny_cfg
 
-from trokens.engine.experiment import Experiment
+from trokens.engine.prepare import prepare
+from trokens.engine.run import run_experiment
 from trokens.engine.trainer import parallel
 from trokens.fewshot.task import FewShotTask
 from trokens.runtime.distributed import (
@@ -79,7 +80,7 @@ def score(own: int, data, folder) -> list[dict]:
     for options, batch, k_shot in RUNS:
         cfg = tiny_cfg(data, folder / f"{world_size()}_{batch}_{k_shot}", options, TRAIN__ENABLE=False,
                        MODEL__BACKBONE_BATCH=batch, FEW_SHOT__K_SHOT=k_shot, FEW_SHOT__TEST_EPISODES=31)
-        results.append(Experiment(cfg, torch.device("cpu")).run())
+        results.append(run_experiment(cfg, torch.device("cpu")))
     return results
 
 
@@ -97,9 +98,9 @@ def test_two_processes_give_the_test_accuracy_of_one(tiny_data, tmp_path):
 def train(own: int, data, folder, everyone: bool) -> tuple[int, list[int]]:
     cfg = tiny_cfg(data, folder, NUM_GPUS=0, FEW_SHOT__TRAIN_EPISODES=5, FEW_SHOT__TRAIN_OG_EPISODES=everyone,
                    SOLVER__MAX_EPOCH=1, SOLVER__WARMUP_EPOCHS=0, TEST__ENABLE=False)
-    experiment = Experiment(cfg, torch.device("cpu"))
-    experiment.run()
-    return len(experiment.sampler), [plan.indices for plan in experiment.sampler]
+    run_experiment(cfg, torch.device("cpu"))
+    sampler = prepare(cfg, torch.device("cpu")).sampler
+    return len(sampler), [plan.indices for plan in sampler]
 
 
 def warnings_of_a_step(own: int) -> dict[str, list[str]]:

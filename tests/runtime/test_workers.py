@@ -143,7 +143,7 @@ def test_a_container_with_little_shared_memory_ends_in_one_sentence(tiny_data, t
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no right to mount a disk")
     late = "" if checked else (
-        "import trokens.clips.loader as one, trokens.engine.loading as two\n"
+        "import trokens.clips.loader as one, trokens.engine.run as two\n"
         "one.check_shared_memory = two.check_shared_memory = lambda *args, **options: None\n")
     code = (f"import sys\nsys.path[:0] = [{str(ROOT)!r}]\n{late}from trokens.runtime.commands import end_with\n"
             "from trokens.cli.train import main\nend_with(lambda: main(sys.argv[1:]))")

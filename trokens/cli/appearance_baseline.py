@@ -30,23 +30,25 @@ def measure(args: argparse.Namespace) -> int:
     cfg = load_cfg(args.cfg, [*args.overrides, "TRAIN.ENABLE", "False", "TEST.ENABLE", "True"])
     import torch
 
+    from trokens.clips.reader import ClipReader
+    from trokens.engine.data import raise_all, read_data
     from trokens.engine.evaluator import Evaluator
-    from trokens.engine.prepare import Problems, read_splits
     from trokens.fewshot.bank import TokenBank
     from trokens.fewshot.metrics import mean_and_interval
     from trokens.models.trokens import build_model
-    from trokens.reuse.embed import embed_clips
+    from trokens.reuse.embed import ClipEmbedder
 
-    problems = Problems()
-    cfg, splits, _ = read_splits(cfg, problems)
-    problems.raise_all()
-    evaluator = Evaluator.from_config(cfg, splits[cfg.TEST.SPLIT], split=cfg.TEST.SPLIT, device=torch.device("cpu"))
-    model, plans = build_model(cfg).eval(), evaluator.plans[cfg.FEW_SHOT.K_SHOT]
-    indices = evaluator.drawn([cfg.FEW_SHOT.K_SHOT])
-    means = embed_clips(lambda clips: model.patch_features(clips.video).mean((1, 2, 3))[:, None],  # (B, 1, width)
-                        evaluator.reader, indices, **evaluator.loading)
+    data = read_data(cfg)
+    raise_all(data.errors())
+    cfg, split = data.cfg, cfg.TEST.SPLIT
+    clips = data.splits[split]
+    evaluator = Evaluator.from_config(cfg, clips, split=split)
+    reader = ClipReader.from_config(cfg, clips, augment=False)
+    embedder = ClipEmbedder.from_config(cfg, build_model(cfg).eval(), reader, device=torch.device("cpu"), name=split)
+    plans, rows = evaluator.plans[cfg.FEW_SHOT.K_SHOT], evaluator.shown()
+    means = embedder.collect(lambda batch: embedder.patch_features(batch).mean((1, 2, 3))[:, None], rows)  # (B, 1, D)
     means = means - means.mean(0)  # what all clips share says nothing; without it every cosine is near 1
-    bank = TokenBank(means, indices, is_aggregated=True, aggregation="spatial", norm="none", matcher="bi_mhm",
+    bank = TokenBank(means, rows, is_aggregated=True, aggregation="spatial", norm="none", matcher="bi_mhm",
                      prototype="per_clip")
     mean, interval = mean_and_interval(bank.accuracy(plans))
     print(f"Nearest class by mean appearance: {100 * mean:.2f} ± {100 * interval:.2f} % over {len(plans)} "

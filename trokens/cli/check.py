@@ -39,42 +39,20 @@ def find(cfg, quick: bool, workers: int) -> tuple[list, int]:
         ValueError, FileNotFoundError: A split list is missing or broken.
         RuntimeError: The worker processes cannot start.
     """
-    from trokens.clips.clip_check import (
-        ClipCheck,
-        as_warnings,
-        check_job,
-        check_split,
-        died,
-        lacking_clips,
-        permit_missing,
-    )
+    from trokens.clips.checks import as_warnings
+    from trokens.clips.clip_check import ClipCheck, check_job, crashed
     from trokens.clips.dataset import SPLITS
-    from trokens.clips.split import build_splits
-    from trokens.engine.prepare import used_splits
+    from trokens.engine.data import read_data
     from trokens.runtime.parallel import parallel_map
     from trokens.runtime.progress import progress
 
-    splits = build_splits(cfg, SPLITS)
-    jobs = [(ClipCheck.from_config(cfg, split, quick=quick), clip) for split, clips in splits.items() for clip in clips]
-    found = {}
-    for job, result in progress(parallel_map(check_job, jobs, workers), len(jobs), "Clips"):
-        found[job[0].split, job[1].id] = died(job) if result is None else result
-    trained, evaluated = used_splits(cfg)
-    few_shot, findings, num_classes = cfg.FEW_SHOT, [], cfg.MODEL.NUM_CLASSES or None
-    for split, clips in splits.items():
-        own = [finding for clip in clips for finding in found[split, clip.id]]
-        if split not in (*trained, *evaluated):
-            findings += as_warnings(own)
-            continue
-        findings += permit_missing(own, len(clips), cfg.DATA.ALLOW_MISSING)
-        queries = [few_shot.TRAIN_QUERY_PER_CLASS] * (split in trained)
-        queries += [few_shot.TEST_QUERY_PER_CLASS] * (split in evaluated)
-        if clips or split != "val":
-            lacking = lacking_clips(own)
-            findings += check_split(
-                split, [clip for clip in clips if clip.id not in lacking], n_way=few_shot.N_WAY,
-                clips_per_class=few_shot.K_SHOT + max(queries), num_classes=num_classes if split in trained else None,
-                fewer_ways=split not in (*trained, cfg.TEST.SPLIT))
+    data = read_data(cfg, SPLITS)
+    jobs = [(ClipCheck.from_config(cfg, split, quick=quick), clip)
+            for split in SPLITS for clip in data.lists[split]]
+    findings = list(data.findings)
+    for job, found in progress(parallel_map(check_job, jobs, workers), len(jobs), "Clips"):
+        found = crashed(job) if found is None else found
+        findings += found if job[0].split in data.splits else as_warnings(found)
     return findings, len(jobs)
 
 

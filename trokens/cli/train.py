@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 from contextlib import suppress
 from datetime import timedelta
@@ -16,6 +17,9 @@ from trokens.runtime.processes import LostProcess
 from trokens.runtime.signals import Stopped, ends_on_signals
 
 KEPT = "Checkpoints and caches are kept: the same command goes on from them."
+MORE_MEMORY = ("lower FEW_SHOT.TRAIN_QUERY_PER_CLASS, MODEL.BACKBONE_BATCH, POINT_INFO.NUM_POINTS_TO_SAMPLE or "
+               "DATA.NUM_FRAMES, or set MODEL.ACT_CHECKPOINT True")
+SAYS_NO_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)  # of a GPU, of the machine
 # What is wrong with a path that the user named, for reading or writing.
 PATH_ERRORS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 
@@ -95,9 +99,9 @@ def run(args: argparse.Namespace) -> int:
     except InUse as error:
         return say_last(f"InUse: {error}", 2)
 
-    from trokens.engine.experiment import Experiment
-    from trokens.engine.loggers import note, setup_logging
+    from trokens.engine.console import note, setup_logging
     from trokens.engine.output import own_output
+    from trokens.engine.run import run_experiment
     from trokens.engine.trainer import Interrupted
     from trokens.runtime.distributed import pick_device, process_group
 
@@ -106,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         device = pick_device(cfg.NUM_GPUS)
         with process_group(device, backend=cfg.DIST_BACKEND, init_method=args.init_method, master_port=cfg.MASTER_PORT,
                            silence=timedelta(minutes=cfg.DIST_TIMEOUT)), own_output(cfg.OUTPUT_DIR):
-            Experiment(cfg, device).run()
+            run_experiment(cfg, device)
     except EndedElsewhere:
         return 2
     except Interrupted as stopped:
@@ -119,8 +123,7 @@ def run(args: argparse.Namespace) -> int:
 
 def fail(error: Exception) -> int:
     """Say what ended the run, in one line where its cause is known; returns the exit code."""
-    from trokens.engine.loggers import note
-    from trokens.engine.memory import out_of_memory
+    from trokens.engine.console import note
     from trokens.runtime.workers import lost_worker
 
     error = lost_worker(error) or out_of_memory(error) or error
@@ -134,3 +137,17 @@ def fail(error: Exception) -> int:
     say(f"{type(error).__name__}: {text}")
     note(f"{type(error).__name__}: {text}")
     return 2 if can_be_mended else 1
+
+
+def out_of_memory(error: BaseException) -> MemoryError | None:
+    """The error in one sentence with its remedies; None for one that is about something else."""
+    import torch
+
+    text = str(error)
+    is_torch = isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and SAYS_NO_MEMORY.search(text) is not None)
+    if not is_torch and (not isinstance(error, MemoryError) or text.endswith(".")):  # the latter is a sentence of ours
+        return None
+    where = "The GPU has" if "CUDA" in text or "GPU" in text else "The machine has"
+    amount = re.search(r"allocate ([\d.]+ ?\w+)", text)
+    return MemoryError(f"{where} no memory for {amount[1] if amount else 'what the run takes'} more; {MORE_MEMORY}.")

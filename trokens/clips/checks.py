@@ -1,75 +1,113 @@
-"""Whether a run can go on with the clips of its splits: labels the classifier has, files that are there."""
+"""What is wrong with the clips of a split, found without opening their files: files that are missing, classes that are
+too few or too small, labels that the classifier does not have."""
 
 from __future__ import annotations
 
-import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from trokens.clips.split import Clip
 from trokens.clips.walk import file_names
+from trokens.fewshot.episodes import small_classes
 
-logger = logging.getLogger(__name__)
+ERROR, WARNING = "error", "warning"  # the run would stop or read something wrong; the run copes
+NO_VIDEO, NO_POINTS, NO_CLIPS = "video missing", "points missing", "no clips"
+TOO_FEW, TOO_SMALL, TOO_HIGH = "too few classes", "class too small", "class id too high"
 
 
-def check_labels(clips: Sequence[Clip], num_classes: int) -> None:
-    """Check that the classifier has an output for every training clip.
+class Finding(NamedTuple):
+    """Something wrong with a clip, or, without one, with a split.
 
-    Raises:
-        ValueError: A ``class_id`` is not below ``num_classes``.
+    Attributes:
+        severity: ``ERROR`` or ``WARNING``.
+        split: Split of the clip.
+        kind: What is wrong, in the same few words for all clips.
+        clip: Id of the clip, or name of the class.
+        detail: The figures, or the cause.
+        file: The file concerned, or "".
     """
-    worst = max(clips, key=lambda clip: clip.class_id, default=None)
-    if worst is not None and worst.class_id >= num_classes:
-        raise ValueError(f"Class {worst.class_id} ('{worst.class_name}') of the train split is not below "
-                         f"MODEL.NUM_CLASSES {num_classes}; set it to {worst.class_id + 1} or more.")
+
+    severity: str
+    split: str
+    kind: str
+    clip: str
+    detail: str
+    file: str = ""
 
 
-def keep_present(clips: Sequence[Clip], *, split: str, allow_missing: float = 0.0,
-                 need_video: bool = True) -> list[Clip]:
-    """Leave out clips without video or point file.
+@dataclass(frozen=True)
+class Needs:
+    """What a run asks of the clips of a split.
 
-    Args:
-        clips: The split.
-        split: Its name, for the messages.
-        allow_missing: Fraction of the clips that may lack a file.
-        need_video: False where only point files are read.
-
-    Raises:
-        FileNotFoundError: More are missing; the message counts videos and point files and names the first of each.
-        ValueError: The split has no clips at all, unless it is val.
+    Attributes:
+        n_way: Classes of an episode.
+        clips_per_class: Clips of each class in an episode, k_shot + n_query.
+        num_classes: Outputs of the classifier, for the training split; None where labels do not matter.
+        with_video: Whether frames are read.
+        allow_missing: Part of the clips that may lack a file: they are left out.
+        fewer_ways: Whether the run makes do with fewer classes, as validation does.
+        may_be_empty: Whether the run makes do without any clip, as validation does.
     """
-    if not clips and split != "val":
-        raise ValueError(f"The {split} split has no clips; check the lists, or the layout of DATA.PATH_TO_DATA_DIR.")
-    no_video = _missing(clips, "video") if need_video else []
-    no_tracks = _missing(clips, "tracks")
-    lacking = {clip.id for clip in no_video + no_tracks}
-    if not lacking:
-        return list(clips)
-    parts = []
-    if no_video:
-        folder = os.path.commonpath([clip.video.parent for clip in no_video])
-        parts.append(f"{len(no_video)} of {len(clips)} videos of the {split} split are not in {folder} "
-                     f"(first: {_first(no_video)}). Check DATA.PATH_TO_DATA_DIR.")
-    if no_tracks:
-        parts.append(f"No tracks for {len(no_tracks)} of {len(clips)} videos of the {split} split in "
-                     f"{no_tracks[0].tracks.parent} (first: {_first(no_tracks)}). "
-                     "Run point_tracking/extract_points.py (trokens extract), or check POINT_INFO.NAME.")
-    fraction = len(lacking) / len(clips)
-    if fraction > allow_missing or fraction == 1:
-        published = " (the published code leaves out up to 5 % of hmdb, ucf and finegym without a word)"
-        raise FileNotFoundError(f"{' '.join(parts)} {100 * fraction:.3g} % of the clips lack a file; "
-                                f"DATA.ALLOW_MISSING permits {100 * allow_missing:g} %{published * (fraction < 0.05)}.")
-    logger.warning("%s Going on without these %d clips, as DATA.ALLOW_MISSING %g permits.", " ".join(parts),
-                   len(lacking), allow_missing)
-    return [clip for clip in clips if clip.id not in lacking]
+
+    n_way: int
+    clips_per_class: int
+    num_classes: int | None = None
+    with_video: bool = True
+    allow_missing: float = 0.0
+    fewer_ways: bool = False
+    may_be_empty: bool = False
 
 
-def _missing(clips: Sequence[Clip], kind: str) -> list[Clip]:
-    """Clips whose file is not there: one listing a folder, not one look a file."""
-    split_paths = [os.path.split(getattr(clip, kind)) for clip in clips]
-    there = {folder: file_names(folder) for folder in {folder for folder, _ in split_paths}}
-    return [clip for clip, (folder, name) in zip(clips, split_paths, strict=True) if name not in there[folder]]
+def check_split(split: str, clips: Sequence[Clip], needs: Needs) -> tuple[list[Clip], list[Finding]]:
+    """Check a split against what a run needs of it.
+
+    Returns:
+        The clips that the run goes on with (all of them where too many lack a file, for what else may be wrong), and
+        what was found.
+    """
+    if not clips:
+        return [], [] if needs.may_be_empty else [Finding(ERROR, split, NO_CLIPS, "", "the list has none")]
+    missing = missing_files(split, clips, with_video=needs.with_video)
+    lacking = {finding.clip for finding in missing}
+    if len(lacking) <= needs.allow_missing * len(clips) and len(lacking) < len(clips):
+        missing = as_warnings(missing)
+        clips = [clip for clip in clips if clip.id not in lacking]
+    return list(clips), missing + check_classes(split, clips, needs)
 
 
-def _first(clips: Sequence[Clip], count: int = 3) -> str:
-    return ", ".join([clip.id for clip in clips[:count]] + ["..."] * (len(clips) > count))
+def missing_files(split: str, clips: Sequence[Clip], *, with_video: bool) -> list[Finding]:
+    """The files of a split that are not there. Each folder is listed once, instead of a look at every file."""
+    paths = [(NO_VIDEO, clip.id, os.path.split(clip.video)) for clip in clips if reads_video(clip, with_video)]
+    paths += [(NO_POINTS, clip.id, os.path.split(clip.tracks)) for clip in clips]
+    there = {folder: file_names(folder) for folder in {folder for _, _, (folder, _) in paths}}
+    return [Finding(ERROR, split, kind, id, "there is no such file", os.path.join(folder, name))
+            for kind, id, (folder, name) in paths if name not in there[folder]]
+
+
+def reads_video(clip: Clip, with_video: bool) -> bool:
+    """Whether a run that reads frames, or none, needs a clip's video: pickles do not tell the size of its frames."""
+    return with_video or clip.tracks.suffix == ".pkl"
+
+
+def check_classes(split: str, clips: Sequence[Clip], needs: Needs) -> list[Finding]:
+    """Check whether episodes can be drawn from clips, and whether the classifier has an output for each class."""
+    names = {clip.class_id: clip.class_name for clip in clips}
+    found = [Finding(ERROR, split, TOO_SMALL, names[class_id],
+                     f"{count} clips, an episode takes {needs.clips_per_class} (k_shot + n_query)")
+             for class_id, count in small_classes(Counter(clip.class_id for clip in clips), needs.clips_per_class)]
+    found += [Finding(ERROR, split, TOO_HIGH, names[class_id],
+                      f"label {class_id}, and the classifier {needs.num_classes} outputs")
+              for class_id in sorted(names, reverse=True)
+              if needs.num_classes is not None and class_id >= needs.num_classes]
+    if len(names) < needs.n_way:
+        found.append(Finding(WARNING if needs.fewer_ways else ERROR, split, TOO_FEW, "",
+                             f"{len(names)} classes, an episode takes {needs.n_way} (n_way)"))
+    return found
+
+
+def as_warnings(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings, as of what a run copes with."""
+    return [finding._replace(severity=WARNING) for finding in findings]

@@ -1,15 +1,13 @@
-"""What is wrong with the data of a run, before the run: clips' files are opened, classes of splits are counted."""
+"""What is wrong with the files of a clip: its video and its points are opened, compared, and read as the run does."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
+from trokens.clips.checks import ERROR, WARNING, Finding, reads_video
 from trokens.clips.dataset import DATASETS
 from trokens.clips.reader import ClipReader
 from trokens.clips.split import Clip
@@ -20,34 +18,11 @@ from trokens.runtime.parallel import DIED
 from trokens.structures import Tracks
 from trokens.video import VideoInfo, find_damage, probe
 
-ERROR, WARNING = "error", "warning"  # the run would stop or read something wrong; the run copes
-NO_VIDEO, NO_POINTS = "video missing", "points missing"
-
 MARGIN = 0.1  # of the frame's side; a point beyond it is far outside
 FAR_OUTSIDE = 0.01  # part of the visible positions that may be far outside
 CORNER = 0.6  # of the frame's sides; points that all stay below it were probably tracked in a smaller frame
 END_STEPS = 2  # positions a point file may end before its video
 RATES = (0.45, 1.6)  # times the nominal rate; the published extractor takes every k-th frame for a whole number k
-
-
-class Finding(NamedTuple):
-    """Something wrong with a clip, or, without one, with a split.
-
-    Attributes:
-        severity: ``ERROR`` or ``WARNING``.
-        split: Split of the clip.
-        kind: What is wrong, in the same few words for all clips.
-        clip: Id of the clip, or name of the class.
-        detail: The figures, or the cause.
-        file: The file concerned, or "".
-    """
-
-    severity: str
-    split: str
-    kind: str
-    clip: str
-    detail: str
-    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,29 +50,27 @@ class ClipCheck:
                    with_video=not cfg.MODEL.APPEARANCE_MODULE_DISABLE, quick=quick)
 
     def __call__(self, clip: Clip) -> list[Finding]:
-        """Check a clip; nothing in its files ends the check."""
+        """Check the files of a clip that are there; nothing in them ends the check."""
         found: list[Finding] = []
 
         def add(kind: str, detail: str, file: Path, severity: str = ERROR) -> None:
             found.append(Finding(severity, self.split, kind, clip.id, detail, str(file)))
 
         points = info = None
-        if not clip.tracks.is_file():
-            add(NO_POINTS, "there is no such file", clip.tracks)
-        else:
+        has_points, has_video = clip.tracks.is_file(), clip.video.is_file()
+        needs_video = reads_video(clip, self.with_video)
+        if has_points:
             try:
                 points = read_point_file(clip.tracks, self.reader.obj_id_key)
             except Exception as error:  # a broken file may fail anywhere
                 add("points unreadable", str(error), clip.tracks)
-        if self.with_video or clip.tracks.suffix == ".pkl":  # pickles do not tell the size of the frames
-            if not clip.video.is_file():
-                add(NO_VIDEO, "there is no such file", clip.video)
-            else:
-                info = self._probe(clip.video, add)
+        if has_video and needs_video:
+            info = self._probe(clip.video, add)
         if points is not None:
             self._check_points(points, info, clip, add)
             self._check_source(points, clip, add)
-        if not self.quick and all(finding.severity == WARNING for finding in found):
+        is_readable = has_points and has_video >= needs_video and all(one.severity == WARNING for one in found)
+        if is_readable and not self.quick:
             try:
                 replace(self.reader, clips=[clip], source_check=SourceCheck("ignore")).read(
                     0, with_video=self.with_video)
@@ -199,13 +172,13 @@ class ClipCheck:
 
 
 def check_job(job: tuple[ClipCheck, Clip]) -> list[Finding]:
-    """Check the clip of a (check, clip) pair."""
+    """Check the clip of a (check, clip) pair, as the processes get them."""
     check, clip = job
     return check(clip)
 
 
-def died(job: tuple[ClipCheck, Clip]) -> list[Finding]:
-    """What to say of a clip whose process died."""
+def crashed(job: tuple[ClipCheck, Clip]) -> list[Finding]:
+    """What is found of a clip whose check ended its process."""
     check, clip = job
     return [Finding(ERROR, check.split, "clip crashes", clip.id, DIED, str(clip.video))]
 
@@ -220,56 +193,3 @@ def _noted_size(metadata: dict[str, str]) -> tuple[int, int] | None:
 
 def _wxh(size: tuple[int, int]) -> str:
     return f"{size[1]}x{size[0]}"
-
-
-def as_warnings(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings of a split that the run does not use."""
-    return [finding._replace(severity=WARNING) for finding in findings]
-
-
-def permit_missing(findings: Sequence[Finding], num_clips: int, allowed: float) -> list[Finding]:
-    """Make missing files of a split warnings where the run may leave their clips out.
-
-    Args:
-        findings: Those of one split.
-        num_clips: Clips of the split.
-        allowed: Part of the clips that may lack a file, DATA.ALLOW_MISSING.
-    """
-    lacking = len(lacking_clips(findings))
-    if not 0 < lacking <= allowed * num_clips or lacking == num_clips:
-        return list(findings)
-    return [f._replace(severity=WARNING) if f.kind in (NO_VIDEO, NO_POINTS) else f for f in findings]
-
-
-def lacking_clips(findings: Sequence[Finding]) -> set[str]:
-    """Ids of the clips that lack a file."""
-    return {f.clip for f in findings if f.kind in (NO_VIDEO, NO_POINTS)}
-
-
-def check_split(split: str, clips: Sequence[Clip], *, n_way: int, clips_per_class: int, num_classes: int | None = None,
-                fewer_ways: bool = False) -> list[Finding]:
-    """Check whether episodes can be drawn from a split.
-
-    Args:
-        split: Its name.
-        clips: Its clips, without those that lack a file.
-        n_way: Classes of an episode.
-        clips_per_class: Clips of each class in an episode, k_shot + n_query.
-        num_classes: Outputs of the classifier, for the training split; None checks no labels.
-        fewer_ways: Whether the run makes do with fewer classes, as validation does.
-    """
-    if not clips:
-        return [Finding(ERROR, split, "no clips", "", "the split has no clips with all their files")]
-    found, counts = [], Counter(clip.class_id for clip in clips)
-    names = {clip.class_id: clip.class_name for clip in clips}
-    for class_id, count in sorted(counts.items()):
-        if count < clips_per_class:
-            found.append(Finding(ERROR, split, "class too small", names[class_id],
-                                 f"{count} clips, an episode takes {clips_per_class} (k_shot + n_query)"))
-        if num_classes is not None and class_id >= num_classes:
-            found.append(Finding(ERROR, split, "class id too high", names[class_id],
-                                 f"{class_id} is not below MODEL.NUM_CLASSES {num_classes}"))
-    if len(counts) < n_way:
-        found.append(Finding(WARNING if fewer_ways else ERROR, split, "too few classes", "",
-                             f"{len(counts)} classes, FEW_SHOT.N_WAY is {n_way}"))
-    return found

@@ -39,7 +39,7 @@ def build_split(cfg, split: str) -> list[Clip]:
 
 
 def build_splits(cfg, splits: Iterable[str]) -> dict[str, list[Clip]]:
-    """Read the clips of splits; whether their files exist is for `keep_present` to say.
+    """Read the clips of splits; whether their files exist is for `check_split` to say.
 
     Returns:
         The clips of each split in the order of the list; none for a split that the dataset lacks.

@@ -1,25 +1,32 @@
-"""A run's own folder: nobody else writes there while it lasts, and nothing is left of runs that were killed."""
+"""A run's own folder: locked while it lasts, cleared of what killed runs left, and given the results at the end."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import platform
 import resource
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import nn
 
-from trokens.config import dump
+from trokens import __version__
+from trokens.config import config_hash, dump
+from trokens.engine.console import setup_logging
 from trokens.engine.evaluator import BankOptions
-from trokens.engine.loggers import setup_logging
-from trokens.engine.results import result_paths
 from trokens.models.checkpoint import BEST, checkpoint_dir, trained_state
-from trokens.runtime.distributed import in_main
-from trokens.runtime.files import WriteError, check_writable, remove_all_unfinished, write_text
+from trokens.runtime.distributed import in_main, world_size
+from trokens.runtime.files import WriteError, check_writable, remove_all_unfinished, write_json, write_text
 from trokens.runtime.lock import OTHER_FOLDER, folder_lock
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -34,14 +41,13 @@ def own_output(folder: str | Path) -> Iterator[None]:
     lock = folder_lock(folder, remedy=OTHER_FOLDER)
     with ExitStack() as stack:
         in_main(lambda: stack.enter_context(lock))
-        in_main(lambda: _clean(Path(folder)))
+        in_main(lambda: [remove_all_unfinished(place) for place in (Path(folder), checkpoint_dir(folder))])
         in_main(lambda: setup_logging(folder))
         yield
 
 
 def start_output(cfg) -> None:
-    """Write the config down, and find out now whether the bank and the results can be written at the end; in the main
-    process.
+    """Write the config down, and find out now whether bank and results can be written at the end (in the main process).
 
     Raises:
         WriteError: One of them cannot.
@@ -54,10 +60,10 @@ def start_output(cfg) -> None:
 
 
 def check_room(cfg, model: nn.Module) -> None:
-    """Refuse to train where not even one checkpoint can be written, which would be found out after an epoch.
+    """Check, before an epoch is trained, that the disk has room for a checkpoint.
 
     Raises:
-        WriteError: So it is.
+        WriteError: It has not.
     """
     moments = {"sgd": 1, "adam": 2, "adamw": 2}[cfg.SOLVER.OPTIMIZING_METHOD]
     size = sum(value.nbytes for value in trained_state(model).values())
@@ -72,6 +78,54 @@ def check_room(cfg, model: nn.Module) -> None:
                          f"{size / 2**20:.1f} MB; free some space there, or choose another OUTPUT_DIR.")
 
 
-def _clean(folder: Path) -> None:
-    for place in (folder, checkpoint_dir(folder)):
-        remove_all_unfinished(place)
+def provenance() -> dict[str, Any]:
+    """Commit of the code and versions of what computed the figures."""
+    def git(*args: str) -> str:
+        done = subprocess.run(["git", "-C", str(Path(__file__).parent), *args], capture_output=True, text=True,
+                              check=False)
+        return done.stdout.strip()
+
+    try:  # an installed package may lie in a repository that knows nothing of it
+        commit = git("rev-parse", "HEAD") if git("ls-files", Path(__file__).name) else ""
+        commit += "-dirty" if commit and git("status", "--porcelain", "--untracked-files=no") else ""
+    except OSError:
+        commit = ""
+    return {"commit": commit or "unknown", "version": __version__, "torch": torch.__version__,
+            "python": platform.python_version(), "processes": world_size()}
+
+
+def gather_results(cfg, split: str, scores: Sequence[dict[str, Any]], checkpoint: str,
+                   about: dict[str, Any]) -> dict[str, Any]:
+    """What results.json says.
+
+    Args:
+        cfg: Of the run.
+        split: The scored split.
+        scores: From :meth:`trokens.engine.evaluator.Evaluator.score`; the first one's figures stand at the top.
+        checkpoint: The scored checkpoint.
+        about: From :func:`provenance` and :func:`trokens.engine.sources.check_unseen`.
+    """
+    dataset = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
+    by_k_shot = [{key: one[key] for key in ("k_shot", "accuracy", "interval", "clips")} for one in scores]
+    return {**scores[0], "by_k_shot": by_k_shot, "checkpoint": checkpoint, "seed": cfg.RNG_SEED, "dataset": dataset,
+            "config_hash": config_hash(cfg), **about}
+
+
+def tell_scores(split: str, scores: Sequence[dict[str, Any]]) -> None:
+    """Log a line for each number of shots."""
+    for one in scores:
+        logger.info("%s: %d-way %d-shot accuracy %.2f ± %.2f %% (95 %%) over %d episodes of %d clips; "
+                    "chance %.1f %%", split, one["n_way"], one["k_shot"], 100 * one["accuracy"],
+                    100 * one["interval"], one["episodes"], one["clips"], 100 * one["chance"])
+
+
+def result_paths(cfg) -> list[Path]:
+    """results.json, and the further copy that the config asks for."""
+    return [Path(path) for path in (Path(cfg.OUTPUT_DIR) / "results.json", cfg.TEST.SAVE_RESULTS_PATH) if path]
+
+
+def write_results(cfg, result: dict[str, Any]) -> None:
+    """Write the results to their places."""
+    for path in result_paths(cfg):
+        write_json(path, result)
+    logger.info("Results: %s", Path(cfg.OUTPUT_DIR) / "results.json")

@@ -1,128 +1,98 @@
-"""What a run is checked for before anything heavy is loaded: its lists, its episodes, and its folder."""
+"""What a run is checked for, and what is read for it, before anything heavy is loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from trokens.clips.checks import check_labels, keep_present
-from trokens.clips.split import Clip, build_splits
+from trokens.clips.split import Clip
 from trokens.clips.trained import TrainingList
-from trokens.config import ConfigError, check_classes
+from trokens.config import ConfigError
+from trokens.engine.data import evaluated_shots, raise_all, read_data, used_splits
 from trokens.engine.evaluator import Evaluator
-from trokens.engine.plan import steps_per_epoch, tested_shots
-from trokens.engine.sources import list_name
+from trokens.engine.output import provenance, start_output
+from trokens.engine.sources import Sources, check_unseen, find_sources, list_name
 from trokens.fewshot.episodes import EpisodeSampler
 from trokens.fewshot.matchers import MATCHERS
-from trokens.runtime.distributed import rank, world_size
+from trokens.runtime.distributed import agreed, in_main, rank, world_size
+
+logger = logging.getLogger(__name__)
 
 
-class Problems:
-    """Gathers what is wrong with the data, so that one message can name all of it."""
+@dataclass(frozen=True)
+class Prepared:
+    """A run that can begin.
 
-    def __init__(self) -> None:
-        self._errors: list[Exception] = []
-        self._lines: list[str] = []
-
-    @contextmanager
-    def collect(self, prefix: str = "") -> Iterator[None]:
-        """Keep a ValueError or FileNotFoundError of the block for later."""
-        try:
-            yield
-        except (ValueError, FileNotFoundError) as error:
-            self._errors.append(error)
-            self._lines.append(f"{prefix}{error}")
-
-    def raise_all(self) -> None:
-        """Raise what was kept as one error of the first one's type."""
-        if self._errors:
-            raise type(self._errors[0])("\n".join(self._lines))
-
-
-def used_splits(cfg) -> tuple[list[str], list[str]]:
-    """The splits that the run trains on, and those it evaluates on."""
-    if cfg.TRAIN.VAL_ONLY:
-        return [], [cfg.TRAIN.VAL_SPLIT]
-    trained = ["train"] if cfg.TRAIN.ENABLE else []
-    return trained, [cfg.TRAIN.VAL_SPLIT] * cfg.TRAIN.ENABLE + [cfg.TEST.SPLIT] * cfg.TEST.ENABLE
-
-
-def read_splits(cfg, problems: Problems) -> tuple[Any, dict[str, list[Clip]], TrainingList | None]:
-    """Read the lists of the splits that the run needs; drop permitted missing clips.
-
-    Returns:
-        The config with MODEL.NUM_CLASSES resolved; the clips of each split, where too many are missing all of them,
-        for what else may be wrong; and the list that the run trains on, if it does, with the missing clips.
+    Attributes:
+        cfg: The config with MODEL.NUM_CLASSES resolved.
+        device: Device of this process.
+        precision: Type for mixed precision, or None.
+        splits: The clips of each split that the run uses.
+        sampler: Draws the training episodes; None where the run does not train.
+        evaluators: Evaluator of each split that the run evaluates on and that has clips.
+        sources: The checkpoints that the run starts from and tests.
+        about: What results.json says of the code, and of what the tested weights were trained on.
     """
+
+    cfg: Any
+    device: torch.device
+    precision: torch.dtype | None
+    splits: dict[str, list[Clip]]
+    sampler: EpisodeSampler | None
+    evaluators: dict[str, Evaluator]
+    sources: Sources
+    about: dict[str, Any]
+
+
+def prepare(cfg, device: torch.device) -> Prepared:
+    """Check config, data and checkpoints, draw the episodes, and begin the output folder.
+
+    Args:
+        cfg: From :func:`trokens.load_cfg`.
+        device: From :func:`trokens.runtime.distributed.pick_device`.
+
+    Raises:
+        WriteError: OUTPUT_DIR does not take what the run writes.
+        ConfigError, FileNotFoundError, ValueError: The run is not possible; one message names all problems.
+    """
+    if world_size() != max(cfg.NUM_GPUS, 1):
+        logger.info("NUM_GPUS is %d; %d process(es) were started, and that counts.", cfg.NUM_GPUS, world_size())
+    data = read_data(cfg)
+    data.tell_missing()
+    cfg, splits, errors = data.cfg, data.splits, data.errors()
     trained, evaluated = used_splits(cfg)
-    lists = build_splits(cfg, ["train", *trained, *evaluated])
-    splits, train_list = {name: lists[name] for name in dict.fromkeys(trained + evaluated)}, lists["train"]
-    if cfg.MODEL.NUM_CLASSES == 0:
-        cfg = cfg.clone()
-        cfg.defrost()
-        cfg.MODEL.NUM_CLASSES = max(1, len({clip.class_id for clip in train_list}))
-        cfg.freeze()
-    if trained:
-        with problems.collect():
-            check_labels(train_list, cfg.MODEL.NUM_CLASSES)
-    for name, clips in splits.items():
-        with problems.collect():
-            need_video = not cfg.MODEL.APPEARANCE_MODULE_DISABLE or any(c.tracks.suffix == ".pkl" for c in clips)
-            splits[name] = keep_present(clips, split=name, allow_missing=cfg.DATA.ALLOW_MISSING,
-                                        need_video=need_video)
-    has_list = bool(trained and train_list)  # an empty one is told by itself
-    return cfg, splits, TrainingList.of(list_name(cfg, "train"), train_list) if has_list else None
+    listed = data.lists["train"] if trained else []
+    training = TrainingList.of(list_name(cfg, "train"), listed) if listed else None
+    with collecting(errors):
+        check_features(cfg)
+    with collecting(errors):
+        sources, known = agreed(lambda: _find_unseen(cfg, training, splits))
+    raise_all(errors)
+    sampler = build_training_sampler(cfg, splits["train"]) if trained else None
+    evaluators = {split: Evaluator.from_config(cfg, splits[split], split=split, k_shots=evaluated_shots(cfg, split))
+                  for split in dict.fromkeys(evaluated) if splits[split]}
+    about = known | provenance()  # now: the code on disk may change while the run goes on
+    in_main(lambda: start_output(cfg))
+    return Prepared(cfg, device, mixed_precision(cfg, device), splits, sampler, evaluators, sources, about)
 
 
-def draw_episodes(cfg, splits: Mapping[str, Sequence[Clip]], device: torch.device,
-                  problems: Problems) -> tuple[EpisodeSampler | None, dict[str, Evaluator]]:
-    """Draw the lists of episodes now: a class too small for them is found before anything heavy is loaded.
-
-    Returns:
-        The sampler of training episodes, if the run trains, and the evaluator of each split that it evaluates on.
-    """
-    sampler, evaluators = None, {}
-    for split, clips in splits.items():
-        with problems.collect(f"The {split} split: "):
-            if _has_episodes(cfg, split, clips):
-                if split in used_splits(cfg)[0]:
-                    sampler = _training_sampler(cfg, clips)
-                if split in used_splits(cfg)[1]:
-                    evaluators[split] = Evaluator.from_config(cfg, clips, split=split, device=device,
-                                                              k_shots=_evaluated_shots(cfg, split))
-    return sampler, evaluators
+@contextmanager
+def collecting(errors: list[Exception]) -> Iterator[None]:
+    """Append a ValueError or FileNotFoundError of the block, so that one message can name all problems."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        errors.append(error)
 
 
-def final_split(cfg) -> str:
-    """The split whose figures are the run's result, if it evaluates."""
-    return cfg.TRAIN.VAL_SPLIT if cfg.TRAIN.VAL_ONLY else cfg.TEST.SPLIT
-
-
-def _has_episodes(cfg, split: str, clips: Sequence[Clip]) -> bool:
-    """Whether there are clips to draw from; a split that needs them has enough classes, too."""
-    if not clips:
-        if split == final_split(cfg) == "val":  # others have no clips at all, which is told
-            raise ConfigError("there are no clips to evaluate on; change TRAIN.VAL_SPLIT or TEST.SPLIT.")
-        return False
-    if split in (*used_splits(cfg)[0], cfg.TEST.SPLIT):  # validation makes do with fewer ways: Evaluator.from_config
-        check_classes(cfg, {split: len({clip.class_id for clip in clips})})
-    return True
-
-
-def _training_sampler(cfg, clips: Sequence[Clip]) -> EpisodeSampler:
-    few_shot = cfg.FEW_SHOT
-    return EpisodeSampler(
-        [clip.class_id for clip in clips], n_way=few_shot.N_WAY, k_shot=few_shot.K_SHOT,
-        n_query=few_shot.TRAIN_QUERY_PER_CLASS, num_episodes=steps_per_epoch(cfg) * world_size(),
-        seed=f"{cfg.RNG_SEED}/train", rank=rank(), world_size=world_size())
-
-
-def _evaluated_shots(cfg, split: str) -> list[int]:
-    k_shots = [cfg.FEW_SHOT.K_SHOT] if used_splits(cfg)[0] and split == cfg.TRAIN.VAL_SPLIT else []
-    return k_shots + (tested_shots(cfg) if split == final_split(cfg) else [])
+def _find_unseen(cfg, training: TrainingList | None, splits: dict[str, list[Clip]]) -> tuple[Sources, dict[str, Any]]:
+    sources = find_sources(cfg, training)
+    return sources, check_unseen(cfg, splits, sources)
 
 
 def check_features(cfg) -> None:
@@ -135,6 +105,21 @@ def check_features(cfg) -> None:
     if cfg.MODEL.FEAT_EXTRACTOR == "none" and not cfg.MODEL.APPEARANCE_MODULE_DISABLE:
         raise ConfigError("MODEL.FEAT_EXTRACTOR is 'none', which leaves the patch features to a caller; a run "
                           "needs dino or timm, or MODEL.APPEARANCE_MODULE_DISABLE True.")
+
+
+def build_training_sampler(cfg, clips: list[Clip]) -> EpisodeSampler:
+    """This process's training episodes."""
+    few_shot = cfg.FEW_SHOT
+    return EpisodeSampler(
+        [clip.class_id for clip in clips], n_way=few_shot.N_WAY, k_shot=few_shot.K_SHOT,
+        n_query=few_shot.TRAIN_QUERY_PER_CLASS, num_episodes=steps_per_epoch(cfg) * world_size(),
+        seed=f"{cfg.RNG_SEED}/train", rank=rank(), world_size=world_size())
+
+
+def steps_per_epoch(cfg) -> int:
+    """Optimizer steps an epoch: TRAIN_EPISODES, or its share of each process where the total is divided."""
+    total = cfg.FEW_SHOT.TRAIN_EPISODES
+    return total if cfg.FEW_SHOT.TRAIN_OG_EPISODES else max(1, total // world_size())
 
 
 def mixed_precision(cfg, device: torch.device) -> torch.dtype | None:

@@ -1,4 +1,5 @@
-"""Which checkpoints a run uses, found once by its main process: what it goes on or starts from, what it tests."""
+"""Which checkpoints a run uses, found once by its main process: what it goes on or starts from, what it tests, and
+whether that has learned from what it is evaluated on."""
 
 from __future__ import annotations
 
@@ -9,8 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trokens.clips.trained import UNKNOWN, TrainingList
+from trokens.clips.split import Clip
+from trokens.clips.trained import UNKNOWN, Learned, TrainingList, learned
 from trokens.config import ConfigError, kept_options
+from trokens.engine.data import final_split, used_splits
 from trokens.models.checkpoint import (
     BEST,
     LastCheckpoint,
@@ -241,3 +244,42 @@ def _differing(before: TrainingList, now: TrainingList) -> str:
 
 def _some(names: Sequence[str], most: int = 5) -> str:
     return ", ".join([f"'{name}'" for name in names[:most]] + [f"{len(names) - most} more"] * (len(names) > most))
+
+
+def check_unseen(cfg, splits: Mapping[str, Sequence[Clip]], sources: Sources) -> dict[str, Any]:
+    """Check that the weights were not trained on the classes that they are evaluated on: that would measure memory.
+
+    Args:
+        cfg: Of the run.
+        splits: Clips of each split.
+        sources: What the weights were trained on.
+
+    Returns:
+        What results.json says: ``trained_classes``, those of the tested split that the tested weights were trained on,
+        and ``trained_clips``, how many of its clips; both None where a checkpoint does not say.
+
+    Raises:
+        ConfigError: They were, and TEST.ALLOW_TRAINED_CLASSES is False.
+    """
+    validated = cfg.TRAIN.VAL_SPLIT if used_splits(cfg)[0] else None
+    tested = final_split(cfg) if cfg.TRAIN.VAL_ONLY or cfg.TEST.ENABLE else None
+    found = {}
+    for split, history in {(validated, sources.history), (tested, sources.tested_history)}:
+        if splits.get(split):
+            found[split] = learned(history, list_name(cfg, split), splits[split])
+            if found[split].classes:
+                _refuse_trained(cfg, split, splits[split], found[split])
+    known = found.get(tested, Learned([], 0))
+    if not known.classes and not all(one.is_known for one in sources.tested_history):
+        return {"trained_classes": None, "trained_clips": None}
+    return {"trained_classes": known.classes, "trained_clips": known.clips}
+
+
+def _refuse_trained(cfg, split: str, clips: Sequence[Clip], found: Learned) -> None:
+    names = {clip.class_name for clip in clips}
+    what = (f"The weights were trained on {len(found.classes)} of the {len(names)} classes of the {split} split "
+            f"({_some(found.classes)}), and on {found.clips} of its {len(clips)} clips")
+    if not cfg.TEST.ALLOW_TRAINED_CLASSES:
+        raise ConfigError(f"{what}: evaluate on classes that are new to them, or set TEST.ALLOW_TRAINED_CLASSES True "
+                          "if that is meant.")
+    logger.warning("%s (TEST.ALLOW_TRAINED_CLASSES): the accuracy is not one on new classes.", what)

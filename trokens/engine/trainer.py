@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader
 from trokens.engine.keeper import REMEDY, CheckpointKeeper, check_sound
 from trokens.engine.loggers import RunLog
 from trokens.fewshot.episodes import EpisodeSampler
-from trokens.fewshot.task import FewShotTask
-from trokens.models.checkpoint import FIGURES, trained_state
+from trokens.fewshot.task import FIGURES, FewShotTask
+from trokens.models.checkpoint import trained_state
 from trokens.points.sampling import clip_seed
 from trokens.reuse.features import Features
 from trokens.runtime.distributed import StopFlag, rank, world_size
@@ -44,13 +44,13 @@ class Trainer:
     one bit for bit.
 
     Args:
-        task: What is trained.
+        task: The model with its losses.
         optimizer: Over the task's trainable parameters.
         loader: This process's training episodes, in the order of ``sampler``.
         sampler: Told the epoch, and how much of it is done.
         keeper: Writes the checkpoints.
         device: Where the task lives.
-        seed: Of dropout and stochastic depth.
+        seed: Seed of dropout and stochastic depth.
         lr_at: Learning rate of an epoch.
         clip_gradients: Called with the task between backward and step.
         max_epoch: Epochs.
@@ -59,7 +59,7 @@ class Trainer:
         checkpoint_period: Epochs between two checkpoints.
         log_period: Steps between two records.
         log: Takes the records.
-        clip_ids: Of the clips that ``sampler`` numbers, for messages.
+        clip_ids: Ids of the clips that ``sampler`` numbers, for messages.
         precision: Type for mixed precision, or None.
         accumulate: Episodes whose gradients are averaged for one step of the optimizer. ``step`` counts episodes; an
             epoch's last group may be smaller, and only between groups does training stop.
@@ -103,8 +103,8 @@ class Trainer:
         """Train what is left of the epochs.
 
         Raises:
-            Interrupted: SIGTERM or SIGINT came; the state is saved.
-            KeyboardInterrupt, Stopped: One of them came a second time.
+            Interrupted: A signal asked to stop; the state is saved.
+            KeyboardInterrupt, Stopped: A second signal asked to stop at once.
             FloatingPointError: The loss is not finite.
         """
         with handled(self._ask_to_stop):
@@ -135,25 +135,26 @@ class Trainer:
             self.step += 1
             if self.step % self.log_period == 0:
                 self._record()
-            if self.stop.result() and self._place_in_group()[0] == 0:
+            if self.stop.result() and self._number_in_group()[0] == 0:
                 self._interrupt()
         if self.pending:
             self._record()
 
     def train_step(self, episode: Episode) -> dict[str, Tensor]:
         """One episode forward and backward; after the last one of a group, a step of the optimizer."""
-        place, size = self._place_in_group()
-        is_last = place == size - 1
+        number, size = self._number_in_group()
+        is_last = number == size - 1
         torch.manual_seed(clip_seed(f"{self.seed}/{self.epoch}/{self.step}/{rank()}"))
         features = None
         if self.features is not None:
-            features = self.features[episode.clips.index].to(self.device, non_blocking=True)
+            features = self.features.look(episode.clips.index, torch.default_generator)  # seeded a line above
+            features = features.to(self.device, non_blocking=True)
         with nullcontext() if is_last or self.ddp is self.task else self.ddp.no_sync():
             with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
                 out = self.ddp(episode.to(self.device), features)
-            if self.device.type == "cpu":  # a GPU would have to be waited for: it is checked when figures are read
+            if self.device.type == "cpu":  # a GPU would have to be waited for: they are checked when they are read
                 self._figures([out], self.step + 1)
-            if place == 0:
+            if number == 0:
                 self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(out["loss"] / size).backward()
         if is_last:
@@ -163,10 +164,10 @@ class Trainer:
             self.scaler.update()
         return {k: out[k].detach() for k in FIGURES}
 
-    def _place_in_group(self) -> tuple[int, int]:
+    def _number_in_group(self) -> tuple[int, int]:
         """Number of the next episode within those of its optimizer step, and how many these are."""
-        place = self.step % self.accumulate
-        return place, min(self.accumulate, self._steps_per_epoch() - self.step + place)
+        number = self.step % self.accumulate
+        return number, min(self.accumulate, self._steps_per_epoch() - self.step + number)
 
     def _steps_per_epoch(self) -> int:
         return len(range(self.sampler.rank, self.sampler.num_episodes, self.sampler.world_size))
@@ -213,13 +214,20 @@ class Trainer:
         return self.epoch == self.max_epoch or self.epoch % self.checkpoint_period == 0
 
     def _figures(self, steps: list[dict[str, Tensor]] | None = None, last: int | None = None) -> list[dict[str, float]]:
-        """Bring the figures of the steps up to ``last``, the pending ones by default, to the host, in one go.
+        """The figures of steps as numbers, checked; a GPU is waited for once.
+
+        Args:
+            steps: Figures of consecutive steps; by default the pending ones.
+            last: Number of the last of these steps; by default that of the last one done.
 
         Raises:
             FloatingPointError: A loss is not finite; the message names the first such step and its clips.
         """
         steps, last = self.pending if steps is None else steps, self.step if last is None else last
-        figures = on_host(steps)
+        if not steps:
+            return []
+        table = torch.stack([torch.stack([step[k].detach().float() for k in FIGURES]) for step in steps]).tolist()
+        figures = [dict(zip(FIGURES, row, strict=True)) for row in table]
         for step, f in enumerate(figures, last - len(figures) + 1):
             if not all(math.isfinite(f[k]) for k in FIGURES[:3]):
                 plan = self.sampler[self.sampler.rank + (step - 1) * self.sampler.world_size]
@@ -231,7 +239,7 @@ class Trainer:
 
 
 def last_record(state: dict[str, Any] | None) -> tuple[int, int]:
-    """(epoch, step) of the last record that a checkpoint's run had written: the steps that it carries had none yet."""
+    """(epoch, step) of the last record before a checkpoint; the steps whose figures it carries have none yet."""
     return (state["epoch"] + 1, state["step"] - len(state["pending"])) if state else (0, 0)
 
 
@@ -241,11 +249,3 @@ def parallel(task: nn.Module, device: torch.device) -> DistributedDataParallel:
     name = "forward_sync_buffers" if "forward_sync_buffers" in options else "broadcast_buffers"  # its older name
     return DistributedDataParallel(task, device_ids=[device.index] if device.type == "cuda" else None,
                                    **{name: False})
-
-
-def on_host(steps: list[dict[str, Tensor]]) -> list[dict[str, float]]:
-    """The figures of steps as numbers; a GPU is waited for once."""
-    if not steps:
-        return []
-    table = torch.stack([torch.stack([s[k].detach().float() for k in FIGURES]) for s in steps]).tolist()
-    return [dict(zip(FIGURES, row, strict=True)) for row in table]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch.utils.data import Sampler
@@ -55,12 +55,10 @@ class EpisodeSampler(Sampler[EpisodePlan]):
         for index, class_id in enumerate(class_ids):
             by_class[class_id].append(index)
         if n_way > len(by_class):
-            raise ValueError(f"n_way is {n_way}, but the split has {len(by_class)} classes; lower FEW_SHOT.N_WAY.")
-        need = k_shot + n_query
-        small = {c: len(clips) for c, clips in sorted(by_class.items()) if len(clips) < need}
-        if small:
-            class_id, count = next(iter(small.items()))
-            raise ValueError(f"Class {class_id} has {count} videos; k_shot + n_query needs {need} "
+            raise ValueError(f"n_way is {n_way}, but the split has {len(by_class)} classes; lower it.")
+        if small := small_classes({c: len(clips) for c, clips in by_class.items()}, k_shot + n_query):
+            class_id, count = small[0]
+            raise ValueError(f"Class {class_id} has {count} videos; k_shot + n_query needs {k_shot + n_query} "
                              f"({len(small)} classes too small).")
         self._by_class = {c: by_class[c] for c in sorted(by_class)}
         self.n_way, self.k_shot, self.n_query = n_way, k_shot, n_query
@@ -83,10 +81,10 @@ class EpisodeSampler(Sampler[EpisodePlan]):
     def __getitem__(self, episode: int) -> EpisodePlan:
         key = f"{self.seed}/{self._epoch}/{episode}"
         rng = random.Random(key)
-        drawn = [rng.sample(self._by_class[c], self.k_shot + self.n_query)
-                 for c in rng.sample(list(self._by_class), self.n_way)]
-        support = [(clip, way) for way, clips in enumerate(drawn) for clip in clips[:self.k_shot]]
-        query = [(clip, way) for way, clips in enumerate(drawn) for clip in clips[self.k_shot:]]
+        classes = [rng.sample(self._by_class[c], self.k_shot + self.n_query)
+                   for c in rng.sample(list(self._by_class), self.n_way)]
+        support = [(clip, way) for way, clips in enumerate(classes) for clip in clips[:self.k_shot]]
+        query = [(clip, way) for way, clips in enumerate(classes) for clip in clips[self.k_shot:]]
         indices, way = zip(*support, *query, strict=True)
         return EpisodePlan(indices, way, self.n_way, len(support), key)
 
@@ -98,3 +96,8 @@ class EpisodeSampler(Sampler[EpisodePlan]):
 
     def _mine(self) -> range:
         return range(self.rank + self._start * self.world_size, self.num_episodes, self.world_size)
+
+
+def small_classes(counts: Mapping[int, int], needed: int) -> list[tuple[int, int]]:
+    """(class id, number of clips) of the classes with fewer clips than an episode takes of each, ascending."""
+    return [(class_id, count) for class_id, count in sorted(counts.items()) if count < needed]

@@ -10,6 +10,8 @@ from trokens.fewshot.matchers import match
 from trokens.models.trokens import Trokens
 from trokens.structures import Episode
 
+FIGURES = ("loss", "loss_class", "loss_match", "accuracy")  # of a step, which are logged
+
 
 class FewShotTask(nn.Module):
     """Embed an episode's clips, match query with support, and add the two losses.
@@ -18,7 +20,7 @@ class FewShotTask(nn.Module):
         model: Clips to class logits and tokens.
         matching: Options of :func:`trokens.fewshot.matchers.match`: aggregation, norm, prototype, matcher.
         temperature: Divides the logits of both losses.
-        label_smoothing: Of the class loss; 0 for plain cross-entropy.
+        label_smoothing: Share of the class loss's target that is spread over all classes; 0: plain cross-entropy.
         class_weight: Weight of the class loss (over all clips and all training classes).
         match_weight: Weight of the matching loss (over the episode's query clips and ways).
     """

@@ -15,13 +15,13 @@ import torch
 from torch import nn
 
 from trokens.config.values import shown
+from trokens.fewshot.task import FIGURES
 from trokens.runtime.files import whole_file
 from trokens.runtime.tensors import not_finite, read_torch_file, tensors_in
 
 INTERRUPTED = "checkpoint_interrupted.pyth"
 BEST = "checkpoint_best.pyth"
-FIGURES = ("loss", "loss_class", "loss_match", "accuracy")  # of a step
-MOST = 1e9  # no sound weight comes near
+MOST = 1e9  # a weight beyond it is not sound
 
 
 def checkpoint_dir(output_dir: str | Path) -> Path:
@@ -80,12 +80,12 @@ def load_checkpoint(path: str | Path, *, mapped: bool = False) -> dict[str, Any]
 
 
 def is_there(path: Path) -> bool:
-    """Whether anything has that name: a file, or what stands in for one, such as a link to a disk that is not there."""
+    """Whether anything has that name: a file, a folder, or a link whose target is gone."""
     return os.path.lexists(path)
 
 
 def check_is_file(path: Path) -> None:
-    """Raise a ValueError, whose message is the cause alone, where something else than a file has that name."""
+    """Raise a ValueError, whose message is the cause alone, where something other than a file has that name."""
     if path.is_symlink() and not path.exists():
         raise ValueError(f"it is a link to {os.readlink(path)}, which is not there")
     if not path.is_file():
@@ -120,12 +120,12 @@ class LastCheckpoint:
 
 
 def find_last(output_dir: str | Path) -> LastCheckpoint:
-    """Find the furthest whole state: an interruption later than the last whole epoch, or that epoch, or one before.
+    """Find the furthest whole state: an interruption after the last epoch, or that epoch, or one before.
 
-    The best checkpoint, a whole state too, is the last resort where another one is damaged.
+    Where one of these is damaged and none is whole, the best checkpoint, a whole state too, is the last resort.
 
     Raises:
-        ValueError: There are checkpoints, and not one of them can be gone on from.
+        ValueError: There are checkpoints, and training can go on from none of them.
     """
     damaged: dict[Path, str] = {}
     heads: dict[Path, dict[str, Any]] = {}
@@ -136,14 +136,16 @@ def find_last(output_dir: str | Path) -> LastCheckpoint:
         except ValueError as error:
             damaged[path] = str(error).partition(";")[0]
             return False
-        heads[path].setdefault("epoch", places.get(path, (0,))[0] - 1)
+        heads[path].setdefault("epoch", reached.get(path, (0,))[0] - 1)
         return True
 
-    places = {path: (epochs, 0, False) for epochs, path in saved_epochs(output_dir).items()}
+    # Whole epochs, further steps, and of the same ones an interruption before an epoch:
+    reached = {path: (epochs, 0, False) for epochs, path in saved_epochs(output_dir).items()}
     interrupted, best = (checkpoint_dir(output_dir) / name for name in (INTERRUPTED, BEST))
     if is_there(interrupted) and is_whole(interrupted):
-        places[interrupted] = (*_place(heads[interrupted]), True)
-    for path in sorted(places, key=places.__getitem__, reverse=True):
+        head = heads[interrupted]
+        reached[interrupted] = (head["epoch"] + 1, head.get("step", 0), True)
+    for path in sorted(reached, key=reached.__getitem__, reverse=True):
         if path in heads or is_whole(path):
             return LastCheckpoint(path, heads[path], damaged)
     if damaged and is_there(best) and is_whole(best):
@@ -174,8 +176,8 @@ def read_head(path: str | Path, *, to_go_on: bool = False) -> dict[str, Any]:
 
 
 def out_of_range(state: dict[str, Any]) -> str:
-    """What of a state keeps training from going on: weights or moments that are not finite, or weights that grew beyond
-    all measure, whose products overflow; "" where nothing does."""
+    """Why training cannot go on from a state, or "": weights or moments are not finite, or weights are so large that
+    their products overflow."""
     for key, what, most in (("model_state", "Weights are", MOST), ("optimizer_state", "The optimizer's moments are",
                                                                    math.inf)):
         if bad := not_finite(tensors_in(state.get(key)), most):
@@ -185,7 +187,7 @@ def out_of_range(state: dict[str, Any]) -> str:
 
 
 def malformed(state: dict[str, Any]) -> str:
-    """What of a state is not as training writes it, such as under a key that another code uses too; "" where all is."""
+    """Which entry of a state is not as training here writes it, or ""; another code may use the same keys."""
     for key, is_sound in _SOUND.items():
         if key in state and not is_sound(state[key]):
             return f"its '{key}' is {shown(state[key])}"
@@ -212,8 +214,3 @@ _SOUND: dict[str, Callable[[Any], bool]] = {
     "recent": lambda value: isinstance(value, list) and all(_is_count(epochs) for epochs in value),
     "scaler_state": lambda value: value is None or isinstance(value, dict),
 }
-
-
-def _place(state: dict[str, Any]) -> tuple[int, int]:
-    """Whole epochs and further steps behind a state."""
-    return state["epoch"] + 1, state.get("step", 0)

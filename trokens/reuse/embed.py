@@ -1,16 +1,20 @@
-"""Embed every distinct clip once, in batches that the processes of a run share."""
+"""Apply a model to clips, each once: in batches that the processes of a run share, into memory or into a file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from trokens.clips.loader import clip_batches, clip_loader
+from trokens.clips.loader import clip_batches, clip_loader, loading_from_config
 from trokens.clips.reader import ClipReader
 from trokens.clips.split import Clip
-from trokens.reuse.row_file import BankFile
+from trokens.models.trokens import Trokens
+from trokens.reuse.features import Features, ViewReader
+from trokens.reuse.row_file import RowFile
 from trokens.runtime.distributed import (
     broadcast,
     in_some,
@@ -20,110 +24,151 @@ from trokens.runtime.distributed import (
     sum_over_processes,
     world_size,
 )
+from trokens.runtime.progress import progress
+from trokens.runtime.shared_memory import kept_bytes
 from trokens.structures import Clips
 
 PORTION = 1024  # clips; an interruption costs those since the last portion
+Embed = Callable[[Clips], Tensor]  # the clips of a batch to (B, ...), on any device
 
 
-@torch.no_grad()
-def embedded_batches(embed: Callable[[Clips], Tensor], reader: ClipReader, batches: Sequence[Sequence[int]], *,
-                     progress: Callable[[Iterable, int], Iterable] | None = None,
-                     **loading) -> Iterator[tuple[list[int], Tensor]]:
-    """Apply ``embed`` to batches of clips, while the loader's processes read the next ones.
+@dataclass(frozen=True)
+class ClipEmbedder:
+    """A model and the clips that it is applied to.
 
-    Args:
-        embed: Clips of a batch to (batch, ...), on any device.
+    Attributes:
+        model: Clips to class logits and tokens.
         reader: Reads the clips.
-        batches: Rows of the reader's clips.
-        progress: Wraps the batches, given their number.
+        device: Where the model is.
+        name: Of the clips, for progress lines.
+        batch_size: Clips a pass; the same batches are formed for any number of processes.
+        features: Patch features of the clips, which are then read without their frames.
         loading: Further arguments of :func:`trokens.clips.loader.clip_loader`.
-
-    Yields:
-        A batch's rows, and what ``embed`` made of them.
     """
-    loader = clip_loader(reader, batches, **loading)
-    for clips in loader if progress is None else progress(loader, len(batches)):
-        yield clips.index.tolist(), embed(clips)
+
+    model: Trokens
+    reader: ClipReader | ViewReader
+    device: torch.device
+    name: str = ""
+    batch_size: int = 8
+    features: Features | None = None
+    loading: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_config(cls, cfg, model: Trokens, reader: ClipReader | ViewReader, *, device: torch.device,
+                    name: str) -> ClipEmbedder:
+        batch_size = cfg.MODEL.BACKBONE_BATCH or (1 if device.type == "cpu" else 8)  # a CPU's cache then holds a layer
+        return cls(model, reader, device, name, batch_size, loading=loading_from_config(cfg))
+
+    @property
+    def with_video(self) -> bool:
+        """Whether frames are read."""
+        return self.model.appearance and self.features is None
+
+    @property
+    def shared_bytes(self) -> int:
+        """Shared memory that the loader's processes take."""
+        size = self.reader.batch_bytes(self.batch_size, with_video=self.with_video)
+        return kept_bytes(size, self.loading.get("num_workers", 0))
+
+    def clips_of(self, batch: Clips) -> list[Clip]:
+        """The clips of a batch, for messages."""
+        return [self.reader.clips[row] for row in batch.index.tolist()]
+
+    def tokens(self, batch: Clips) -> Tensor:
+        """Tokens (B, T, N, D) of a batch, float32.
+
+        Raises:
+            FloatingPointError: They are not finite.
+        """
+        features = None if self.features is None else self.features.look(batch.index).to(self.device)
+        tokens = self.model(batch.to(self.device), features)[1].float()
+        return check_rows(tokens, self.clips_of(batch), "Tokens are",
+                          "the weights, or what is read of these clips, are out of range")
+
+    def patch_features(self, batch: Clips) -> Tensor:
+        """The backbone's features (B, T, S, S, D) of a batch's frames."""
+        return self.model.patch_features(batch.to(self.device).video)
+
+    def collect(self, embed: Embed, rows: Sequence[int], *, title: str = "Clips") -> Tensor:
+        """Apply ``embed`` to every clip once.
+
+        Args:
+            embed: Such as :meth:`tokens`.
+            rows: Which of the reader's clips, C of them, each once.
+            title: What is computed, for progress lines.
+
+        Returns:
+            (C, ...) in the order of ``rows``, on the CPU, in every process.
+        """
+        batches, place = clip_batches(rows, self.batch_size), {row: place for place, row in enumerate(rows)}
+        mine = batches[rank()::world_size()] or batches[:1]  # an idle process still has to learn the shape
+        values = torch.empty(0)
+        for own, embedded in self._embedded(embed, mine, title):
+            if not len(values):
+                values = torch.empty(len(rows), *embedded.shape[1:], dtype=embedded.dtype)  # once: it is large
+            values[[place[row] for row in own]] = embedded.cpu()
+        for number, part in enumerate(values.split(self.batch_size)):
+            broadcast(part, source=number % world_size())
+        return values
+
+    def fill(self, file: RowFile, embed: Embed, rows: Sequence[int], *, title: str = "Clips") -> int:
+        """Apply ``embed`` to those of the clips that a file lacks; the processes of a node share the file.
+
+        Args:
+            file: Has a row for every clip of the reader.
+            embed, rows, title: As for :meth:`collect`.
+
+        Returns:
+            How many clips were embedded.
+        """
+        lacking = torch.zeros(len(self.reader.clips))
+        lacking[file.missing(rows, local_rank(), local_world_size())] = 1
+        missing = sum_over_processes(lacking).nonzero().flatten().tolist()  # on any node
+        for portion in clip_batches(missing, PORTION):
+            self._fill_portion(file, embed, portion, title)
+        return len(missing)
+
+    def _fill_portion(self, file: RowFile, embed: Embed, rows: Sequence[int], title: str) -> None:
+        in_some(local_rank() == 0, lambda: file.open(rows))
+        batches, place = clip_batches(rows, self.batch_size), {row: place for place, row in enumerate(rows)}
+        sums = torch.zeros(len(rows), dtype=torch.int64)
+        for own, embedded in self._embedded(embed, batches[rank()::world_size()], title):
+            sums[[place[row] for row in own]] = torch.tensor(file.write(own, embedded.cpu()))
+        sums = sum_over_processes(sums)  # which also waits for all of them
+        if world_size() > local_world_size():  # other nodes have rows for this node's file
+            for number, batch in enumerate(batches):
+                values = file.values()[batch]
+                broadcast(values, source=number % world_size())
+                if local_rank() == 0:
+                    file.write(batch, values)
+        in_some(local_rank() == 0, lambda: file.commit(rows, sums.tolist()))
+
+    @torch.no_grad()
+    def _embedded(self, embed: Embed, batches: Sequence[Sequence[int]], title: str
+                  ) -> Iterator[tuple[list[int], Tensor]]:
+        """The rows of each batch and what ``embed`` makes of them, while the loader's processes read the next ones."""
+        loader = clip_loader(self.reader, batches, with_video=self.with_video, **self.loading)
+        for batch in progress(loader, len(batches), f"{title} of {self.name}"):
+            yield batch.index.tolist(), embed(batch)
 
 
-def check_rows(rows: Tensor, clips: Sequence[Clip], what: str, remedy: str) -> Tensor:
+def check_rows(values: Tensor, clips: Sequence[Clip], what: str, remedy: str) -> Tensor:
     """Check what was computed of clips, and give it back.
 
     Args:
-        rows: (B, ...), of each of the clips.
+        values: (B, ...), a row for each clip.
         clips: B of them.
-        what: They are, with the verb, for the message.
+        what: What the rows are, with the verb, for the message.
         remedy: What to do.
 
     Raises:
         FloatingPointError: Some numbers are not finite; the message names the clips.
     """
-    if not rows.sum(dtype=torch.float32).isfinite():  # in one pass; a large sum is looked at again
-        bad = [clip for clip, row in zip(clips, rows, strict=True) if not row.isfinite().all()]
+    if not values.sum(dtype=torch.float32).isfinite():  # in one pass; a large sum is looked at again
+        bad = [clip for clip, row in zip(clips, values, strict=True) if not row.isfinite().all()]
         if bad:
             ids = ", ".join(f"'{clip.id}'" for clip in bad)
             raise FloatingPointError(f"{what} not finite for the clip{'s' * (len(bad) > 1)} {ids} ({bad[0].tracks}); "
                                      f"{remedy}.")
-    return rows
-
-
-def embed_clips(embed: Callable[[Clips], Tensor], reader: ClipReader, indices: Sequence[int], *, batch_size: int,
-                **loading) -> Tensor:
-    """Apply ``embed`` to every clip once; processes share the batches and all get the whole.
-
-    Args:
-        embed: Clips of a batch to (batch, ...), on any device.
-        reader: Reads the clips.
-        indices: Which clips, C of them, each once.
-        batch_size: Clips a batch. The same batches are formed for any number of processes.
-        loading: Further arguments of :func:`embedded_batches`.
-
-    Returns:
-        (C, ...) in the order of ``indices``, on the CPU.
-    """
-    batches, row = clip_batches(indices, batch_size), {index: row for row, index in enumerate(indices)}
-    mine = batches[rank()::world_size()] or batches[:1]  # an idle process still has to learn the shape
-    rows = torch.empty(0)
-    for batch, embedded in embedded_batches(embed, reader, mine, **loading):
-        if not len(rows):
-            rows = torch.empty(len(indices), *embedded.shape[1:], dtype=embedded.dtype)  # once: it is large
-        rows[[row[index] for index in batch]] = embedded.cpu()
-    for number, part in enumerate(rows.split(batch_size)):
-        broadcast(part, source=number % world_size())
-    return rows
-
-
-def embed_into(file: BankFile, embed: Callable[[Clips], Tensor], reader: ClipReader, indices: Sequence[int], *,
-               batch_size: int, **loading) -> int:
-    """Embed those of the clips that a file lacks; processes share the batches, and those of a node the file.
-
-    Args:
-        file: Has a row for every clip of the reader.
-        embed, reader, indices, batch_size, loading: As for :func:`embed_clips`.
-
-    Returns:
-        How many clips were embedded.
-    """
-    lacking = torch.zeros(len(reader.clips))
-    lacking[file.missing(indices, local_rank(), local_world_size())] = 1
-    missing = sum_over_processes(lacking).nonzero().flatten().tolist()  # on any node
-    for portion in clip_batches(missing, PORTION):
-        _embed_portion(file, embed, reader, portion, batch_size=batch_size, **loading)
-    return len(missing)
-
-
-def _embed_portion(file: BankFile, embed: Callable[[Clips], Tensor], reader: ClipReader, missing: Sequence[int], *,
-                   batch_size: int, **loading) -> None:
-    in_some(local_rank() == 0, lambda: file.open(missing))
-    batches, place = clip_batches(missing, batch_size), {row: place for place, row in enumerate(missing)}
-    sums = torch.zeros(len(missing), dtype=torch.int64)
-    for batch, embedded in embedded_batches(embed, reader, batches[rank()::world_size()], **loading):
-        sums[[place[row] for row in batch]] = torch.tensor(file.write(batch, embedded.cpu()))
-    sums = sum_over_processes(sums)  # which also waits for all of them
-    if world_size() > local_world_size():  # other nodes have rows for this node's file
-        for number, batch in enumerate(batches):
-            rows = file.values()[batch]
-            broadcast(rows, source=number % world_size())
-            if local_rank() == 0:
-                file.write(batch, rows)
-    in_some(local_rank() == 0, lambda: file.commit(missing, sums.tolist()))
+    return values

@@ -1,4 +1,4 @@
-"""Tokens or features of clips in a file: for the processes of a node, and for later runs of the same weights."""
+"""Tokens or features of clips in a file, a row for each clip: for the processes of a node, and for later runs."""
 
 from __future__ import annotations
 
@@ -21,38 +21,42 @@ from trokens.runtime.tensors import check_sum
 
 logger = logging.getLogger(__name__)
 
-_SCHEMA = 1  # part of every key: raise it where the same weights and options give other tokens
+_SCHEMA = 1  # part of every key; raise it when a change of the code gives other rows for the same weights
 _DTYPES = {torch.float32: np.float32, torch.float16: np.float16}
 
 
-class BankFile:
+class RowFile:
     """Rows of numbers, one for each clip of a split, in a file that any number of processes read and write.
 
-    ``NAME-KEY.bank`` holds the numbers and ``NAME-KEY.json`` for each row the stamp of the clip that it was made from
-    with the check sum of its numbers, or null. They are taken away before their rows are written, and put there after,
-    so that no row counts which is not whole.
+    ``NAME-KEY.bank`` holds the numbers. ``NAME-KEY.json`` holds for each row the stamp of its clip and the check sum of
+    its numbers, or null. An entry is set to null before its row is written, and filled in afterward: a row counts only
+    when it is whole.
 
     Args:
         folder: Where the two files lie.
         name: What the rows are, such as the name of the split.
-        key: Of all that the rows depend on but the files' contents, see :func:`bank_key`.
-        clips: What each row is made from.
-        shape: Of a row.
+        key: From :func:`row_key`; names all that the rows depend on, except the contents of the clips' files.
+        clips: The clip of each row.
+        shape: Shape of a row.
         dtype: torch.float32 or torch.float16.
-        only: Whether files of this name and another key make room for this one.
-        remedy: What to do where the disk is full.
+        replaces: Remove the files that have this name and another key.
+        if_full: What to do where the disk is full, for messages.
     """
 
     def __init__(self, folder: Path, name: str, key: str, clips: Sequence[Clip], shape: Sequence[int],
-                 dtype: torch.dtype, *, only: bool, remedy: str):
-        self.name, self.stamps, self.only, self.remedy = name, [_clip_stamp(clip) for clip in clips], only, remedy
+                 dtype: torch.dtype, *, replaces: bool = False, if_full: str = "choose another folder"):
+        self.name, self.stamps = name, [_clip_stamp(clip) for clip in clips]
+        self.replaces, self.if_full = replaces, if_full
         self.data, self.index = folder / f"{name}-{key}.bank", folder / f"{name}-{key}.json"
         self.shape, self.dtype = (len(clips), *shape), _DTYPES[dtype]
         self.row_bytes = int(np.prod(shape)) * self.dtype().itemsize
 
     def _made(self, *, tell: bool = False) -> list[tuple[str, int] | None]:
-        """What each row was made from, and its check sum; nothing where the index cannot be read, which one line may
-        tell."""
+        """The stamp and the check sum of each row; None for all of them where the index cannot be read.
+
+        Args:
+            tell: Whether to log that the index is damaged.
+        """
         count = len(self.stamps)
         if not self.index.is_file() or not self.data.is_file() or self.data.stat().st_size != count * self.row_bytes:
             return [None] * count
@@ -71,8 +75,8 @@ class BankFile:
 
         Args:
             rows: Which to look for.
-            part, parts: Every ``parts``-th row from ``part`` on is compared with its check sum, which means to read
-                it: other processes do the rest.
+            part, parts: Compare every ``parts``-th row from ``part`` on with its check sum, for which it is read; other
+                processes compare the others.
         """
         made = self._made(tell=True)
         lacking = {row for row in rows if made[row] is None or made[row][0] != self.stamps[row]}
@@ -93,18 +97,18 @@ class BankFile:
             ValueError: The disk is too full, or a quota is used up.
             WriteError: The folder cannot be written to.
         """
-        with writing(self.data, self.remedy):
+        with writing(self.data, self.if_full):
             self.data.parent.mkdir(parents=True, exist_ok=True)
             refuse_device(self.data)
             for path in self.data.parent.glob(f"{self.name}-*"):
-                if self.only and path not in (self.data, self.index):
+                if self.replaces and path not in (self.data, self.index):
                     path.unlink(missing_ok=True)
             size = self.row_bytes * len(self.stamps)
             taken = self.data.stat().st_blocks * 512 if self.data.is_file() else 0
             free = shutil.disk_usage(self.data.parent).free
             if size - taken > free:
                 raise ValueError(f"{self.data} needs {size / 2**30:.1f} GB of a disk that has {free / 2**30:.1f} GB "
-                                 f"free; {self.remedy}.")
+                                 f"free; {self.if_full}.")
             self._stamp(rows, [None] * len(rows))
             with open(self.data, "ab") as file:
                 file.truncate(size)
@@ -112,27 +116,27 @@ class BankFile:
                     self._allocate(file.fileno(), size)
 
     def _allocate(self, file: int, size: int) -> None:
-        """Take the room now: a disk that others fill would end a run hours later, or kill it where it reads a hole."""
+        """Reserve the room now: else a disk that others fill ends the run hours later, or kills it at a read."""
         try:
             os.posix_fallocate(file, 0, size)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # else this disk cannot do it
                 self.data.unlink()  # what it did take would fill it
                 raise ValueError(f"{self.data} needs {size / 2**30:.1f} GB, which its disk refuses ({error.strerror}); "
-                                 f"{self.remedy}.") from error
+                                 f"{self.if_full}.") from error
 
     def write(self, rows: Sequence[int], values: Tensor) -> list[int]:
-        """Put ``values`` (len(rows), ...) into the file; they count after :meth:`commit`, which wants their sums."""
+        """Put ``values`` (len(rows), ...) into the file; returns their check sums, for :meth:`commit`."""
         values = values.contiguous().numpy()
-        with writing(self.data, self.remedy), open(self.data, "r+b") as file:
+        with writing(self.data, self.if_full), open(self.data, "r+b") as file:
             for row, value in zip(rows, values, strict=True):
                 file.seek(row * self.row_bytes)
                 file.write(value)
         return [check_sum(value) for value in values]
 
     def commit(self, rows: Sequence[int], sums: Sequence[int]) -> None:
-        """From now on these rows count, whoever wrote them."""
-        with writing(self.data, self.remedy), open(self.data, "rb") as file:
+        """Make these rows count, whichever process wrote them."""
+        with writing(self.data, self.if_full), open(self.data, "rb") as file:
             os.fsync(file.fileno())
         self._stamp(rows, [(self.stamps[row], sum) for row, sum in zip(rows, sums, strict=True)])
 
@@ -147,15 +151,16 @@ class BankFile:
         return torch.from_numpy(np.memmap(self.data, self.dtype, "r+", shape=self.shape))
 
 
-def bank_key(model: nn.Module, options: str, clips: Sequence[Clip], shape: Sequence[int], dtype: torch.dtype) -> str:
-    """16 hex digits that follow from a model's weights, its frozen ones too, and from what else a bank depends on.
+def row_key(model: nn.Module, options: str, clips: Sequence[Clip], shape: Sequence[int], dtype: torch.dtype) -> str:
+    """16 hex digits that follow from a model's weights, frozen ones included, and from what else its rows depend on.
 
     Args:
         model: Makes the rows.
-        options: Text for the options that they depend on.
-        clips: One for each row: who has other ones may not write over these rows, which a run may be reading.
-        shape: Of a row.
-        dtype: Of the numbers in the file.
+        options: The options that the rows depend on, as text.
+        clips: The clip of each row. They are part of the key, so that a run with other clips has another file and
+            does not write over rows that this run reads.
+        shape: Shape of a row.
+        dtype: Type of the numbers in the file.
     """
     files = [(clip.id, str(clip.tracks), str(clip.video)) for clip in clips]
     digest = hashlib.sha256(repr((_SCHEMA, options, files, tuple(shape), dtype)).encode())

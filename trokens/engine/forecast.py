@@ -1,4 +1,4 @@
-"""What a run is about to do, in a few lines, before it does it."""
+"""What a run is about to do and to take, in a few lines, before it begins."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from trokens.clips.split import Clip
+from trokens.engine.data import tested_shots, used_splits
 from trokens.engine.evaluator import BANK_DTYPES
+from trokens.engine.prepare import steps_per_epoch
 from trokens.fewshot.bank import TokenBank
 from trokens.models.trokens import Trokens
-from trokens.reuse.features import cached_views, feature_bytes
+from trokens.reuse.features import feature_bytes
 from trokens.runtime.distributed import world_size
 
 # Bytes of autograd's graph per token and channel in one divided space-time block with its MLP (float32),
@@ -20,7 +22,7 @@ _BLOCK_FLOATS, _BACKBONE_FLOATS = 34, 12
 
 def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], device: torch.device,
                  precision: torch.dtype | None) -> list[str]:
-    """The plan, line by line: device, processes, episodes, clips, parameters, estimated memory."""
+    """The forecast, line by line: device, processes, episodes, clips, parameters, estimated memory."""
     few_shot, shots = cfg.FEW_SHOT, tested_shots(cfg)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in model.parameters()) - trained
@@ -37,9 +39,9 @@ def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], devi
         f"Memory      about {estimated_bytes(cfg, model, trained, frozen, device) / 2**30:.1f} GB a process "
         + ("in training" if cfg.TRAIN.ENABLE else "in testing"),
     ]
-    if cfg.MODEL.FEATURE_CACHE and cfg.TRAIN.ENABLE and not cfg.TRAIN.VAL_ONLY:
+    if cfg.MODEL.FEATURE_CACHE and used_splits(cfg)[0]:
         kept = len(splits["train"]) * cached_views(cfg) + len(splits[cfg.TRAIN.VAL_SPLIT])
-        size = kept * feature_bytes(model, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE) / 2**30
+        size = kept * feature_bytes(model) / 2**30
         lines.append(f"Features    {size:.3g} GB on disk (MODEL.FEATURE_CACHE), of {kept} clips and views of clips")
     evaluated = max((len(clips) for name, clips in splits.items() if name != "train"), default=0)
     shots += [few_shot.K_SHOT] * cfg.TRAIN.ENABLE  # of validations
@@ -51,15 +53,9 @@ def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], devi
     return lines
 
 
-def tested_shots(cfg) -> list[int]:
-    """The numbers of shots of the final evaluation."""
-    return list(dict.fromkeys(cfg.TEST.K_SHOTS)) or [cfg.FEW_SHOT.K_SHOT]
-
-
-def steps_per_epoch(cfg) -> int:
-    """Optimizer steps an epoch: TRAIN_EPISODES, or its share of each process where the total is divided."""
-    total = cfg.FEW_SHOT.TRAIN_EPISODES
-    return total if cfg.FEW_SHOT.TRAIN_OG_EPISODES else max(1, total // world_size())
+def cached_views(cfg) -> int:
+    """Views of a training clip whose features may be kept; 0 where every look at it is augmented anew."""
+    return cfg.AUG.CACHED_VIEWS if cfg.DATA.USE_RAND_AUGMENT else 1
 
 
 def estimated_bytes(cfg, model: Trokens, trained: int, frozen: int, device: torch.device) -> float:

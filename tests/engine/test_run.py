@@ -15,19 +15,21 @@ from trokens import build_model, load_cfg
 from trokens.cli import appearance_baseline
 from trokens.clips.split import build_split
 from trokens.config import config_hash
-from trokens.engine import experiment as experiment_module
+from trokens.engine import prepare as prepare_module
+from trokens.engine import run as run_module
 from trokens.engine.evaluator import Evaluator
-from trokens.engine.experiment import Experiment
-from trokens.engine.plan import describe_run, steps_per_epoch
+from trokens.engine.forecast import describe_run
+from trokens.engine.prepare import prepare, steps_per_epoch
+from trokens.engine.run import run_experiment
 from trokens.engine.trainer import Trainer
 from trokens.models.checkpoint import checkpoint_dir, epoch_path, load_checkpoint, save_checkpoint, saved_epochs
-from trokens.reuse.features import FeatureStore
+from trokens.reuse.store import FeatureStore
 
 CPU = torch.device("cpu")
 
 
 def run(data, folder, options=MOTION, **changes):
-    return Experiment(tiny_cfg(data, folder, options, **changes), CPU).run()
+    return run_experiment(tiny_cfg(data, folder, options, **changes), CPU)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def log(caplog):
 @pytest.fixture
 def no_model(monkeypatch):
     """Building a model is an error: problems have to be found before."""
-    monkeypatch.setattr(experiment_module, "build_model", lambda cfg: pytest.fail("the model was built"))
+    monkeypatch.setattr(run_module, "build_model", lambda cfg: pytest.fail("the model was built"))
 
 
 # What comes out ------------------------------------------------------------------------------------------------------
@@ -196,10 +198,10 @@ def test_several_numbers_of_shots_are_tested_from_one_look(tiny_data, trained, t
 
 
 def test_shots_of_the_test_count_neither_for_validation_nor_for_its_classes(tiny_data, tmp_path, no_model):
-    experiment = Experiment(tiny_cfg(tiny_data, tmp_path, TEST__K_SHOTS=[2]), CPU)
-    assert {name: list(e.samplers) for name, e in experiment.evaluators.items()} == {"val": [1], "test": [2]}
-    with pytest.raises(ValueError, match=r"The test split: Class .* has 3 videos; k_shot \+ n_query needs 4"):
-        Experiment(tiny_cfg(tiny_data, tmp_path, TEST__K_SHOTS=[1, 3]), CPU)
+    run = prepare(tiny_cfg(tiny_data, tmp_path, TEST__K_SHOTS=[2]), CPU)
+    assert {name: list(e.samplers) for name, e in run.evaluators.items()} == {"val": [1], "test": [2]}
+    with pytest.raises(ValueError, match=r"The test split: class '.*' has 3 clips, an episode takes 4"):
+        prepare(tiny_cfg(tiny_data, tmp_path, TEST__K_SHOTS=[1, 3]), CPU)
 
 
 def test_the_weights_named_for_training_are_tested_where_none_were_trained(tiny_data, trained, tmp_path):
@@ -210,12 +212,12 @@ def test_the_weights_named_for_training_are_tested_where_none_were_trained(tiny_
 @pytest.mark.parametrize("section", ["TRAIN", "TEST"])
 def test_a_checkpoint_that_is_not_there_is_refused_before_any_work(tiny_data, tmp_path, section):
     with pytest.raises(FileNotFoundError, match=f"No checkpoint at nowhere; correct {section}.CHECKPOINT_FILE_PATH"):
-        Experiment(tiny_cfg(tiny_data, tmp_path, **{f"{section}__CHECKPOINT_FILE_PATH": "nowhere"}), CPU)
+        prepare(tiny_cfg(tiny_data, tmp_path, **{f"{section}__CHECKPOINT_FILE_PATH": "nowhere"}), CPU)
 
 
 def test_a_run_without_a_source_of_features_is_refused(tiny_data, tmp_path):
     with pytest.raises(ValueError, match=r"MODEL\.FEAT_EXTRACTOR is 'none'"):
-        Experiment(tiny_cfg(tiny_data, tmp_path, MODEL__APPEARANCE_MODULE_DISABLE=False), CPU)
+        prepare(tiny_cfg(tiny_data, tmp_path, MODEL__APPEARANCE_MODULE_DISABLE=False), CPU)
 
 
 def test_the_appearance_baseline_scores_the_same_episodes(tiny_data, tmp_path, capsys):
@@ -284,7 +286,8 @@ def test_all_problems_with_the_data_are_told_at_once_before_a_model_is_built(dat
     assert "1 of 24 videos of the train split" in error and "train__translate_up__0" in error
     assert f"No tracks for 2 of 15 videos of the test split in {points_dir(data)}" in error
     assert gone[0].stem in error
-    assert "The val split: Class 8 has 1 videos; k_shot + n_query needs 2 (1 classes too small)" in error
+    assert ("The val split: class 'zigzag' has 1 clips, an episode takes 2 (k_shot + n_query) (1 classes too small)."
+            in error)
     assert not checkpoint_dir(tmp_path / "out").exists()
 
 
@@ -309,15 +312,15 @@ def test_ctrl_c_outside_of_training_ends_in_one_line(tiny_data, out, capsys, mon
     def ctrl_c(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Experiment, "_evaluate", ctrl_c)
+    monkeypatch.setattr(run_module, "test", ctrl_c)
     assert main(command(tiny_data, out, TRAIN__ENABLE=False)) == 130
     assert capsys.readouterr().err == ("Interrupted. Checkpoints and caches are kept: the same command goes on from "
                                        "them.\n")
 
 
 @pytest.mark.parametrize(("owner", "name"), [
-    (experiment_module, "read_splits"), (experiment_module, "build_model"), (FeatureStore, "compute"),
-    (Evaluator, "keep_features"), (Evaluator, "score"), (experiment_module, "write_results")])
+    (prepare_module, "read_data"), (run_module, "build_model"), (FeatureStore, "keep"), (Evaluator, "shown"),
+    (Evaluator, "score"), (run_module, "write_results")])
 def test_sigterm_outside_of_training_ends_in_one_line_too(tiny_data, tmp_path, capsys, monkeypatch, owner, name):
     before = signal.getsignal(signal.SIGTERM)
 
@@ -326,7 +329,7 @@ def test_sigterm_outside_of_training_ends_in_one_line_too(tiny_data, tmp_path, c
         pytest.fail("went on")
 
     monkeypatch.setattr(owner, name, stopped)
-    trains = name in ("compute", "keep_features")
+    trains = name in ("keep", "shown")
     assert main(command(tiny_data, tmp_path, APPEARANCE, TRAIN__ENABLE=trains)) == 143
     assert capsys.readouterr().err == ("Stopped. Checkpoints and caches are kept: the same command goes on from "
                                        "them.\n")
@@ -344,8 +347,8 @@ def test_missing_clips_are_left_out_where_that_is_permitted(data, tmp_path, log)
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"FEW_SHOT__N_WAY": 6}, "The test split: FEW_SHOT.N_WAY = 6 is above the 5 classes of the test split; lower it."),
-    ({"FEW_SHOT__TRAIN_QUERY_PER_CLASS": 4}, "The train split: Class 0 has 4 videos; k_shot + n_query needs 5 (6 "),
+    ({"FEW_SHOT__N_WAY": 6}, "The test split has 5 classes, an episode takes 6 (n_way); lower FEW_SHOT.N_WAY."),
+    ({"FEW_SHOT__TRAIN_QUERY_PER_CLASS": 4}, "has 4 clips, an episode takes 5 (k_shot + n_query) (6 classes"),
     ({"MODEL__NUM_CLASSES": 5}, "MODEL.NUM_CLASSES"),
     ({"FEW_SHOT__NWAY": 5}, "Unknown option 'FEW_SHOT.NWAY'. Did you mean 'FEW_SHOT.N_WAY'?"),
     ({"DATA__PATH_TO_DATA_DIR": "/nowhere"}, "DATA.PATH_TO_DATA_DIR is '/nowhere'"),
@@ -361,7 +364,7 @@ def test_there_has_to_be_something_to_evaluate_on(data, tmp_path, capsys, no_mod
     shutil.rmtree(data / "val")
     for changes in ({"TRAIN__VAL_ONLY": True}, {"TEST__SPLIT": "val"}):
         assert main(command(data, tmp_path, **changes)) == 2
-        assert "The val split: there are no clips to evaluate on" in capsys.readouterr().err
+        assert "The val split has no clips; check the lists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -369,8 +372,9 @@ def test_a_split_without_clips_is_told_once(data, tmp_path, capsys, no_model, sp
     shutil.rmtree(data / split)
     (data / split).mkdir()
     assert main(command(data, tmp_path)) == 2
-    assert capsys.readouterr().err == (f"ValueError: The {split} split has no clips; check the lists, or the layout of "
-                                       "DATA.PATH_TO_DATA_DIR.\n")
+    assert capsys.readouterr().err == (f"ValueError: The {split} split has no clips; check the lists, the layout of "
+                                       "DATA.PATH_TO_DATA_DIR, and the splits that TRAIN.VAL_SPLIT and TEST.SPLIT "
+                                       "name.\n")
 
 
 def test_stopping_has_an_exit_code_of_its_own(tiny_data, tmp_path, capsys, monkeypatch):

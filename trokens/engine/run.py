@@ -1,0 +1,139 @@
+"""One run, from its config to results.json: check, build, train and validate, test."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from trokens.clips.loader import episode_loader, loading_from_config
+from trokens.clips.reader import ClipReader
+from trokens.config import ConfigError
+from trokens.engine.data import final_split, tested_shots, used_splits
+from trokens.engine.forecast import cached_views, describe_run
+from trokens.engine.keeper import build_keeper
+from trokens.engine.loggers import build_log
+from trokens.engine.optim import build_optimizer, clip_gradients, learning_rate_from_config
+from trokens.engine.output import check_room, gather_results, tell_scores, write_results
+from trokens.engine.prepare import Prepared, prepare
+from trokens.engine.start import load_start, load_tested
+from trokens.engine.trainer import Trainer, last_record
+from trokens.fewshot.task import FewShotTask
+from trokens.models.trokens import Trokens, build_model
+from trokens.reuse.embed import ClipEmbedder
+from trokens.reuse.features import Features, ViewReader, feature_bytes
+from trokens.reuse.store import FeatureStore
+from trokens.runtime.distributed import in_main, in_some, local_rank, local_world_size
+from trokens.runtime.shared_memory import check_shared_memory
+
+logger = logging.getLogger(__name__)
+
+
+def run_experiment(cfg, device: torch.device) -> dict[str, Any] | None:
+    """Do what a config asks for; returns the test's result, if there was a test. Arguments and errors are those of
+    :func:`trokens.engine.prepare.prepare`."""
+    run = prepare(cfg, device)
+    cfg = run.cfg
+    torch.manual_seed(cfg.RNG_SEED)
+    model = build_model(cfg).to(device)
+    if cfg.LOG_MODEL_INFO:
+        logger.info("%s", model)
+    for line in describe_run(cfg, model, run.splits, device, run.precision):
+        logger.info("%s", line)
+    if used_splits(cfg)[0]:
+        train(run, model)
+    return test(run, model) if cfg.TEST.ENABLE or cfg.TRAIN.VAL_ONLY else None
+
+
+def train(run: Prepared, model: Trokens) -> None:
+    """Train what is left of the epochs, and validate."""
+    cfg, clips, device = run.cfg, run.splits["train"], run.device
+    optimizer = build_optimizer(cfg, model)
+    state = load_start(cfg, model, optimizer, run.sources)
+    if state and state["epoch"] + 1 >= cfg.SOLVER.MAX_EPOCH:
+        logger.info("Nothing is left to train: the checkpoint has %d epochs of %d.", state["epoch"] + 1,
+                    cfg.SOLVER.MAX_EPOCH)
+        return
+    in_main(lambda: check_room(cfg, model))
+    store, evaluator, embedder = FeatureStore.from_config(cfg), run.evaluators.get(cfg.TRAIN.VAL_SPLIT), None
+    if evaluator is not None:
+        embedder = build_embedder(run, model, cfg.TRAIN.VAL_SPLIT)
+        embedder = replace(embedder, features=store.keep(embedder, evaluator.shown()))
+    reader = ClipReader.from_config(cfg, clips, augment=True)
+    features = build_train_features(cfg, model, reader, store, device)
+    loader = build_training_loader(run, reader, with_video=model.appearance and features is None,
+                                   beside=embedder.shared_bytes if embedder is not None else 0)
+    if evaluator is not None and cfg.TRAIN.VAL_SPLIT == cfg.TEST.SPLIT and cfg.TEST.TEST_EPOCH_NUM < 1:
+        logger.info("Checkpoints are selected on '%s', the split that is tested: the test accuracy is optimistic. "
+                    "The published code validates there too, but tests its last epoch (TEST.TEST_EPOCH_NUM %d).",
+                    cfg.TEST.SPLIT, cfg.SOLVER.MAX_EPOCH)
+    log = build_log(cfg, start=last_record(state))
+    trainer = Trainer(
+        FewShotTask.from_config(cfg, model), optimizer, loader, run.sampler,
+        keeper=build_keeper(cfg, run.sources, model), device=device, seed=cfg.RNG_SEED,
+        lr_at=partial(learning_rate_from_config, cfg), clip_gradients=partial(clip_gradients, cfg),
+        max_epoch=cfg.SOLVER.MAX_EPOCH, validate=evaluator and partial(evaluator.run, embedder),
+        eval_period=cfg.TRAIN.EVAL_PERIOD, checkpoint_period=cfg.TRAIN.CHECKPOINT_PERIOD, log_period=cfg.LOG_PERIOD,
+        log=log, clip_ids=[clip.id for clip in clips], precision=run.precision, accumulate=cfg.SOLVER.ACCUMULATE,
+        features=features)
+    if state:
+        trainer.resume(state)
+    try:
+        trainer.run()
+    finally:
+        log.close()
+
+
+def test(run: Prepared, model: Trokens) -> dict[str, Any]:
+    """Score the weights to test, and write results.json."""
+    cfg, split = run.cfg, final_split(run.cfg)
+    checkpoint = load_tested(cfg, model, run.sources)
+    scores = run.evaluators[split].score(build_embedder(run, model, split), tested_shots(cfg))
+    result = gather_results(cfg, split, scores, checkpoint, run.about)
+    tell_scores(split, scores)
+    in_main(lambda: write_results(cfg, result))
+    return result
+
+
+def build_embedder(run: Prepared, model: Trokens, split: str) -> ClipEmbedder:
+    """The model and the clips of an evaluated split."""
+    reader = ClipReader.from_config(run.cfg, run.splits[split], augment=False)
+    return ClipEmbedder.from_config(run.cfg, model, reader, device=run.device, name=split)
+
+
+def build_train_features(cfg, model: Trokens, reader: ClipReader, store: FeatureStore,
+                         device: torch.device) -> Features | None:
+    """The frozen backbone's features of all training clips, or of AUG.CACHED_VIEWS augmented views of each.
+
+    None where the store has no room for them, or where every look at a clip is augmented anew.
+
+    Raises:
+        ConfigError: Cached views are asked for, and there is no room for them.
+    """
+    views, name, options = cached_views(cfg), "train", ""
+    if cfg.DATA.USE_RAND_AUGMENT:
+        reader, name, options = ViewReader(reader, views), f"train-{views}-views", f"{cfg.AUG.AA_TYPE} {cfg.AUG.ORDER}"
+    rows = range(len(reader.clips))
+    features = store.keep(ClipEmbedder.from_config(cfg, model, reader, device=device, name=name), rows, options=options)
+    if features is None and cfg.DATA.USE_RAND_AUGMENT and (size := len(rows) * feature_bytes(model)):
+        raise ConfigError(f"AUG.CACHED_VIEWS = {views} needs {size / 2**30:.1f} GB of memory, and MODEL.CACHE_GB "
+                          f"leaves {store.room / 2**30:.1f}; set MODEL.FEATURE_CACHE to a folder for them.")
+    return features and Features(features.values, views=views)
+
+
+def build_training_loader(run: Prepared, reader: ClipReader, *, with_video: bool, beside: int) -> DataLoader:
+    """Training episodes; their processes stay, with what they have read, while those of a validation work.
+
+    Raises:
+        ValueError: All of them, those of the other processes of this machine too, would fill shared memory.
+        EndedElsewhere: So it is on another machine.
+    """
+    loading = loading_from_config(run.cfg)
+    size = reader.batch_bytes(len(run.sampler[0].indices), with_video=with_video)
+    in_some(local_rank() == 0, lambda: check_shared_memory(size, loading["num_workers"], beside=beside,
+                                                           processes=local_world_size()))
+    return episode_loader(reader, run.sampler, with_video=with_video, **loading)
