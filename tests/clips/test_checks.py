@@ -43,8 +43,9 @@ def test_permitted_missing_files_are_warnings_and_their_clips_are_left_out(ten):
 
 def test_no_share_of_missing_clips_permits_an_empty_split(tmp_path):
     clip = Clip("x", tmp_path / "x.mp4", tmp_path / "x.pkl", 0, "a")
-    kept, found = check_split("train", [clip, clip], replace(NEEDS, allow_missing=1.0))
-    assert kept == [clip, clip] and {one.severity for one in found} == {"error"}
+    clips = [clip, replace(clip, id="y")]
+    kept, found = check_split("train", clips, replace(NEEDS, allow_missing=1.0))
+    assert kept == clips and {one.severity for one in found} == {"error"}
 
 
 def test_every_folder_is_listed_once_however_many_clips_it_holds(ten, monkeypatch):

@@ -196,7 +196,7 @@ def test_classes_must_suffice_for_the_episodes(data):
         ("error", "train", "class id too high"), ("error", "val", "class too small"),
         ("warning", "val", "too few classes"), ("error", "test", "class too small")}
     assert [f["detail"] for f in found if f["finding"] == "class id too high"] == [
-        "5 is not below MODEL.NUM_CLASSES 5"]
+        "label 5, and the classifier 5 outputs"]
     sizes = [f for f in found if f["split"] == "test"]
     assert len(sizes) == 5 and sizes[0]["detail"] == "3 clips, an episode takes 4 (k_shot + n_query)"
     assert short(data.check("--quick", FEW_SHOT__N_WAY=4)[1]) == {("warning", "val", "too few classes")}
