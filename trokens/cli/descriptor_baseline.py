@@ -56,25 +56,25 @@ def measure(args: argparse.Namespace) -> int:
     backbone = None if args.backbone == "none" else choose_backbone(args.backbone)
     describer = Describer(backbone, Cache(args.cache or default_folder()))
     describer.check()
-    drawn = sorted({index for plan in plans for index in plan.indices})
-    described = dict(describe_all([clips[index].video for index in drawn], describer, args.workers))
+    shown = sorted({index for plan in plans for index in plan.indices})
+    described = dict(describe_all([clips[index].video for index in shown], describer, args.workers))
     for one in described.values():
         if one.error:
             raise ValueError(one.error)
-    descriptions = [described[str(clips[index].video)].description for index in drawn]
+    descriptions = [described[str(clips[index].video)].description for index in shown]
     found = compare(descriptions, descriptions, "both" if backbone else "motion")
     kinds = {"motion": Distances(found.motion, None, found.amount)}
     if backbone:
         kinds |= {"looks": Distances(None, found.looks, found.amount), "both": found}
-    rows, figures = {index: row for row, index in enumerate(drawn)}, {}
+    rows, figures = {index: row for row, index in enumerate(shown)}, {}
     for kind, some in kinds.items():
         mean, interval = mean_and_interval(episode_accuracy(some, plans, rows))
         figures[kind] = {"accuracy": mean, "interval": interval}
         print(f"{kind:7}{100 * mean:.2f} ± {100 * interval:.2f} %")
-    print(f"{few_shot.N_WAY}-way {few_shot.K_SHOT}-shot, untrained, over {len(plans)} episodes of {len(drawn)} clips; "
+    print(f"{few_shot.N_WAY}-way {few_shot.K_SHOT}-shot, untrained, over {len(plans)} episodes of {len(shown)} clips; "
           f"chance {100 / few_shot.N_WAY:.1f} %")
     if args.json:
         write_json(args.json, {"n_way": few_shot.N_WAY, "k_shot": few_shot.K_SHOT, "episodes": len(plans),
-                               "split": split, "clips": len(drawn), "chance": 1 / few_shot.N_WAY,
+                               "split": split, "clips": len(shown), "chance": 1 / few_shot.N_WAY,
                                "backbone": backbone.name if backbone else None, **figures})
     return 0

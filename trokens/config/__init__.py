@@ -3,7 +3,7 @@
 from trokens.config.compare import changed_meaning, changed_options, config_hash, kept_options
 from trokens.config.load import dump, load_cfg
 from trokens.config.options import OPTIONS, get_cfg
-from trokens.config.validate import ConfigError, check_classes
+from trokens.config.validate import ConfigError
 
-__all__ = ["OPTIONS", "ConfigError", "changed_meaning", "changed_options", "check_classes", "config_hash", "dump",
+__all__ = ["OPTIONS", "ConfigError", "changed_meaning", "changed_options", "config_hash", "dump",
            "get_cfg", "kept_options", "load_cfg"]

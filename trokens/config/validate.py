@@ -1,6 +1,6 @@
 """Values and combinations of values that no run can start from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import pairwise
 
@@ -23,25 +23,6 @@ def problems_of(cfg: CN) -> Iterator[str]:
     yield from _model(cfg)
     yield from _data(cfg)
     yield from _solver(cfg)
-
-
-def check_classes(cfg: CN, num_classes: Mapping[str, int]) -> None:
-    """Check the config against the lists of the splits, which are read after it.
-
-    Args:
-        cfg: The loaded config.
-        num_classes: Split -> number of its classes, for the splits in use.
-
-    Raises:
-        ConfigError: A split has fewer classes than ``FEW_SHOT.N_WAY``, or the train split more than the classifier.
-    """
-    problems = [f"FEW_SHOT.N_WAY = {cfg.FEW_SHOT.N_WAY} is above the {count} classes of the {split} split; lower it."
-                for split, count in num_classes.items() if count < cfg.FEW_SHOT.N_WAY]
-    if 0 < cfg.MODEL.NUM_CLASSES < num_classes.get("train", 0):
-        problems.append(f"MODEL.NUM_CLASSES = {cfg.MODEL.NUM_CLASSES} is below the {num_classes['train']} classes of "
-                        "the train split; set it to 0 for their number.")
-    if problems:
-        raise ConfigError("\n".join(problems))
 
 
 def _model(cfg: CN) -> Iterator[str]:

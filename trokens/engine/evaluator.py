@@ -18,7 +18,7 @@ from trokens.fewshot.episodes import EpisodeSampler
 from trokens.fewshot.matchers import clip_features
 from trokens.fewshot.metrics import mean_and_interval
 from trokens.fewshot.task import matching_options
-from trokens.reuse.embed import ClipEmbedder, check_rows
+from trokens.reuse.embed import ClipEmbedder
 from trokens.reuse.row_file import RowFile, row_key
 from trokens.runtime.distributed import (
     available_memory,
@@ -136,8 +136,8 @@ class Evaluator:
         def embed(batch: Clips) -> Tensor:
             tokens = embedder.tokens(batch)  # (B, T, N, D)
             kept = (clip_features(tokens, aggregation) if aggregated and not on_disk else tokens).to(dtype)
-            return check_rows(kept, embedder.clips_of(batch), f"In {str(dtype).removeprefix('torch.')} tokens are",
-                              "they are too large for it: set TEST.BANK_DTYPE float")
+            return embedder.checked(kept, batch, f"In {str(dtype).removeprefix('torch.')} tokens are",
+                                    "they are too large for it: set TEST.BANK_DTYPE float")
 
         if on_disk:
             key = row_key(embedder.model, self.bank.options, clips, shape, dtype)

@@ -16,7 +16,7 @@ from trokens.config import ConfigError
 from trokens.engine.data import evaluated_shots, raise_all, read_data, used_splits
 from trokens.engine.evaluator import Evaluator
 from trokens.engine.output import provenance, start_output
-from trokens.engine.sources import Sources, check_unseen, find_sources, list_name
+from trokens.engine.sources import Sources, find_sources, list_name
 from trokens.fewshot.episodes import EpisodeSampler
 from trokens.fewshot.matchers import MATCHERS
 from trokens.runtime.distributed import agreed, in_main, rank, world_size
@@ -71,7 +71,7 @@ def prepare(cfg, device: torch.device) -> Prepared:
     with collecting(errors):
         check_features(cfg)
     with collecting(errors):
-        sources, known = agreed(lambda: _find_unseen(cfg, training, splits))
+        sources, known = agreed(lambda: find_sources(cfg, training, splits))
     raise_all(errors)
     sampler = build_training_sampler(cfg, splits["train"]) if trained else None
     evaluators = {split: Evaluator.from_config(cfg, splits[split], split=split, k_shots=evaluated_shots(cfg, split))
@@ -88,11 +88,6 @@ def collecting(errors: list[Exception]) -> Iterator[None]:
         yield
     except (ValueError, FileNotFoundError) as error:
         errors.append(error)
-
-
-def _find_unseen(cfg, training: TrainingList | None, splits: dict[str, list[Clip]]) -> tuple[Sources, dict[str, Any]]:
-    sources = find_sources(cfg, training)
-    return sources, check_unseen(cfg, splits, sources)
 
 
 def check_features(cfg) -> None:

@@ -62,16 +62,26 @@ def _list_name(dataset: str, ssv2_split: str) -> str:
     return dataset.lower() + (f"/{ssv2_split}" if dataset.lower() == "ssv2" else "")
 
 
-def find_sources(cfg, training: TrainingList | None) -> Sources:
-    """Find the checkpoints, check that they are whole, and that they belong to this run.
+def find_sources(cfg, training: TrainingList | None, splits: Mapping[str, Sequence[Clip]]
+                 ) -> tuple[Sources, dict[str, Any]]:
+    """Find the checkpoints; check that they are whole, belong to this run, and do not know what it evaluates on.
 
     Args:
         cfg: Of the run.
         training: Its training list; None where it does not train.
+        splits: Clips of each split.
+
+    Returns:
+        The checkpoints, and what results.json says of what they were trained on, see :func:`check_unseen`.
 
     Raises:
         ConfigError, FileNotFoundError, ValueError: The run could not start from them, or would mix with another one.
     """
+    sources = _find_sources(cfg, training)
+    return sources, check_unseen(cfg, splits, sources)
+
+
+def _find_sources(cfg, training: TrainingList | None) -> Sources:
     if training is None:
         return _tested_sources(cfg)
     start = _start(cfg, training)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from trokens.clips.loader import clip_batches, clip_loader, loading_from_config
 from trokens.clips.reader import ClipReader
-from trokens.clips.split import Clip
 from trokens.models.trokens import Trokens
 from trokens.reuse.features import Features, ViewReader
 from trokens.reuse.row_file import RowFile
@@ -71,9 +70,25 @@ class ClipEmbedder:
         size = self.reader.batch_bytes(self.batch_size, with_video=self.with_video)
         return kept_bytes(size, self.loading.get("num_workers", 0))
 
-    def clips_of(self, batch: Clips) -> list[Clip]:
-        """The clips of a batch, for messages."""
-        return [self.reader.clips[row] for row in batch.index.tolist()]
+    def checked(self, values: Tensor, batch: Clips, what: str, remedy: str) -> Tensor:
+        """Check what was computed of a batch, and give it back.
+
+        Args:
+            values: (B, ...), a row for each clip.
+            batch: The clips.
+            what: What the rows are, with the verb, for the message.
+            remedy: What to do.
+
+        Raises:
+            FloatingPointError: Some numbers are not finite; the message names the clips.
+        """
+        if not values.sum(dtype=torch.float32).isfinite():  # in one pass; a large sum is looked at again
+            rows = zip(batch.index.tolist(), values, strict=True)
+            if bad := [self.reader.clips[row] for row, value in rows if not value.isfinite().all()]:
+                ids = ", ".join(f"'{clip.id}'" for clip in bad)
+                raise FloatingPointError(f"{what} not finite for the clip{'s' * (len(bad) > 1)} {ids} "
+                                         f"({bad[0].tracks}); {remedy}.")
+        return values
 
     def tokens(self, batch: Clips) -> Tensor:
         """Tokens (B, T, N, D) of a batch, float32.
@@ -83,8 +98,8 @@ class ClipEmbedder:
         """
         features = None if self.features is None else self.features.look(batch.index).to(self.device)
         tokens = self.model(batch.to(self.device), features)[1].float()
-        return check_rows(tokens, self.clips_of(batch), "Tokens are",
-                          "the weights, or what is read of these clips, are out of range")
+        return self.checked(tokens, batch, "Tokens are",
+                            "the weights, or what is read of these clips, are out of range")
 
     def patch_features(self, batch: Clips) -> Tensor:
         """The backbone's features (B, T, S, S, D) of a batch's frames."""
@@ -151,24 +166,3 @@ class ClipEmbedder:
         loader = clip_loader(self.reader, batches, with_video=self.with_video, **self.loading)
         for batch in progress(loader, len(batches), f"{title} of {self.name}"):
             yield batch.index.tolist(), embed(batch)
-
-
-def check_rows(values: Tensor, clips: Sequence[Clip], what: str, remedy: str) -> Tensor:
-    """Check what was computed of clips, and give it back.
-
-    Args:
-        values: (B, ...), a row for each clip.
-        clips: B of them.
-        what: What the rows are, with the verb, for the message.
-        remedy: What to do.
-
-    Raises:
-        FloatingPointError: Some numbers are not finite; the message names the clips.
-    """
-    if not values.sum(dtype=torch.float32).isfinite():  # in one pass; a large sum is looked at again
-        bad = [clip for clip, row in zip(clips, values, strict=True) if not row.isfinite().all()]
-        if bad:
-            ids = ", ".join(f"'{clip.id}'" for clip in bad)
-            raise FloatingPointError(f"{what} not finite for the clip{'s' * (len(bad) > 1)} {ids} ({bad[0].tracks}); "
-                                     f"{remedy}.")
-    return values

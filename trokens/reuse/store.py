@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trokens.reuse.embed import ClipEmbedder, check_rows
+from trokens.reuse.embed import ClipEmbedder
 from trokens.reuse.features import Features, feature_bytes, feature_shape
 from trokens.reuse.row_file import RowFile, row_key
 from trokens.structures import Clips
@@ -70,8 +70,8 @@ class FeatureStore:
         embedder = replace(embedder, batch_size=self.batch_size)
 
         def embed(batch: Clips) -> Tensor:
-            return check_rows(embedder.patch_features(batch), embedder.clips_of(batch), "The backbone's features are",
-                              self.if_not_finite)
+            return embedder.checked(embedder.patch_features(batch), batch, "The backbone's features are",
+                                    self.if_not_finite)
 
         if self.folder is None:
             self.room -= size
