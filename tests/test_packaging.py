@@ -38,3 +38,8 @@ def test_every_folder_of_code_is_a_package_that_is_installed():
 def test_the_environment_is_made_anew_where_the_requirements_change():
     stamp = next(line for line in (ROOT / "scripts/environment.sh").read_text().splitlines() if "cksum" in line)
     assert all(name in stamp for name in ("pyproject.toml", "setup.py", "requirements.txt", "constraints.txt"))
+
+
+def test_the_hosted_workflow_runs_what_ci_runs():
+    run, hosted = ((ROOT / name).read_text() for name in (".ci/run", ".github/workflows/test.yml"))
+    assert re.findall(r"bash scripts/\S+", run) == re.findall(r"bash scripts/\S+", hosted) != []
