@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def check_shape(name: str, x: Tensor, spec: str, sizes: dict[str, int]) -> None:
@@ -73,13 +77,13 @@ class Tracks:
 class _Batch:
     """Tensors that move together."""
 
-    def to(self, device: torch.device | str, non_blocking: bool = True) -> _Batch:
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> Self:
         return self._map(lambda x: x.to(device, non_blocking=non_blocking))
 
-    def pin_memory(self) -> _Batch:
+    def pin_memory(self) -> Self:
         return self._map(lambda x: x.pin_memory())
 
-    def _map(self, fn) -> _Batch:
+    def _map(self, fn) -> Self:
         moved = {f.name: fn(v) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor | _Batch)}
         return replace(self, **moved)
 

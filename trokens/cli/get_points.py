@@ -172,7 +172,7 @@ def check(args: argparse.Namespace) -> int:
     if args.csv:
         missing = ((row.list, row.split, id) for row in rows for id in row.missing)
         write_csv(args.csv, [("list", "split", "id"), *missing])
-    return lacking + sum(len(row.missing) for row in rows)
+    return lacking + len([id for row in rows for id in row.missing])
 
 
 def get_and_check(args: argparse.Namespace) -> int:

@@ -186,10 +186,10 @@ def answers(args: argparse.Namespace, classifier: FewShotClassifier, examples: S
     else:
         if examples:
             classifier.fit(*pairs)
-        stream = answer_pieces(classifier, paths, args.window, args.stride, classifier.workers or 0)
+        pieces = answer_pieces(classifier, paths, args.window, args.stride, classifier.workers or 0)
     if args.save is not None:
         save_for_later(classifier, args)
-    return stream if args.window is not None else ((answer.path, [answer], [answer]) for answer in stream)
+    return pieces if args.window is not None else ((answer.path, [answer], [answer]) for answer in stream)
 
 
 def write_answers(out: Path, predictions: Sequence[Prediction]) -> None:

@@ -77,14 +77,14 @@ def check_named(rows: Sequence[Row]) -> None:
                          f"{two} split {_ALIKE} ({len(shared)} such classes); few-shot splits share no class: write "
                          "them alike and put them in one split, or rename one.")
     if shared:
-        split, name = shared[0][-1]
-        raise ValueError(f"Class '{name}' is in the {split} split and in an earlier one ({len(shared)} such "
+        last, name = shared[0][-1]
+        raise ValueError(f"Class '{name}' is in the {last} split and in an earlier one ({len(shared)} such "
                          "classes); few-shot splits share no class, see tools/make_splits.py (trokens splits).")
     for names in alike.values():
         if len(names) > 1:
-            (split, first), (_, second), *_ = names
+            (own, first), (_, second), *_ = names
             logger.warning("Classes %s and %s of the %s split %s; they count as two classes: write them alike where "
-                           "they are one.", _shown(first, second), _shown(second, first), split, _ALIKE)
+                           "they are one.", _shown(first, second), _shown(second, first), own, _ALIKE)
 
 
 def _shown(name: str, other: str) -> str:

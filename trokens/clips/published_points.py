@@ -65,7 +65,7 @@ class Coverage(NamedTuple):
     list: str
     split: str
     num_clips: int
-    missing: list[str]
+    missing: Sequence[str]
 
 
 def coverage(root: Path, name: str, dataset: str) -> Iterator[Coverage]:

@@ -34,7 +34,7 @@ def videos_in(files: Iterable[str]) -> list[str]:
     return [file for file, (stem, suffix) in parts.items() if suffix.lower() != ".gif" or stem not in stems]
 
 
-def file_names(folder: str | os.PathLike) -> set[str]:
+def file_names(folder: str | os.PathLike[str]) -> set[str]:
     """Names of the files in a folder, from one listing; none where there is no such folder."""
     if not os.path.isdir(folder):
         return set()

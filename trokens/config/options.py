@@ -16,7 +16,7 @@ from trokens.config.options_episodes import EPISODES
 from trokens.config.options_model import MODEL
 from trokens.config.options_run import RUN
 
-DOCUMENTED: list[str | Option] = [*RUN, *MODEL, *DATA, *EPISODES]  # headings and options
+DOCUMENTED: list[Any] = [*RUN, *MODEL, *DATA, *EPISODES]  # headings and options
 OPTIONS: dict[str, Option] = {entry.key: entry for entry in DOCUMENTED if isinstance(entry, Option)}
 
 

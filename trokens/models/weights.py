@@ -124,12 +124,14 @@ def load_weights(model: nn.Module, state_dict_or_path: Mapping | str | Path) -> 
         ValueError: A tensor has another shape than the model's or numbers that are not finite, or nothing in the
             source belongs to the model.
     """
-    is_path = isinstance(state_dict_or_path, str | Path)
-    state = read_state_dict(state_dict_or_path) if is_path else _model_state(state_dict_or_path)
+    if isinstance(state_dict_or_path, str | Path):
+        state, source = read_state_dict(state_dict_or_path), str(state_dict_or_path)
+    else:
+        state, source = _model_state(state_dict_or_path), "The source"
     state = _convert_backbone(model, state)
     own = model.state_dict()
     fits = {key: value for key, value in state.items() if key in own}
-    check_weights(fits, state_dict_or_path if is_path else "The source")
+    check_weights(fits, source)
     if not any(not key.startswith("dino.") for key in fits):
         raise ValueError(f"The source has none of the model's parameters; it has "
                          f"{', '.join(list(state)[:3]) or 'no tensors'}, the model has {', '.join(list(own)[:3])}; "

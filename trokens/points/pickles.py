@@ -248,7 +248,8 @@ def load_nested(path: str | os.PathLike, kind: str, max_bytes: int) -> Any:
 def _unwrapped(content: Any) -> Any:
     """Put arrays into the places of their stand-ins, in every container once: a hostile one may hold itself."""
     root = [content]
-    waiting, met = [root], set()
+    waiting: list[Any] = [root]
+    met: set[int] = set()
     while waiting:
         container = waiting.pop()
         for key, value in list(container.items() if isinstance(container, dict) else enumerate(container)):

@@ -48,7 +48,7 @@ def semantic_query_points(labels: Tensor, frame_numbers: Tensor, size: tuple[int
         or with ``connected_components`` the components, counted from 0.
     """
     coarse = 1 + math.isqrt((size[0] * size[1] - 1) // MOST_PIXELS)  # pixels along the side of one of the mask's
-    mask_size = tuple(-(-side // coarse) for side in size)
+    mask_size = -(-size[0] // coarse), -(-size[1] // coarse)
     points, clusters = [], []
     with threadpool_limits(1):                         # k-means on this little data is slower with threads
         for label, row in zip(*(x.tolist() for x in query_frames(labels)), strict=True):

@@ -284,7 +284,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         nearest = int(np.where(self.action_ == first, examples[0], np.inf).argmin())
         names = self.classes_.tolist()
         label, runner_up = (names[first], names[second]) if known else (UNKNOWN, names[first])
+        start, end = clip.span.tolist()
         return Answer(path, label, float(probability[first]), runner_up,
                       dict(zip(names, probability.tolist(), strict=True)),
-                      dict(zip(names, distance.tolist(), strict=True)), *clip.span.tolist(), None, seconds,
+                      dict(zip(names, distance.tolist(), strict=True)), start, end, None, seconds,
                       self.examples_[nearest].path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,7 +40,8 @@ def compare(clips: Sequence[Description], examples: Sequence[Description], metho
     if method != "motion":
         looks = torch.cat([distances(_looks(clips), _looks(examples[i:i + _AT_ONCE]))
                            for i in range(0, len(examples), _AT_ONCE)], dim=1)
-    return Distances(*(None if x is None else x.double().numpy() for x in (motion, looks)), amount)
+    motion, looks = (None if x is None else x.double().numpy() for x in (motion, looks))
+    return Distances(motion, looks, amount)
 
 
 def bounded(motion: torch.Tensor) -> torch.Tensor:
@@ -74,7 +75,7 @@ def joined(found: Distances, share: float) -> ndarray:
     return share * trust(found.amount)[:, None] * found.motion + (1 - share) * found.looks
 
 
-def trust(amount: ndarray | float) -> ndarray | float:
+def trust(amount: Any) -> Any:
     """How much the motion of clips counts, in [0, 1), by how much they move."""
     return amount / (amount + MOVES)
 

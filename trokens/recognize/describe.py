@@ -116,7 +116,7 @@ class Describer:
         info = _probe(path)
         pairs = steps_of(path, info, None)
         spans = spans_of(_end(info), window, stride)
-        kept = [None] * len(spans)
+        kept: list[Description | None] = [None] * len(spans)
         if self.cache is not None:
             content = content_key(path)
             kept = [self._load(content, f"window {start:.6f} {end:.6f}") for start, end in spans]
@@ -247,7 +247,7 @@ def describe_all(paths: Sequence[str | os.PathLike], describer,
             is `sensible_workers`.
     """
     waiting = []
-    for path in map(os.fspath, paths):
+    for path in [os.fspath(path) for path in paths]:
         kept = _kept(path, describer)
         if kept is None:
             waiting.append(path)

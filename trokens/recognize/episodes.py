@@ -36,5 +36,5 @@ def _accuracy(found: Distances, plan: EpisodePlan, rows: Mapping[int, int]) -> f
 
 
 def _among(found: Distances, clips: np.ndarray, examples: np.ndarray) -> Distances:
-    parts = (None if part is None else part[np.ix_(clips, examples)] for part in (found.motion, found.looks))
-    return Distances(*parts, found.amount[clips])
+    motion, looks = (None if part is None else part[np.ix_(clips, examples)] for part in (found.motion, found.looks))
+    return Distances(motion, looks, found.amount[clips])

@@ -99,7 +99,7 @@ def _in_seconds(moments: Sequence[float], info: VideoInfo) -> dict[float, tuple[
     return {moment: (frame, frame) for moment, frame in zip(moments, frames, strict=True)}
 
 
-def _with_next(moments: Sequence[int], info: VideoInfo) -> dict[int, tuple[int, int]]:
+def _with_next(moments: Sequence, info: VideoInfo) -> dict[int, tuple[int, int]]:
     """Each with the frame half a moment later: moments may lie in a part of a clip, or be some of its own."""
     moments = sorted(moments)
     most = min(info.num_frames // HALF, round(MOST_LATER * info.fps))

@@ -47,7 +47,7 @@ def _outcome(main: Callable[[], int]) -> int:
     try:
         return main()
     except SystemExit as ended:
-        return ended.code or 0
+        return ended.code or 0  # type: ignore[return-value]  # sys.exit prints a text
     except BrokenPipeError:
         if not output_is_closed():
             raise

@@ -29,7 +29,7 @@ DIED = "the process that read it died (out of memory, or the decoder crashed)"  
 
 
 def parallel_map(function: Callable[[Any], Any], items: Sequence, num_workers: int,
-                 died: Any = None, set_up: Callable[[], None] | None = None) -> Iterator[tuple[Any, Any]]:
+                 died: Any = None, set_up: Callable[[], None] | None = None) -> Generator[tuple[Any, Any], None, None]:
     """Yield ``(item, function(item))`` of every item, as the results come.
 
     Args:

@@ -38,8 +38,9 @@ from trokens.runtime.distributed import pick_device
 TRACKERS = Registry("tracker", package=__name__)
 
 # what an option takes whose default is of this type
-_TAKES = {bool: (bool, "true or false"), int: (Integral, "a whole number"), float: (Real, "a number"),
-          str: ((str, os.PathLike), "text")}
+_TAKES: dict[type, tuple[Any, str]] = {
+    bool: (bool, "true or false"), int: (Integral, "a whole number"), float: (Real, "a number"),
+    str: ((str, os.PathLike), "text")}
 
 
 class TrackResult(NamedTuple):

@@ -79,7 +79,8 @@ class ChunkedEncoder(nn.Module):
     def __init__(self, encoder: nn.Module, chunks: Chunks):
         super().__init__()
         self.encoder, self.chunks = encoder, chunks
-        self.frames = self.features = None
+        self.frames: Tensor | None = None
+        self.features: Tensor | None = None
 
     def forward(self, frames: Tensor) -> Tensor:
         """Features (n, ...) of frames (n, 3, H, W)."""

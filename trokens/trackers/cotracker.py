@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -54,6 +55,7 @@ class CoTracker(ReducingTracker):
     source: str = ""
     weights: str = ""
     model: nn.Module | None = None
+    flipped_support: ClassVar[int]  # which frame of the clip played backward gives the support grid
 
     def __post_init__(self):
         if self.visibility_rule not in RULES:
@@ -94,7 +96,7 @@ class CoTracker(ReducingTracker):
         first, points = query[:, 0].long(), torch.arange(len(query))
         scale = (self.size - 1) / (torch.tensor(size[::-1]) - 1).clamp(min=1)
         asked = torch.cat([query[:, :1], query[:, 1:] * scale], dim=1)
-        with self._chunked_encoder(), torch.autocast(self.device.type, enabled=False):
+        with self._chunked_encoder(), torch.autocast(torch.device(self.device).type, enabled=False):
             seen = self._follow(frames, asked, 0) if len(asked) else torch.zeros(len(frames), 0, 4)
             if first.any():
                 asked[:, 0] = len(frames) - 1 - asked[:, 0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from multiprocessing import parent_process
 from pathlib import Path
@@ -44,7 +44,7 @@ def load_predictor(name: str, source: str = "", weights: str = "") -> tuple[nn.M
         raise FileNotFoundError(f"There is no file '{weights}' of {name}'s weights.")
     hub = Path(torch.hub.get_dir())
     try:
-        lock = nullcontext()
+        lock: AbstractContextManager = nullcontext()
         if not (source and weights):
             (hub / "checkpoints").mkdir(parents=True, exist_ok=True)
             lock = FileLock(hub / "cotracker.lock")  # torch.hub unpacks in place

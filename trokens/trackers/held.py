@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
 from shutil import disk_usage
 from tempfile import TemporaryFile
@@ -28,7 +29,8 @@ class HeldFrames(Sequence[np.ndarray]):
         self.folder, self.num_frames, self.room = Path(folder), num_frames, in_memory
         self._places: list[int] = []  # of each frame, among the arrays
         self._arrays: list[np.ndarray] = []
-        self._newest = self._file = None
+        self._newest: np.ndarray | None = None
+        self._file: FileIO | None = None
         self._in_file = 0
 
     def append(self, frame: np.ndarray) -> None:
@@ -68,7 +70,7 @@ class HeldFrames(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices
         place = self._places[index]
         if place < len(self._arrays):
             return self._arrays[place]
@@ -95,5 +97,5 @@ class Backward(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices
         return self.frames[len(self.frames) - 1 - range(len(self.frames))[index]]

@@ -67,7 +67,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     return AS_STORED if data is None else from_matrix(struct.unpack("=9i", bytes(data)[:36]))
 
 
-def from_matrix(matrix: tuple[int, ...]) -> Orientation:
+def from_matrix(matrix: tuple[float, ...]) -> Orientation:
     """The orientation nearest to a display matrix of nine numbers; where it flattens the picture, none."""
     a, b, _, c, d, *_ = matrix
     x, y = math.hypot(a, b), math.hypot(c, d)  # lengths of the pixel's sides where they are shown
