@@ -126,10 +126,12 @@ class Evaluator:
 
     def _bank(self, embedder: ClipEmbedder, k_shots: Sequence[int]) -> TokenBank:
         """The smallest bank that serves these numbers of shots; on disk all tokens, for whatever is asked later."""
-        aggregation, rows = self.matching["aggregation"], self.shown(k_shots)
+        aggregation = self.matching["aggregation"]
+        rows: Sequence[int] = self.shown(k_shots)
         aggregated = all(TokenBank.can_aggregate(k_shot, self.matching["prototype"]) for k_shot in k_shots)
         clips, dtype, device = embedder.reader.clips, self.bank.dtype, embedder.device
-        shape = embedder.reader.num_frames, embedder.reader.num_points, embedder.model.embed_dim
+        reader: Any = embedder.reader  # never one of augmented views
+        shape = reader.num_frames, reader.num_points, embedder.model.embed_dim
         one = clip_features(torch.zeros(shape), aggregation) if aggregated else torch.zeros(shape)
         on_disk = self.bank.is_on_disk(len(rows) * one.numel() * dtype.itemsize)
 

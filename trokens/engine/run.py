@@ -76,7 +76,7 @@ def train(run: Prepared, model: Trokens) -> None:
         FewShotTask.from_config(cfg, model), optimizer, loader, run.sampler,
         keeper=build_keeper(cfg, run.sources, model), device=device, seed=cfg.RNG_SEED,
         lr_at=partial(learning_rate_from_config, cfg), clip_gradients=partial(clip_gradients, cfg),
-        max_epoch=cfg.SOLVER.MAX_EPOCH, validate=evaluator and partial(evaluator.run, embedder),
+        max_epoch=cfg.SOLVER.MAX_EPOCH, validate=partial(evaluator.run, embedder) if evaluator else None,
         eval_period=cfg.TRAIN.EVAL_PERIOD, checkpoint_period=cfg.TRAIN.CHECKPOINT_PERIOD, log_period=cfg.LOG_PERIOD,
         log=log, clip_ids=[clip.id for clip in clips], precision=run.precision, accumulate=cfg.SOLVER.ACCUMULATE,
         features=features)
@@ -116,9 +116,10 @@ def build_train_features(cfg, model: Trokens, reader: ClipReader, store: Feature
     """
     views, name, options = cached_views(cfg), "train", ""
     if cfg.DATA.USE_RAND_AUGMENT:
-        reader, name, options = ViewReader(reader, views), f"train-{views}-views", f"{cfg.AUG.AA_TYPE} {cfg.AUG.ORDER}"
-    rows = range(len(reader.clips))
-    features = store.keep(ClipEmbedder.from_config(cfg, model, reader, device=device, name=name), rows, options=options)
+        name, options = f"train-{views}-views", f"{cfg.AUG.AA_TYPE} {cfg.AUG.ORDER}"
+    shown = ViewReader(reader, views) if cfg.DATA.USE_RAND_AUGMENT else reader
+    rows = range(len(shown.clips))
+    features = store.keep(ClipEmbedder.from_config(cfg, model, shown, device=device, name=name), rows, options=options)
     if features is None and cfg.DATA.USE_RAND_AUGMENT and (size := len(rows) * feature_bytes(model)):
         raise ConfigError(f"AUG.CACHED_VIEWS = {views} needs {size / 2**30:.1f} GB of memory, and MODEL.CACHE_GB "
                           f"leaves {store.room / 2**30:.1f}; set MODEL.FEATURE_CACHE to a folder for them.")

@@ -163,6 +163,7 @@ class ClipEmbedder:
     def _embedded(self, embed: Embed, batches: Sequence[Sequence[int]], title: str
                   ) -> Iterator[tuple[list[int], Tensor]]:
         """The rows of each batch and what ``embed`` makes of them, while the loader's processes read the next ones."""
-        loader = clip_loader(self.reader, batches, with_video=self.with_video, **self.loading)
+        reader: Any = self.reader  # both read rows alike
+        loader = clip_loader(reader, batches, with_video=self.with_video, **self.loading)
         for batch in progress(loader, len(batches), f"{title} of {self.name}"):
             yield batch.index.tolist(), embed(batch)
