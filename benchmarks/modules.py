@@ -8,20 +8,12 @@ from torch import Tensor
 from benchmarks.model import vit_s, vit_s_model
 from benchmarks.timing import Figure, Setting, figure, in_turns, peak_memory, speedup
 from trokens.fewshot.matchers import match
-from trokens.models.motion import CrossMotionModule
+from trokens.models.motion import CrossMotionModule, cross_motion
 
 
 def plain_cross_motion(module: CrossMotionModule, tracks: Tensor, visibility: Tensor) -> Tensor:
-    """Cross-motion as it is defined: every point's difference to every other, (B, T, N, 2N), through the MLP.
-
-    QuickGELU is written out, as x sigmoid(1.702 x).
-    """
-    known = ~tracks.isnan().any(-1)
-    v = (visibility & known).float()
-    xy = tracks.where(known[..., None], 0.0)
-    relations = (xy[:, :, :, None] - xy[:, :, None]) * (v[:, :, :, None] * v[:, :, None])[..., None]
-    hidden = module.fc2["c_fc"](relations.flatten(3))
-    return module.ln2(module.fc2["c_proj"](hidden * torch.sigmoid(1.702 * hidden)))
+    """Cross-motion by its definition."""
+    return module.plain(cross_motion(tracks, visibility))
 
 
 def cross_motion_alone(setting: Setting, plain: bool) -> None:

@@ -1,5 +1,4 @@
 import itertools
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -9,10 +8,9 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks import modules as benchmark
 from trokens.config import OPTIONS
 from trokens.models.blocks import Attention, DividedBlock
-from trokens.models.motion import CrossMotionModule, HodModule
+from trokens.models.motion import CrossMotionModule, HodModule, MotionMLP, cross_motion
 from trokens.models.tokens import sample_features
 from trokens.models.trokens import Trokens
 from trokens.models.weights import load_weights
@@ -84,24 +82,27 @@ def test_cross_motion_gives_the_golden_numbers(golden, case):
 
 # motion --------------------------------------------------------------------------------------------------------------
 
-def plain_cross_motion(tracks, visibility):
-    """The definition of the feature: (B, T, N, 2) -> (B, T, N, 2N)."""
-    known = ~tracks.isnan().any(-1)
-    tracks, v = tracks.nan_to_num(0.0), (visibility & known).to(tracks.dtype)
-    feature = tracks.new_zeros(*tracks.shape[:3], tracks.shape[2], 2)
-    for i, j in itertools.product(range(tracks.shape[2]), repeat=2):
-        feature[:, :, i, j] = (v[:, :, i] * v[:, :, j])[..., None] * (tracks[:, :, i] - tracks[:, :, j])
-    return feature.flatten(-2)
+def test_cross_motion_relates_every_pair(inputs):
+    _, tracks, visibility, _ = inputs
+    got = cross_motion(tracks, visibility)
+    for i, j in itertools.product(range(N), repeat=2):
+        seen = (visibility[:, :, i] & visibility[:, :, j])[..., None]
+        assert torch.equal(got[:, :, i, 2 * j:2 * j + 2], (tracks[:, :, i] - tracks[:, :, j]) * seen)
 
 
-def test_cross_motion_equals_its_nested_loop(inputs):
+def test_cross_motion_equals_its_definition(inputs):
     _, tracks, visibility, _ = inputs
     tracks = tracks.clone()
     tracks[0, 1, 2, 0] = torch.nan
     before = tracks.clone(), visibility.clone()
     module = CrossMotionModule(N, D)
-    assert torch.allclose(module(tracks, visibility), module.embed(plain_cross_motion(tracks, visibility)), atol=1e-5)
+    assert torch.allclose(module(tracks, visibility), module.plain(cross_motion(tracks, visibility)), atol=1e-5)
     assert torch.equal(tracks.isnan(), before[0].isnan()) and torch.equal(visibility, before[1])
+
+
+def test_the_motion_mlp_equals_its_definition():
+    module, x = MotionMLP(6, D), torch.randn(4, 6)
+    assert torch.allclose(module.embed(x), module.plain(x), atol=1e-5)
 
 
 class LargestTensor(TorchDispatchMode):
@@ -121,7 +122,7 @@ def test_cross_motion_forms_no_tensor_of_all_pairs_and_has_the_plain_forms_gradi
     points, frames, dim = 64, 3, 4  # all pairs of a frame are more numbers than its hidden layer
     tracks, visibility = torch.rand(1, frames, points, 2) * 2 - 1, torch.rand(1, frames, points) > 0.3
     module, largest, gradients = CrossMotionModule(points, dim), {}, {}
-    for name, form in {"plain": partial(benchmark.plain_cross_motion, module), "ours": module}.items():
+    for name, form in {"plain": lambda *x: module.plain(cross_motion(*x)), "ours": module}.items():
         with LargestTensor() as seen:
             out = form(tracks, visibility)
             (out * torch.linspace(-1, 1, out.numel()).view_as(out)).mean().backward()
@@ -142,9 +143,9 @@ def test_cross_motion_is_translation_invariant_even_far_away_and_under_autocast(
         assert torch.allclose(far, module(tracks, visibility), atol=0.05)
 
 
-def test_cross_motion_of_another_number_of_points_names_the_option(inputs):
+def test_cross_motion_of_another_number_of_points_is_named(inputs):
     _, tracks, visibility, _ = inputs
-    with pytest.raises(ValueError, match=r"POINT_INFO.NUM_POINTS_TO_SAMPLE"):
+    with pytest.raises(ValueError, match=r"num_points is 7 .* clips of 6 points"):
         CrossMotionModule(N + 1, D)(tracks, visibility)
 
 
@@ -324,9 +325,9 @@ def test_shapes_that_do_not_fit_are_named(inputs):
 
 @pytest.mark.parametrize("options, message", [
     ({"appearance": False, "hod": None, "cross_motion": False}, "APPEARANCE_MODULE_DISABLE"),
-    ({"num_heads": 3}, "MF.NUM_HEADS"), ({"head_act": "sine"}, "MF.HEAD_ACT is 'sine'"),
+    ({"num_heads": 3}, "num_heads is 3"), ({"head_act": "sine"}, "MF.HEAD_ACT is 'sine'"),
     ({"sample_mode": "cubic"}, "FEAT_EXTRACT_MODE is 'cubic'"), ({"embed_dim": 0}, "MODEL.EMBED_DIM is 0"),
-    ({"hod": {"bins": 1}}, "NUM_BINS is 1"), ({"hod": {"binning": "x"}}, "BINNING is 'x'")])
+    ({"hod": {"bins": 1}}, "bins is 1"), ({"hod": {"binning": "x"}}, "binning is 'x'")])
 def test_impossible_options_are_errors(options, message):
     with pytest.raises(ValueError, match=message):
         build(**options)

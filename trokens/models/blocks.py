@@ -1,19 +1,20 @@
 """Divided space-time attention over trajectory tokens.
 
-Bertasius et al., "Is space-time attention all you need for video understanding?", ICML 2021, with a trajectory in
-place of a patch position: time is followed along the trajectory.
+Bertasius et al., "Is Space-Time Attention All You Need for Video Understanding?", ICML 2021
+(https://arxiv.org/abs/2102.05095), with a trajectory in place of a patch position: time is followed along it.
 """
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange, repeat
 from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention along the first of two axes of tokens, in which masked keys take no part.
+    """Multi-head self-attention, softmax(q k^T / sqrt(d)) v, along one of two axes of tokens; masked keys take no part.
 
     Args:
         dim: Width of the tokens, D.
@@ -27,7 +28,7 @@ class Attention(nn.Module):
                  proj_drop: float = 0.0):
         super().__init__()
         if dim % num_heads:
-            raise ValueError(f"Tokens of width {dim} cannot be split into {num_heads} heads; change MF.NUM_HEADS.")
+            raise ValueError(f"num_heads is {num_heads}; tokens of width {dim} cannot be split into so many heads.")
         self.num_heads, self.attn_drop = num_heads, attn_drop
         self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = nn.Linear(dim, dim)
@@ -49,22 +50,26 @@ class Attention(nn.Module):
         """What :meth:`forward` gives, before the output projection."""
         # three products of one weight, so that columns and heads are neighbors in memory and nothing is copied
         biases = (None,) * 3 if self.qkv.bias is None else self.qkv.bias.chunk(3)
-        q, k, v = (F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).flatten(2, 3).transpose(1, 2)
-                   for weight, bias in zip(self.qkv.weight.chunk(3), biases, strict=True))  # (R, M*heads, L, d)
+        q, k, v = (rearrange(F.linear(x, weight, bias), "r l m (heads d) -> r (m heads) l d", heads=self.num_heads)
+                   for weight, bias in zip(self.qkv.weight.chunk(3), biases, strict=True))
         drop = self.attn_drop if self.training else 0.0
         if keys is None:
             out = F.scaled_dot_product_attention(q, k, v, dropout_p=drop)
         else:
             # a column without any valid key attends everywhere and is then set to zero: no NaN, forward or backward
             some = keys.any(1, keepdim=True)  # (R, 1, M)
-            mask = (keys | ~some).transpose(1, 2).repeat_interleave(self.num_heads, 1)  # (R, M*heads, L)
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, :, None], dropout_p=drop)
-        out = out.transpose(1, 2).reshape(x.shape)
+            mask = repeat(keys | ~some, "r l m -> r (m heads) 1 l", heads=self.num_heads)
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=drop)
+        out = rearrange(out, "r (m heads) l d -> r l m (heads d)", heads=self.num_heads)
         return out if keys is None else out * some[..., None]
 
 
 class DividedBlock(nn.Module):
-    """Attention along each trajectory, attention within each frame, MLP; all pre-norm residuals.
+    """Attention along each trajectory, attention within each frame with the class token, MLP; all pre-norm residuals:
+
+        z = z + W temporal_attention(LN(z))
+        [c; z] = [c; z] + spatial_attention(LN([c; z])), of which c takes the mean over frames
+        [c; z] = [c; z] + MLP(LN([c; z]))
 
     Args:
         dim: Width of the tokens, D.
@@ -99,25 +104,29 @@ class DividedBlock(nn.Module):
         Returns:
             The new ``cls`` and ``tokens``, in the same shapes.
         """
-        frames, points = tokens.shape[1:3]
+        tokens = tokens + self.drop_path(self.along_trajectories(self.temporal_norm1(tokens), mask))
 
-        along = self.temporal_attn.attend(self.temporal_norm1(tokens), mask)
-        tokens = tokens + self.drop_path(self._project(along))
+        scene = torch.cat([repeat(cls, "b 1 d -> b t 1 d", t=tokens.shape[1]), tokens], dim=2)  # (B, T, 1+N, D)
+        scene_change = self.drop_path(self.within_frames(self.norm1(scene), mask))
+        cls, tokens = cls + scene_change[:, :, :1].mean(1), tokens + scene_change[:, :, 1:]
 
-        scene = torch.cat([cls[:, None].expand(-1, frames, -1, -1), tokens], dim=2)  # (B, T, 1+N, D)
-        keys = None if mask is None else F.pad(mask, (1, 0), value=True).flatten(0, 1)[..., None]  # (B*T, 1+N, 1)
-        within = self.attn(self.norm1(scene).flatten(0, 1).unsqueeze(2), keys)  # (B*T, 1+N, 1, D)
-        of_cls, of_tokens = self.drop_path(within.view_as(scene)).split([1, points], dim=2)
-        cls, tokens = cls + of_cls.mean(1), tokens + of_tokens
-
-        x = torch.cat([cls, tokens.flatten(1, 2)], dim=1)  # (B, 1+T*N, D)
+        x = torch.cat([cls, rearrange(tokens, "b t n d -> b (t n) d")], dim=1)
         x = x + self.drop_path(self.mlp(self.norm2(x)))
-        cls, tokens = x.split([1, frames * points], dim=1)
-        return cls, tokens.unflatten(1, (frames, points))
+        return x[:, :1], rearrange(x[:, 1:], "b (t n) d -> b t n d", t=tokens.shape[1])
 
-    def _project(self, along: Tensor) -> Tensor:
-        """The temporal attention's projection and the layer after it: one layer, where no dropout comes between."""
+    def along_trajectories(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        """Temporal attention, its projection and one more layer: (B, T, N, D) -> (B, T, N, D).
+
+        The projection and the layer become one, where no dropout comes between.
+        """
         attention, layer = self.temporal_attn, self.temporal_fc
         if self.training and attention.proj_drop.p > 0:
-            return layer(attention.proj_drop(attention.proj(along)))
-        return F.linear(along, layer.weight @ attention.proj.weight, layer(attention.proj.bias))
+            return layer(attention(tokens, mask))
+        return F.linear(attention.attend(tokens, mask), layer.weight @ attention.proj.weight,
+                        layer(attention.proj.bias))
+
+    def within_frames(self, scene: Tensor, mask: Tensor | None) -> Tensor:
+        """Spatial attention of each frame's tokens, the class token first: (B, T, 1+N, D) -> (B, T, 1+N, D)."""
+        keys = None if mask is None else rearrange(F.pad(mask, (1, 0), value=True), "b t n -> (b t) n 1")
+        out = self.attn(rearrange(scene, "b t n d -> (b t) n 1 d"), keys)
+        return rearrange(out, "(b t) n 1 d -> b t n d", b=len(scene))

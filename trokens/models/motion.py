@@ -1,18 +1,46 @@
-"""The two motion modules: HoD within a trajectory, cross-motion between trajectories."""
+"""Relational motion: HoD within a trajectory, cross-motion between trajectories, each through an MLP of its own.
+
+Kumar et al., "Trokens: Semantic-Aware Relational Trajectory Tokens for Few-Shot Action Recognition", ICCV 2025
+(https://arxiv.org/abs/2508.03695), the motion modules of its method.
+"""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from trokens.points.hod import hod, hod_pyramid
 
-_GELU = 1.702  # of QuickGELU
+
+def cross_motion(p: Tensor, v: Tensor) -> Tensor:
+    """Where all other visible points lie, as seen from each: v_i v_j (p_i - p_j) for point i, concatenated over j.
+
+    The definition; :class:`CrossMotionModule` gives what the layers make of it without forming it.
+
+    Args:
+        p: Positions, (B, T, N, 2). A NaN coordinate counts as 0 and invisible.
+        v: Visibility, (B, T, N).
+
+    Returns:
+        (B, T, N, 2N).
+    """
+    p, v = _known(p, v)
+    relations = v[:, :, :, None] * v[:, :, None] * (p[:, :, :, None] - p[:, :, None])  # (B, T, N, N, 2)
+    return rearrange(relations, "b t i j xy -> b t i (j xy)")
+
+
+def _known(p: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions with 0 where they are NaN, (B, T, N, 2), and visibility as 0 or 1 with 0 there, (B, T, N, 1)."""
+    known = ~p.isnan().any(-1, keepdim=True)
+    return p.where(known, 0.0), (v.bool()[..., None] & known).to(p.dtype)
 
 
 class MotionMLP(nn.Module):
-    """features -> 4D -> D with QuickGELU, then LayerNorm in float32.
+    """W_2 q(W_1 x + b_1) + b_2 with QuickGELU q(x) = x sigmoid(1.702 x), then LayerNorm in float32.
+
+    The hidden width is 4D.
 
     Args:
         in_features: Numbers that describe the motion of one point at one frame.
@@ -24,19 +52,28 @@ class MotionMLP(nn.Module):
         self.fc2 = nn.ModuleDict({"c_fc": nn.Linear(in_features, 4 * dim), "c_proj": nn.Linear(4 * dim, dim)})
         self.ln2 = nn.LayerNorm(dim, eps=1e-5)
 
-    def embed(self, features: Tensor) -> Tensor:
-        """(..., in_features) -> (..., D) float32."""
-        layer = self.fc2["c_fc"]
-        return self._finish(F.linear(features, _GELU * layer.weight, _GELU * layer.bias))
+    def plain(self, x: Tensor) -> Tensor:
+        """The definition: (..., in_features) -> (..., D) float32."""
+        hidden = self.fc2["c_fc"](x)
+        return self.ln2(self.fc2["c_proj"](hidden * torch.sigmoid(1.702 * hidden)).float())
 
-    def _finish(self, hidden: Tensor) -> Tensor:
-        """What follows the first layer, from 1.702 times its output: (..., 4D) -> (..., D) float32.
+    def embed(self, x: Tensor) -> Tensor:
+        """The same, faster."""
+        first_weight, first_bias, second_weight = self.folded()
+        return self.finish(F.linear(x, first_weight, first_bias), second_weight)
 
-        QuickGELU, x sigmoid(1.702 x), is silu(1.702 x) / 1.702. Both factors belong to the small weights: applied to
-        the activations, which are the largest tensors of a training step, they would cost six passes over them.
+    def folded(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The layers with QuickGELU's factor in them: 1.702 W_1, 1.702 b_1 and W_2 / 1.702.
+
+        x sigmoid(1.702 x) is silu(1.702 x) / 1.702. Both factors belong to the small weights: applied to the
+        activations, which are the largest tensors of a training step, they would cost six passes over them.
         """
-        layer = self.fc2["c_proj"]
-        return self.ln2(F.linear(F.silu(hidden), layer.weight / _GELU, layer.bias).float())
+        first, second = self.fc2["c_fc"], self.fc2["c_proj"]
+        return 1.702 * first.weight, 1.702 * first.bias, second.weight / 1.702
+
+    def finish(self, hidden: Tensor, second_weight: Tensor) -> Tensor:
+        """What follows the first folded layer: (..., 4D) -> (..., D) float32."""
+        return self.ln2(F.linear(F.silu(hidden), second_weight, self.fc2["c_proj"].bias).float())
 
 
 class HodModule(MotionMLP):
@@ -69,10 +106,9 @@ class HodModule(MotionMLP):
 
 
 class CrossMotionModule(MotionMLP):
-    """Relations between trajectories: where every other visible point lies, as seen from each point.
+    """Relations between trajectories: :func:`cross_motion`, embedded.
 
-    The feature of point i is the concatenation over all j of ``v_i v_j (p_i - p_j)``, 2N numbers. With ``W_j`` the two
-    columns of the first layer that read neighbor j, and c its bias, the layer gives
+    With ``W_j`` the two columns of the first layer that read neighbor j, and c its bias, that layer gives
 
         sum_j v_i v_j W_j (p_i - p_j) + c = [v_i p_i, v_i, 1] [sum_j v_j W_j; -sum_j v_j W_j p_j; c],
 
@@ -91,19 +127,16 @@ class CrossMotionModule(MotionMLP):
     def forward(self, tracks: Tensor, visibility: Tensor) -> Tensor:
         """(B, T, N, 2) and (B, T, N) -> (B, T, N, D) float32. A NaN coordinate counts as 0 and invisible."""
         if tracks.shape[2] != self.num_points:
-            raise ValueError(f"Clips have {tracks.shape[2]} points; the cross-motion module was built for "
-                             f"{self.num_points}, set POINT_INFO.NUM_POINTS_TO_SAMPLE accordingly.")
+            raise ValueError(f"num_points is {self.num_points} in the cross-motion module; it cannot read clips of "
+                             f"{tracks.shape[2]} points.")
+        weight, bias, second_weight = self.folded()
         with torch.autocast(tracks.device.type, enabled=False):  # float32: large sums cancel
-            layer = self.fc2["c_fc"]
-            weight, bias, xy = _GELU * layer.weight.float(), _GELU * layer.bias.float(), tracks.float()
-            known = ~xy.isnan().any(-1)
-            v = (visibility.bool() & known).float()[..., None]  # (B, T, N, 1)
-            xy = xy.where(known[..., None], 0.0)
+            p, v = _known(tracks.float(), visibility)
             # only differences matter, so measure from the visible points' mean: the sums stay small
-            xy = v * (xy - (v * xy).sum(2, keepdim=True) / v.sum(2, keepdim=True).clamp(min=1))
-            per_axis = weight.unflatten(1, (-1, 2)).permute(1, 2, 0).flatten(1)  # (N, 2H): row j is W_j
-            own = (v[..., 0] @ per_axis).unflatten(-1, (2, -1))  # (B, T, 2, H)
-            others = F.linear(xy.flatten(2), weight).unsqueeze(2)  # (B, T, 1, H)
+            p = v * (p - (v * p).sum(2, keepdim=True) / v.sum(2, keepdim=True).clamp(min=1))
+            own = v[..., 0] @ rearrange(weight, "h (j xy) -> j (xy h)", xy=2)  # sum_j v_j W_j, axis by axis
+            own = rearrange(own, "b t (xy h) -> b t xy h", xy=2)
+            others = F.linear(rearrange(p, "b t j xy -> b t 1 (j xy)"), weight)  # sum_j v_j W_j p_j
             frame = torch.cat([own, -others, bias.expand_as(others)], dim=2)  # (B, T, 4, H)
-            hidden = torch.cat([xy, v, torch.ones_like(v)], dim=3) @ frame
-        return self._finish(hidden)
+            hidden = torch.cat([p, v, torch.ones_like(v)], dim=3) @ frame
+        return self.finish(hidden, second_weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 SAMPLE_MODES = ("nearest", "bilinear", "bicubic")
@@ -19,15 +20,15 @@ def read_map(maps: Tensor, xy: Tensor, mode: str = "nearest") -> Tensor:
     Returns:
         (M, K, D) float32.
     """
-    read = F.grid_sample(maps.permute(0, 3, 1, 2).float(), xy[:, None].float().nan_to_num(nan=-9.0), mode=mode,
-                         padding_mode="zeros", align_corners=True)  # (M, D, 1, K)
-    return read[:, :, 0].transpose(1, 2)
+    read = F.grid_sample(rearrange(maps, "m y x d -> m d y x").float(), xy[:, None].float().nan_to_num(nan=-9.0),
+                         mode=mode, padding_mode="zeros", align_corners=True)
+    return rearrange(read, "m d 1 k -> m k d")
 
 
 def sample_features(patch_features: Tensor, tracks: Tensor, mode: str = "nearest") -> Tensor:
     """Appearance of every point at every frame: (B, T, S, S, D) at (B, T, N, 2) -> (B, T, N, D) float32."""
-    read = read_map(patch_features.flatten(0, 1), tracks.flatten(0, 1), mode)  # (B*T, N, D)
-    return read.unflatten(0, tracks.shape[:2])
+    read = read_map(patch_features.flatten(0, 1), tracks.flatten(0, 1), mode)
+    return rearrange(read, "(b t) n d -> b t n d", b=len(tracks))
 
 
 def sample_positions(maps: Tensor, tracks: Tensor, mode: str = "nearest") -> Tensor:
@@ -43,8 +44,9 @@ def sample_positions(maps: Tensor, tracks: Tensor, mode: str = "nearest") -> Ten
     Returns:
         (B, T, N, D) float32.
     """
-    batch, frames, points, _ = tracks.shape
+    batch, frames = tracks.shape[:2]
     if len(maps) == 1:
-        return read_map(maps, tracks.reshape(1, -1, 2), mode).view(batch, frames, points, -1)
-    read = read_map(maps, tracks.transpose(0, 1).flatten(1, 2), mode)  # (T, B*N, D)
-    return read.unflatten(1, (batch, points)).transpose(0, 1)
+        read = read_map(maps, rearrange(tracks, "b t n xy -> 1 (b t n) xy"), mode)
+        return rearrange(read, "1 (b t n) d -> b t n d", b=batch, t=frames)
+    read = read_map(maps, rearrange(tracks, "b t n xy -> t (b n) xy"), mode)
+    return rearrange(read, "t (b n) d -> b t n d", b=batch)

@@ -1,6 +1,7 @@
 """HoD, the histogram of oriented displacements: how a trajectory moves, whatever it looks like.
 
-Gowayyed et al., "Histogram of oriented displacements", IJCAI 2013; used for trajectory tokens in the Trokens paper.
+Gowayyed et al., "Histogram of Oriented Displacements (HOD): Describing Trajectories of Human Joints for Action
+Recognition", IJCAI 2013 (https://www.ijcai.org/Proceedings/13/Papers/203.pdf); the motion within a trajectory.
 """
 
 from __future__ import annotations
@@ -13,8 +14,29 @@ from torch import Tensor
 BINNINGS = ("published", "linear")
 
 
+def hod_of_track(track: Tensor, bins: int = 32, binning: str = "published") -> list[list[float]]:
+    """The definition, one displacement d_t = p_{t+1} - p_t at a time: row t + 1 shares its length |d_t| by angle.
+
+    Args:
+        track: Positions p_t of one point, (T, 2).
+        bins, binning: As for :func:`hod`.
+
+    Returns:
+        T rows of ``bins`` numbers; row 0 is zero.
+    """
+    histogram = [[0.0] * bins for _ in track]
+    for row, (dx, dy) in zip(histogram[1:], track.double().diff(dim=0).tolist(), strict=True):
+        angle = (math.atan2(dy, dx) / math.pi + 1) / 2 * bins  # in bins, 0 at -x
+        low = math.floor(angle)
+        f = angle - low
+        share = f if binning == "published" else 1 - f
+        row[low % bins] += math.hypot(dx, dy) * share
+        row[(low + 1) % bins] += math.hypot(dx, dy) * (1 - share)
+    return histogram
+
+
 def hod(tracks: Tensor, bins: int = 32, per_frame: bool = True, binning: str = "published") -> Tensor:
-    """Histogram of displacement directions, weighted by displacement length.
+    """Histogram of displacement directions, weighted by length: :func:`hod_of_track` of many tracks at once.
 
     A displacement of angle ``a`` (in bins, 0 at -x) lies a fraction ``f`` past bin ``floor(a)`` and is shared between
     that bin and the next. The published code gives ``f`` of its length to the first and ``1 - f`` to the second, and
@@ -30,9 +52,9 @@ def hod(tracks: Tensor, bins: int = 32, per_frame: bool = True, binning: str = "
         (..., T, bins), or (..., bins) when not ``per_frame``; the unit is that of ``tracks``.
     """
     if bins < 2:
-        raise ValueError(f"POINT_INFO.HOD.NUM_BINS is {bins}; at least 2 are needed.")
+        raise ValueError(f"bins is {bins}; at least 2 are needed.")
     if binning not in BINNINGS:
-        raise ValueError(f"POINT_INFO.HOD.BINNING is '{binning}'; expected {' or '.join(BINNINGS)}.")
+        raise ValueError(f"binning is '{binning}'; expected {' or '.join(BINNINGS)}.")
     # float64: `published` jumps at bin borders, where axis-parallel motion lies exactly
     step = tracks.double().diff(dim=-2)  # (..., T-1, 2)
     step = step.where(~step.isnan().any(-1, keepdim=True), 0.0)
@@ -58,7 +80,7 @@ def hod_pyramid(tracks: Tensor, bins: int = 32, levels: int = 3, binning: str = 
         (..., (2**levels - 1) * bins).
     """
     if levels < 1:
-        raise ValueError(f"POINT_INFO.HOD.TEMPORAL_PYRAMID_LEVELS is {levels}; at least 1 is needed.")
+        raise ValueError(f"levels is {levels}; at least 1 is needed.")
     hist, frames = hod(tracks, bins, binning=binning), tracks.shape[-2]
     parts = [hist[..., i * frames // n:(i + 1) * frames // n, :].sum(-2)
              for n in (2 ** level for level in range(levels)) for i in range(n)]
