@@ -20,7 +20,7 @@ from trokens.clips.split import Clip
 from trokens.points.geometry import frame_positions, normalize_tracks
 from trokens.points.hod import hod
 from trokens.points.io import read_tracks, write_tracks
-from trokens.points.sampling import choose_points, clip_seed
+from trokens.points.sampling import choose_points, text_seed
 from trokens.structures import Clips, Tracks
 from trokens.video import probe, read_video
 from trokens.video.frame_cache import FORMATS, ClipCache
@@ -69,7 +69,7 @@ def decode_plainly(path: Path, numbers: list[int], *, lean: bool) -> list[Image.
 
 def read_plainly(reader: ClipReader, numbers: list[int], key: int, *, lean: bool) -> Clips:
     """Read the reader's first clip in the published order: image by image, augmented at full size, then resized."""
-    draws = torch.Generator().manual_seed(clip_seed(str(key)) % 2**63)
+    draws = torch.Generator().manual_seed(text_seed(str(key)) % 2**63)
     images = decode_plainly(reader.clips[0].video, numbers, lean=lean)
     for name, level, sign in AUGMENT.draw(draws):
         images = [operate(image, name, level, sign) for image in images]

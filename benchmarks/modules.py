@@ -28,7 +28,7 @@ def measure(setting: Setting) -> list[Figure]:
     """ViT-S/14 at 224, 8 frames, 256 points, 35 clips; forward and backward but for the frozen backbone."""
     clips, depth = (6, 2) if setting.small else (35, 12)
     model = vit_s_model(vit_s(depth)).to(setting.device).train()
-    motionless = vit_s_model(model.dino, hod=None, cross_motion=False).to(setting.device).train()
+    motionless = vit_s_model(model.backbone, hod=None, cross_motion=False).to(setting.device).train()
     make = torch.Generator(setting.device).manual_seed(0)
 
     def random(*shape: int) -> Tensor:

@@ -22,8 +22,14 @@ def _shared(name: str) -> Path:
 
 @pytest.fixture
 def golden() -> Path:
-    """The folder of golden numbers."""
+    """The folder of all golden numbers."""
     return _shared("golden")
+
+
+@pytest.fixture
+def small_golden() -> Path:
+    """The folder of those golden numbers that fit into the project; see its README."""
+    return Path(__file__).parent / "golden"
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_every_published_config_builds_its_model(name):
     cfg = trokens.load_cfg(str(CONFIGS / name), BARE)
     model = trokens.build_model(cfg).eval()
-    assert model.dino is None and model.hod_motion_module is not None and model.cross_motion_module is not None
+    assert model.backbone is None and model.hod_motion_module is not None and model.cross_motion_module is not None
     assert model.head.out_features == cfg.MODEL.NUM_CLASSES and len(model.blocks) == 1 and model.mask == "none"
     with torch.no_grad():
         logits, tokens = model.encode(torch.randn(1, 8, 16, 16, 384), torch.rand(1, 8, 64, 2),
@@ -97,7 +97,7 @@ def test_motion_only_models_need_no_backbone_weights(overrides, width, grid):
     cfg = trokens.load_cfg(str(CONFIGS / "hmdb.yaml"), ["MODEL.APPEARANCE_MODULE_DISABLE", "True",
                                                         "MF.USE_BASE_POS_EMBED", "False", *overrides])
     model = trokens.build_model(cfg)
-    assert model.dino is None and model.spatial_pos_embed.shape == (1, width, grid, grid)
+    assert model.backbone is None and model.spatial_pos_embed.shape == (1, width, grid, grid)
 
 
 def test_a_timm_backbone_is_projected_to_the_models_width():

@@ -15,7 +15,7 @@ from trokens.clips.loader import clip_batches, clip_loader, collate, episode_loa
 from trokens.fewshot.episodes import EpisodeSampler
 from trokens.points.geometry import frame_positions
 from trokens.points.io import read_tracks, write_tracks
-from trokens.points.sampling import clip_seed
+from trokens.points.sampling import text_seed
 from trokens.runtime.workers import SteadyLoader
 from trokens.structures import Clips, Tracks
 from trokens.video import read_video
@@ -147,7 +147,7 @@ def test_the_order_says_which_frames_are_augmented(tiny_data, order):
     read = reader(tiny_data, augment=True, DATA__USE_RAND_AUGMENT=True, AUG__ORDER=order, DATA__TRAIN_CROP_SIZE=32)
     frames = read_video(read.clips[2].video, frame_positions(12, 4).tolist())
     for key in "abcdefgh":
-        draws = torch.Generator().manual_seed(clip_seed(key) % 2**63)
+        draws = torch.Generator().manual_seed(text_seed(key) % 2**63)
         want = read.augment(resize(frames, 32), draws) if order == "resize_first" else \
             resize(read.augment(frames, draws), 32)
         assert torch.equal(read.read(2, with_video=True, key=key).video[0], channels_first(want))

@@ -22,8 +22,8 @@ def model() -> Trokens:
     return Trokens(5, embed_dim=16, num_heads=2, num_points=4, num_frames=2, grid=2, hod={"bins": 4})
 
 
-def test_ssv2_small_has_the_published_learning_rates(golden):
-    want = json.loads((golden / "lr_ssv2_small.json").read_text())["lr_ssv2_small"]
+def test_ssv2_small_has_the_published_learning_rates(small_golden):
+    want = json.loads((small_golden / "lr_ssv2_small.json").read_text())["lr_ssv2_small"]
     assert [learning_rate_from_config(cfg(), epoch) for epoch in range(50)] == pytest.approx(want, rel=1e-9)
 
 

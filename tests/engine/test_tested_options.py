@@ -88,7 +88,8 @@ def test_parameters_that_the_checkpoint_lacks_are_never_tested_at_random(tiny_da
     assert main(command(tiny_data, tmp_path, TRAIN__ENABLE=False, TEST__CHECKPOINT_FILE_PATH=path)) == 2
     assert capsys.readouterr().err == (
         f"ValueError: The weights of {path} cannot be tested: they lack 6 parameters of the model (the first is "
-        "cross_motion_module.fc2.c_fc.weight); set MODEL.MOTION_MODULE.USE_CROSS_MOTION_MODULE as in their training.\n")
+        "cross_motion_module.fc2.c_fc.weight); set cross_motion (MODEL.MOTION_MODULE.USE_CROSS_MOTION_MODULE) as in "
+        "their training.\n")
     assert not (tmp_path / "results.json").exists()
 
 
@@ -97,8 +98,8 @@ def test_a_module_that_is_switched_off_is_named(tiny_data, trained, tmp_path, ca
     run(tiny_data, tmp_path, TRAIN__ENABLE=False, TEST__CHECKPOINT_FILE_PATH=path, **HOD_ALONE)
     unused, meaning = warnings(caplog)
     assert unused == (f"The weights of {path} are not all used: the model leaves out 6 of their parameters (the first "
-                      "is cross_motion_module.fc2.c_fc.weight); set MODEL.MOTION_MODULE.USE_CROSS_MOTION_MODULE as in "
-                      "their training.")
+                      "is cross_motion_module.fc2.c_fc.weight); set cross_motion "
+                      "(MODEL.MOTION_MODULE.USE_CROSS_MOTION_MODULE) as in their training.")
     assert meaning.endswith(": MODEL.MOTION_MODULE.USE_CROSS_MOTION_MODULE True (now False).")
 
 

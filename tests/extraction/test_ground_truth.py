@@ -13,15 +13,15 @@ from extracting import dump, tapvid_record
 from tiny import points_dir
 
 from trokens.extraction.ground_truth import find_clips, load_truth, rendered_clips
-from trokens.moving_shapes.render import SPLITS, clip_seed, render_clip
+from trokens.moving_shapes.render import MOTION_SPLITS, clip_seed, render_clip
 from trokens.points.io import read_tracks
 from trokens.points.tapvid import check_truth, query_points
 
 
 def test_the_tracks_of_rendered_files_are_found_from_any_pattern(tiny_data):
     clips = find_clips(str(tiny_data), "strided")
-    assert len(clips) == 48 and clips[0].name == f"test/{sorted(SPLITS['test'][:5])[0]}/0"
-    name = SPLITS["val"][0]
+    assert len(clips) == 48 and clips[0].name == f"test/{sorted(MOTION_SPLITS['test'][:5])[0]}/0"
+    name = MOTION_SPLITS["val"][0]
     (clip,) = find_clips(f"{tiny_data}/val/{name}/1.*", "first")
     frames, truth = clip.load()
     assert clip.name == "1" and frames.shape == (12, 64, 64, 3)
@@ -64,12 +64,12 @@ def test_tracks_beside_a_video_are_read_with_their_own_queries(tiny_data, tmp_pa
 
 def test_rendered_clips_are_those_of_the_data_set_evenly_spread_over_motions():
     names = [clip.name for clip in rendered_clips("hard", 68)]
-    assert sorted(names) == sorted(f"{split}/{motion}/{i:03d}" for split in SPLITS for motion in SPLITS[split]
-                                   for i in range(2))
+    assert sorted(names) == sorted(f"{split}/{motion}/{i:03d}" for split, motions in MOTION_SPLITS.items()
+                                   for motion in motions for i in range(2))
     few = [clip.name for clip in rendered_clips("hard", 5)]
-    assert len(set(few)) == 5 and {name.split("/")[0] for name in few} == set(SPLITS)
+    assert len(set(few)) == 5 and {name.split("/")[0] for name in few} == set(MOTION_SPLITS)
     frames, truth = rendered_clips("hard", 68)[1].load()
-    motion = SPLITS["train"][0]
+    motion = MOTION_SPLITS["train"][0]
     expected, tracks = render_clip(motion, seed=clip_seed(0, "train", motion, 1), level="hard")
     assert np.array_equal(frames.numpy(), expected) and torch.equal(truth.xy, tracks.xy)
 

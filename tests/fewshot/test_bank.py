@@ -107,7 +107,7 @@ def test_the_evaluator_scores_what_the_model_gives(tiny_data, keep, k_shot):
         assert FeatureStore(None, room - 1).keep(embedder, evaluator.shown()) is None
         embedder = replace(embedder, features=FeatureStore(None, room).keep(embedder, evaluator.shown()))
     results = [evaluator.run(embedder) for _ in range(2)]
-    assert model.training and not model.dino.training
+    assert model.training and not model.backbone.training
     model.eval()
     with torch.no_grad():
         tokens = model(collate([embedder.reader.read(i, with_video=True) for i in range(15)]))[1]

@@ -67,7 +67,7 @@ def test_at_the_trained_size_dinov2_is_timms_model():
 def test_position_embeddings_fit_any_grid():
     with torch.no_grad():
         assert tiny()(torch.randn(1, 3, 42, 56)).shape == (1, 3, 4, 16)
-    with pytest.raises(ValueError, match=r"not whole patches of 14; set .* to 224"):
+    with pytest.raises(ValueError, match=r"size is 225 pixels, not whole patches of 14; set it to 224"):
         tiny().grid(225)
 
 
@@ -200,10 +200,10 @@ def test_timm_models_load_from_a_file_without_warnings(tmp_path, caplog, name, s
 def test_timm_mistakes_are_named(tmp_path):
     with pytest.raises(ValueError, match="Did you mean 'resnet18'"):
         build_timm_backbone("resnet_18")
-    with pytest.raises(ValueError, match=r"Stage 2 of test_vit is asked for .*TIMM_STAGE.*, but it is a transformer"):
+    with pytest.raises(ValueError, match="stage is 2, but test_vit is a transformer"):
         build_timm_backbone("test_vit", stage=2)
     for stage in (5, -6):
-        with pytest.raises(ValueError, match=f"Stage {stage} of test_resnet is asked for .*0 to 4"):
+        with pytest.raises(ValueError, match=f"stage is {stage}; test_resnet has the stages 0 to 4"):
             build_timm_backbone("test_resnet", stage)
     torch.save(timm.create_model("test_vit3").state_dict(), tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"other.pth does not fit test_vit: .*mismatch"):

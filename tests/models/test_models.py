@@ -1,6 +1,7 @@
 import itertools
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -55,14 +56,37 @@ def test_the_whole_model_gives_the_golden_numbers(golden):
 
 def check_module(module, call, data, name, out):
     """Outputs and gradients of ``(out * linspace(-1, 1)).sum()``."""
-    module.load_state_dict({key.removeprefix(f"{name.split('_')[0]}_w."): value for key, value in data.items()
-                            if key.startswith(f"{name.split('_')[0]}_w.")})
-    got = call(module)
+    got = call(load_module(module, data, name.split("_")[0]))
     assert torch.allclose(got, out, atol=1e-5)
     (got * torch.linspace(-1, 1, got.numel()).view_as(got)).sum().backward()
     for key, parameter in module.named_parameters():
         want = data[f"{name}_grad.{key}"]
         assert torch.allclose(parameter.grad, want, atol=max(1e-4, 1e-5 * want.abs().max().item())), key
+
+
+@pytest.fixture
+def motion(small_golden):
+    return {name: torch.from_numpy(x) for name, x in np.load(small_golden / "motion.npz").items()}
+
+
+def load_module(module, data, name):
+    module.load_state_dict({key.removeprefix(f"{name}_w."): value for key, value in data.items()
+                            if key.startswith(f"{name}_w.")})
+    return module
+
+
+def test_hod_module_gives_the_golden_outputs(motion):
+    got = load_module(HodModule(48), motion, "hod").embed(motion["hod_in"]).transpose(1, 2)
+    assert torch.allclose(got, motion["hod_out"], atol=1e-5)
+
+
+@pytest.mark.parametrize("case", ["clean", "nan"])
+@pytest.mark.parametrize("form", ["plain", "fast"])
+def test_cross_motion_gives_the_golden_outputs(motion, case, form):
+    module = load_module(CrossMotionModule(24, 48), motion, "cross")
+    inputs = motion[f"cross_{case}_tracks"], motion[f"cross_{case}_vis_in"]
+    got = module(*inputs) if form == "fast" else module.plain(cross_motion(*inputs))
+    assert torch.allclose(got, motion[f"cross_{case}_out"], atol=1e-5)
 
 
 def test_hod_module_gives_the_golden_numbers(golden):
@@ -324,9 +348,9 @@ def test_shapes_that_do_not_fit_are_named(inputs):
 
 
 @pytest.mark.parametrize("options, message", [
-    ({"appearance": False, "hod": None, "cross_motion": False}, "APPEARANCE_MODULE_DISABLE"),
-    ({"num_heads": 3}, "num_heads is 3"), ({"head_act": "sine"}, "MF.HEAD_ACT is 'sine'"),
-    ({"sample_mode": "cubic"}, "FEAT_EXTRACT_MODE is 'cubic'"), ({"embed_dim": 0}, "MODEL.EMBED_DIM is 0"),
+    ({"appearance": False, "hod": None, "cross_motion": False}, "appearance is off"),
+    ({"num_heads": 3}, "num_heads is 3"), ({"head_act": "sine"}, "head_act is 'sine'"),
+    ({"sample_mode": "cubic"}, "sample_mode is 'cubic'"), ({"embed_dim": 0}, "embed_dim is 0"),
     ({"hod": {"bins": 1}}, "bins is 1"), ({"hod": {"binning": "x"}}, "binning is 'x'")])
 def test_impossible_options_are_errors(options, message):
     with pytest.raises(ValueError, match=message):
@@ -377,7 +401,7 @@ def test_chunks_and_cached_features_do_not_change_outputs(inputs, batch):
 def test_clips_pass_a_frozen_backbone_one_by_one_on_a_cpu(inputs):
     for options, passes in [({}, B), ({"backbone_batch": B}, 1), ({"train_backbone": True}, 1)]:
         model, seen = build(backbone=Pixels(), **options), []
-        model.dino.register_forward_hook(lambda module, args, output, seen=seen: seen.append(len(args[0])))
+        model.backbone.register_forward_hook(lambda module, args, output, seen=seen: seen.append(len(args[0])))
         model.patch_features(clips_of(inputs).video)
         assert seen == [B * T // passes] * passes
         assert model.clips_a_pass(5, torch.device("cuda")) == (B if "backbone_batch" in options else 5)
@@ -385,21 +409,21 @@ def test_clips_pass_a_frozen_backbone_one_by_one_on_a_cpu(inputs):
 
 def test_a_frozen_backbone_stays_in_eval_mode_without_gradients(inputs):
     model = build(backbone=Pixels()).train()
-    assert model.training and not model.dino.training and not model.dino.scale.requires_grad
+    assert model.training and not model.backbone.training and not model.backbone.scale.requires_grad
     sum(x.square().sum() for x in model(clips_of(inputs))).backward()
-    assert model.dino.scale.grad is None and model.proj.weight.grad.any()
+    assert model.backbone.scale.grad is None and model.proj.weight.grad.any()
 
 
 def test_a_trained_backbone_gets_gradients(inputs):
     model = build(backbone=Pixels(), train_backbone=True).train()
-    assert model.dino.training
+    assert model.backbone.training
     sum(x.square().sum() for x in model(clips_of(inputs))).backward()
     assert all(p.grad is not None and p.grad.any() for p in model.parameters())
 
 
 def test_without_appearance_the_backbone_is_dropped(inputs):
     model = build(backbone=Pixels(), appearance=False, embed_dim=D)
-    assert model.dino is None
+    assert model.backbone is None
     assert model(clips_of(inputs))[1].shape == (B, T, N, D)
     with pytest.raises(ValueError, match="no backbone"):
         model.patch_features(clips_of(inputs).video)

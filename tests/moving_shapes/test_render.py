@@ -13,13 +13,13 @@ from trokens.cli.moving_shapes import main, parse_args, write_clip
 from trokens.moving_shapes import motions
 from trokens.moving_shapes import render as synthetic
 from trokens.moving_shapes.alone import ALONE
-from trokens.moving_shapes.render import LEVELS, SPLITS, clip_seed, render_clip
+from trokens.moving_shapes.render import LEVELS, MOTION_SPLITS, clip_seed, render_clip
 from trokens.moving_shapes.scene import Pose
 from trokens.moving_shapes.together import TOGETHER
 from trokens.points.io import read_tracks
 from trokens.video.write import write_video
 
-CLASSES = [motion for split in SPLITS.values() for motion in split]
+CLASSES = [motion for split in MOTION_SPLITS.values() for motion in split]
 
 
 def patches(frames: np.ndarray, tracks, point: int, shift: tuple[float, float] = (0, 0)) -> np.ndarray:
@@ -52,8 +52,8 @@ def centers(motion: str, seed: int = 5, level: str = "easy") -> tuple[Pose, Pose
 def test_splits_are_disjoint_complete_and_have_both_kinds_of_motion():
     assert len(CLASSES) == len(set(CLASSES)) == 34
     assert set(CLASSES) == set(ALONE) | set(TOGETHER)
-    assert [len(SPLITS[split]) for split in ("train", "val", "test")] == [20, 4, 10]
-    for split in SPLITS.values():
+    assert [len(MOTION_SPLITS[split]) for split in ("train", "val", "test")] == [20, 4, 10]
+    for split in MOTION_SPLITS.values():
         assert set(split) & set(ALONE) and set(split) & set(TOGETHER)
 
 
@@ -215,7 +215,8 @@ def test_a_clip_is_a_function_of_its_arguments():
     other, _ = render_clip("orbit", seed=8)
     assert np.array_equal(frames, again) and torch.equal(tracks.xy, same.xy)
     assert not np.array_equal(frames, other)
-    assert len({clip_seed(0, split, m, k) for split in SPLITS for m in SPLITS[split] for k in range(20)}) == 34 * 20
+    seeds = {clip_seed(0, split, m, k) for split, some in MOTION_SPLITS.items() for m in some for k in range(20)}
+    assert len(seeds) == 34 * 20
 
 
 def test_unknown_names_are_errors_that_list_the_known_ones():

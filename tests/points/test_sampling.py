@@ -13,8 +13,8 @@ from trokens.points.sampling import (
     _split_by_spread,
     _spread,
     choose_points,
-    clip_seed,
     sample_points,
+    text_seed,
     traveled_distance,
 )
 from trokens.structures import Tracks
@@ -320,8 +320,8 @@ def test_points_that_move_alike_stay_one_group():
 
 
 def test_a_clips_seed_is_the_start_of_its_ids_hash():
-    assert clip_seed("78687") == int(hashlib.sha256(b"78687").hexdigest()[:16], 16)
-    assert clip_seed("\udcff") == int(hashlib.sha256(b"\xff").hexdigest()[:16], 16)  # a name of a file may be no text
-    generator = torch.Generator().manual_seed(clip_seed("78687"))
+    assert text_seed("78687") == int(hashlib.sha256(b"78687").hexdigest()[:16], 16)
+    assert text_seed("\udcff") == int(hashlib.sha256(b"\xff").hexdigest()[:16], 16)  # a name of a file may be no text
+    generator = torch.Generator().manual_seed(text_seed("78687"))
     assert torch.equal(sample_points(clusters_of(9, 9), 5, generator),
-                       sample_points(clusters_of(9, 9), 5, rng(clip_seed("78687"))))
+                       sample_points(clusters_of(9, 9), 5, rng(text_seed("78687"))))

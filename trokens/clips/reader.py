@@ -12,7 +12,7 @@ from trokens.clips.split import Clip
 from trokens.config.border import keys_of
 from trokens.points.geometry import check_positions, check_tracks, frame_positions, normalize_tracks
 from trokens.points.io import read_point_file
-from trokens.points.sampling import choose_points, clip_seed
+from trokens.points.sampling import choose_points, text_seed
 from trokens.points.source import SourceCheck, other_video
 from trokens.structures import Clips, Tracks
 from trokens.video import check_whole, probe, read_video
@@ -88,7 +88,7 @@ class ClipReader:
             VideoError, ValueError, OSError: A file cannot be read; the message names it.
         """
         clip = self.clips[index]
-        generator = torch.Generator().manual_seed(clip_seed(clip.id if key is None else key) % 2**63)
+        generator = torch.Generator().manual_seed(text_seed(clip.id if key is None else key) % 2**63)
         file = read_point_file(clip.tracks, self.obj_id_key)
         tracks, size, video = file.tracks, file.tracks.size, None
         check_tracks(tracks, f"{clip.tracks} of clip '{clip.id}'")

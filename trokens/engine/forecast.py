@@ -64,7 +64,7 @@ def estimated_bytes(cfg, model: Trokens, trained: int, frozen: int, device: torc
     clips = few_shot.N_WAY * (few_shot.K_SHOT + few_shot.TRAIN_QUERY_PER_CLASS) if cfg.TRAIN.ENABLE else 8
     floats = frozen + trained * (4 if cfg.TRAIN.ENABLE else 1)  # weight, gradient, two moments
     size = cfg.DATA.TRAIN_CROP_SIZE
-    patches = model.dino.grid(size) ** 2 * model.dino.embed_dim if model.dino is not None else 0
+    patches = model.backbone.grid(size) ** 2 * model.backbone.embed_dim if model.backbone is not None else 0
     floats += clips * frames * (size**2 * 3 / 4 + patches)
     tokens = clips * frames * cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE * model.embed_dim
     floats += tokens * (_BLOCK_FLOATS * cfg.MF.DEPTH if cfg.TRAIN.ENABLE else _BACKBONE_FLOATS)

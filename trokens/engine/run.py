@@ -23,6 +23,7 @@ from trokens.engine.prepare import Prepared, prepare
 from trokens.engine.start import load_start, load_tested
 from trokens.engine.trainer import Trainer, last_record
 from trokens.fewshot.task import FewShotTask
+from trokens.models.describe import describe_model
 from trokens.models.trokens import Trokens, build_model
 from trokens.reuse.embed import ClipEmbedder
 from trokens.reuse.features import Features, ViewReader, feature_bytes
@@ -41,7 +42,7 @@ def run_experiment(cfg, device: torch.device) -> dict[str, Any] | None:
     torch.manual_seed(cfg.RNG_SEED)
     model = build_model(cfg).to(device)
     if cfg.LOG_MODEL_INFO:
-        logger.info("%s", model)
+        logger.info("%s\n%s", model, describe_model(model, cfg.DATA.TRAIN_CROP_SIZE))
     for line in describe_run(cfg, model, run.splits, device, run.precision):
         logger.info("%s", line)
     if used_splits(cfg)[0]:

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 
 from trokens.config import ConfigError, changed_meaning, changed_options
+from trokens.config.border import keys_of
 from trokens.engine.optim import restore_optimizer
 from trokens.engine.sources import Sources, goes_on, is_published, trained_checkpoint
 from trokens.engine.trainer import NO_BEST
 from trokens.models.checkpoint import BEST, checkpoint_dir, epoch_path, load_checkpoint, malformed
-from trokens.models.trokens import Trokens
+from trokens.models.trokens import MODEL_KEYS, Trokens
 from trokens.models.weights import LoadReport, backbone_norms, load_weights, misfit
 from trokens.runtime.distributed import agreed, barrier, is_main
 from trokens.runtime.files import whole_file
@@ -41,7 +42,8 @@ def load_start(cfg, model: Trokens, optimizer: torch.optim.Optimizer, sources: S
     report = _load(model, state, path)
     published = is_published(state)
     if sources.is_own and (report.missing or (report.unexpected and not published)):
-        raise ValueError(f"The weights of {path} cannot be trained on: {misfit(report.missing, report.unexpected)}.")
+        raise ValueError(f"The weights of {path} cannot be trained on: "
+                         f"{misfit(report.missing, report.unexpected, MODEL_KEYS)}.")
     if report.missing:
         _warn("%s lacks %d parameters of this model (the first is %s): they start from fresh values.", path,
               len(report.missing), report.missing[0])
@@ -138,9 +140,9 @@ def load_tested(cfg, model: Trokens, sources: Sources) -> str:
     state = load_checkpoint(path)
     report = _load(model, state, path)
     if report.missing:
-        raise ValueError(f"The weights of {path} cannot be tested: {misfit(report.missing, [])}.")
+        raise ValueError(f"The weights of {path} cannot be tested: {misfit(report.missing, [], MODEL_KEYS)}.")
     if report.unexpected:
-        _warn("The weights of %s are not all used: %s.", path, misfit([], report.unexpected))
+        _warn("The weights of %s are not all used: %s.", path, misfit([], report.unexpected, MODEL_KEYS))
     logger.info("Testing %s.", path)
     _tell_backbone(model, path, state)
     try:
@@ -157,7 +159,8 @@ def load_tested(cfg, model: Trokens, sources: Sources) -> str:
 
 def _load(model: Trokens, state: dict[str, Any], path: Path) -> LoadReport:
     try:
-        return load_weights(model, state)
+        with keys_of(**MODEL_KEYS):
+            return load_weights(model, state)
     except ValueError as error:
         raise ValueError(f"{path} does not fit the model: {error}") from error
 

@@ -21,7 +21,7 @@ from trokens.engine.loggers import RunLog
 from trokens.fewshot.episodes import EpisodeSampler
 from trokens.fewshot.task import FIGURES, FewShotTask
 from trokens.models.checkpoint import trained_state
-from trokens.points.sampling import clip_seed
+from trokens.points.sampling import text_seed
 from trokens.reuse.features import Features
 from trokens.runtime.distributed import StopFlag, rank, world_size
 from trokens.runtime.progress import progress
@@ -144,7 +144,7 @@ class Trainer:
         """One episode forward and backward; after the last one of a group, a step of the optimizer."""
         number, size = self._number_in_group()
         is_last = number == size - 1
-        torch.manual_seed(clip_seed(f"{self.seed}/{self.epoch}/{self.step}/{rank()}"))
+        torch.manual_seed(text_seed(f"{self.seed}/{self.epoch}/{self.step}/{rank()}"))
         features = None
         if self.features is not None:
             features = self.features.look(episode.clips.index, torch.default_generator)  # seeded a line above

@@ -23,7 +23,6 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 DINO_PATCH = 14
-_STAGE_OPTIONS = "MODEL.TIMM_STAGE, or the last part of timm:NAME:STAGE"
 _SWIGLU = {"mlp_layer": SwiGLUPacked, "act_layer": nn.SiLU, "mlp_ratio": 2.66667 * 2}
 _SIZES = {
     "dinov2_vits14": {"embed_dim": 384, "depth": 12, "num_heads": 6},
@@ -55,8 +54,8 @@ class DinoV2(VisionTransformer):
     def grid(self, size: int) -> int:
         """Side S of the patch grid of square frames with sides of ``size`` pixels."""
         if size % DINO_PATCH:
-            raise ValueError(f"Frames of {size} pixels are not whole patches of {DINO_PATCH}; "
-                             f"set DATA.TRAIN_CROP_SIZE to {round(size / DINO_PATCH) * DINO_PATCH}.")
+            raise ValueError(f"size is {size} pixels, not whole patches of {DINO_PATCH}; "
+                             f"set it to {round(size / DINO_PATCH) * DINO_PATCH}.")
         return size // DINO_PATCH
 
     def position_embedding(self, rows: int, columns: int) -> Tensor:
@@ -234,12 +233,10 @@ def _timm_arguments(name: str, stage: int, image_size: int) -> dict:
     if not hasattr(model, "num_prefix_tokens"):
         stages = len(getattr(model, "feature_info", ()))  # without any, timm says that it has no features
         if stages and not -stages <= stage < stages:
-            raise ValueError(f"Stage {stage} of {name} is asked for ({_STAGE_OPTIONS}); its stages "
-                             f"are 0 to {stages - 1}, and -1 is the last.")
+            raise ValueError(f"stage is {stage}; {name} has the stages 0 to {stages - 1}, and -1 is the last.")
         return {"features_only": True, "out_indices": (stage,)}
     if stage != -1:
-        raise ValueError(f"Stage {stage} of {name} is asked for ({_STAGE_OPTIONS}), but it is a transformer, which "
-                         "gives its last layer: -1.")
+        raise ValueError(f"stage is {stage}, but {name} is a transformer, which gives its last layer: -1.")
     return {"num_classes": 0, "img_size": image_size}
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from trokens.config.border import keys_of
 from trokens.models.backbone import (
     DINO_PATCH,
     backbone_shape,
@@ -26,6 +27,21 @@ logger = logging.getLogger(__name__)
 
 HEAD_ACTIVATIONS = {"tanh": nn.Tanh, "gelu": nn.GELU, "relu": nn.ReLU}
 MASKS = ("query", "visibility", "none")
+MODEL_KEYS = {  # argument: the config's key that decides it
+    "num_classes": "MODEL.NUM_CLASSES, where 0 stands for the number of train classes",
+    "embed_dim": "MODEL.EMBED_DIM, or MODEL.DINO_CONFIG where that is 0",
+    "backbone": "MODEL.DINO_CONFIG", "train_backbone": "MODEL.TRAIN_BACKBONE", "stage": "MODEL.TIMM_STAGE",
+    "size": "DATA.TRAIN_CROP_SIZE", "grid": "DATA.TRAIN_CROP_SIZE or MODEL.FEAT_EXTRACTOR",
+    "num_frames": "DATA.NUM_FRAMES", "num_points": "POINT_INFO.NUM_POINTS_TO_SAMPLE",
+    "appearance": "MODEL.APPEARANCE_MODULE_DISABLE", "sample_mode": "MODEL.FEAT_EXTRACT_MODE",
+    "base_pos_embed": "MF.USE_BASE_POS_EMBED", "point_pos_embed": "MF.USE_PT_SPACE_POS_EMBED",
+    "hod": "MODEL.MOTION_MODULE.USE_HOD_MOTION_MODULE",
+    "bins": "POINT_INFO.HOD.NUM_BINS or POINT_INFO.HOD.TEMPORAL_PYRAMID",
+    "binning": "POINT_INFO.HOD.BINNING", "levels": "POINT_INFO.HOD.TEMPORAL_PYRAMID_LEVELS",
+    "cross_motion": "MODEL.MOTION_MODULE.USE_CROSS_MOTION_MODULE",
+    "depth": "MF.DEPTH", "num_heads": "MF.NUM_HEADS", "mlp_ratio": "MF.MLP_RATIO", "qkv_bias": "MF.QKV_BIAS",
+    "head_act": "MF.HEAD_ACT",
+}
 
 
 class Trokens(nn.Module):
@@ -75,28 +91,28 @@ class Trokens(nn.Module):
                  drop_path: float = 0.0, pos_drop: float = 0.0, head_drop: float = 0.0, head_act: str = "tanh",
                  act_checkpoint: bool = False, compile_blocks: bool = False):
         super().__init__()
-        for option, value, allowed in [("MODEL.FEAT_EXTRACT_MODE", sample_mode, SAMPLE_MODES),
-                                       ("MF.HEAD_ACT", head_act, HEAD_ACTIVATIONS), ("mask", mask, MASKS)]:
+        for option, value, allowed in [("sample_mode", sample_mode, SAMPLE_MODES),
+                                       ("head_act", head_act, HEAD_ACTIVATIONS), ("mask", mask, MASKS)]:
             if value not in allowed:
                 raise ValueError(f"{option} is '{value}'; expected one of {', '.join(allowed)}.")
         if not appearance and hod is None and not cross_motion:
-            raise ValueError("MODEL.APPEARANCE_MODULE_DISABLE leaves tokens without content; switch on "
-                             "MODEL.MOTION_MODULE.USE_HOD_MOTION_MODULE or USE_CROSS_MOTION_MODULE.")
+            raise ValueError("appearance is off, and so are hod and cross_motion: tokens would hold nothing; switch "
+                             "one on.")
         feature_dim = backbone.embed_dim if backbone else feature_dim or embed_dim
         dim = embed_dim or feature_dim
         if not dim:
-            raise ValueError("MODEL.EMBED_DIM is 0 and there is no backbone to take it from; set it.")
+            raise ValueError("embed_dim is 0, and there is no backbone to take it from; set it.")
         if num_classes < 1:
-            raise ValueError(f"MODEL.NUM_CLASSES is {num_classes}; a model needs at least 1. (0 in a config stands for "
-                             "the number of train classes, which run_net.py counts.)")
-        self.embed_dim, self.feature_dim, self.grid, self.num_frames = dim, feature_dim, grid, num_frames
+            raise ValueError(f"num_classes is {num_classes}; a model needs at least 1.")
+        self.embed_dim, self.feature_dim, self.grid = dim, feature_dim, grid
+        self.num_frames, self.num_points = num_frames, num_points
         self.appearance, self.sample_mode, self.mask = appearance, sample_mode, mask
         self.backbone_batch, self.train_backbone = backbone_batch, train_backbone
         self.act_checkpoint = act_checkpoint
 
-        self.dino = backbone if appearance else None
-        if self.dino is not None and not train_backbone:
-            self.dino.requires_grad_(False)
+        self.dino = backbone if appearance else None  # its parameters' published name, whatever backbone it is
+        if self.backbone is not None and not train_backbone:
+            self.backbone.requires_grad_(False)
         self.proj = nn.Linear(feature_dim, dim, bias=False) if appearance and feature_dim != dim else nn.Identity()
 
         self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
@@ -132,11 +148,16 @@ class Trokens(nn.Module):
             if embedding is not None:
                 nn.init.xavier_uniform_(embedding)
 
+    @property
+    def backbone(self) -> nn.Module | None:
+        """Frames to patch features; None where the caller has features, or there is no appearance."""
+        return self.dino
+
     def train(self, mode: bool = True) -> Trokens:
         """As usual, but a frozen backbone stays in eval mode."""
         super().train(mode)
-        if self.dino is not None and not self.train_backbone:
-            self.dino.eval()
+        if self.backbone is not None and not self.train_backbone:
+            self.backbone.eval()
         return self
 
     def clips_a_pass(self, num_clips: int, device: torch.device) -> int:
@@ -153,17 +174,17 @@ class Trokens(nn.Module):
         Returns:
             (B, T, S, S, width of the backbone).
         """
-        if self.dino is None:
-            raise ValueError("This model has no backbone; pass patch_features, or set MODEL.FEAT_EXTRACTOR.")
-        mean, std = self.dino.mean[:, None, None], self.dino.std[:, None, None]
+        if self.backbone is None:
+            raise ValueError("This model has no backbone; pass patch_features, or build it with one.")
+        mean, std = self.backbone.mean[:, None, None], self.backbone.std[:, None, None]
         with torch.set_grad_enabled(self.train_backbone and torch.is_grad_enabled()):
-            parts = [self.dino(((clips.flatten(0, 1).float() / 255) - mean) / std).unflatten(0, clips.shape[:2])
+            parts = [self.backbone(((clips.flatten(0, 1).float() / 255) - mean) / std).unflatten(0, clips.shape[:2])
                      for clips in video.split(self.clips_a_pass(len(video), video.device))]
             return torch.cat(parts)
 
     def encode(self, patch_features: Tensor | None, tracks: Tensor, visibility: Tensor,
                query_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Class logits and trajectory tokens from patch features and tracks (sections 2 and 3 of the paper).
+        """Class logits and trajectory tokens from patch features and tracks.
 
         Args:
             patch_features: From :meth:`patch_features`, (B, T, S, S, width); None without appearance.
@@ -223,6 +244,7 @@ class Trokens(nn.Module):
         return self.encode(patch_features, clips.tracks, clips.visibility, clips.query_mask)
 
 
+@keys_of(**MODEL_KEYS)
 def build_model(cfg) -> Trokens:
     """The model that a config describes, on the CPU; its backbone's weights are loaded, the others drawn at random.
 

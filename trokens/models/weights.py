@@ -18,30 +18,17 @@ from trokens.runtime.tensors import not_finite, read_torch_file
 logger = logging.getLogger(__name__)
 
 POSITION_EMBEDDINGS = ("space_pos_embed", "time_pos_embed", "spatial_pos_embed")
-# which option decides a parameter's shape, most specific first
+# which argument of Trokens or HodModule decides a parameter's shape, most specific first
 _DECIDED_BY = {
-    "cross_motion_module.fc2.c_fc.weight": "POINT_INFO.NUM_POINTS_TO_SAMPLE (the module has 2 columns a point)",
-    "hod_motion_module.fc2.c_fc.weight": "POINT_INFO.HOD.NUM_BINS or POINT_INFO.HOD.TEMPORAL_PYRAMID",
-    "space_pos_embed": "DATA.TRAIN_CROP_SIZE or MODEL.FEAT_EXTRACTOR (they give the patch grid)",
-    "spatial_pos_embed": "DATA.TRAIN_CROP_SIZE or MODEL.FEAT_EXTRACTOR (they give the patch grid)",
-    "time_pos_embed": "DATA.NUM_FRAMES",
-    "head.": "MODEL.NUM_CLASSES",
-    "blocks.": "MF.MLP_RATIO",
-    "dino.": "MODEL.DINO_CONFIG",
+    "cross_motion_module.fc2.c_fc.weight": "num_points", "hod_motion_module.fc2.c_fc.weight": "bins",
+    "space_pos_embed": "grid", "spatial_pos_embed": "grid", "time_pos_embed": "num_frames", "head.": "num_classes",
+    "blocks.": "mlp_ratio", "dino.": "backbone",
 }
-
-
-# which option decides whether there is a parameter
+# and whether it is there
 _SWITCHED_BY = {
-    ".cross_motion_module.": "MODEL.MOTION_MODULE.USE_CROSS_MOTION_MODULE",
-    ".hod_motion_module.": "MODEL.MOTION_MODULE.USE_HOD_MOTION_MODULE",
-    ".space_pos_embed": "MF.USE_BASE_POS_EMBED",
-    ".time_pos_embed": "MF.USE_BASE_POS_EMBED",
-    ".spatial_pos_embed": "MF.USE_PT_SPACE_POS_EMBED",
-    ".blocks.": "MF.DEPTH",
-    "attn.qkv.bias": "MF.QKV_BIAS",
-    ".proj.weight": "MODEL.EMBED_DIM",
-    ".dino.": "MODEL.TRAIN_BACKBONE",
+    ".cross_motion_module.": "cross_motion", ".hod_motion_module.": "hod", ".space_pos_embed": "base_pos_embed",
+    ".time_pos_embed": "base_pos_embed", ".spatial_pos_embed": "point_pos_embed", ".blocks.": "depth",
+    "attn.qkv.bias": "qkv_bias", ".proj.weight": "embed_dim", ".dino.": "train_backbone",
 }
 
 
@@ -144,12 +131,11 @@ def load_weights(model: nn.Module, state_dict_or_path: Mapping | str | Path) -> 
     if wrong:
         # where nearly everything differs the width does, so name the class token first
         key = "cls_token" if "cls_token" in wrong else wrong[0]
-        option = next((option for part, option in _DECIDED_BY.items() if key.startswith(part)),
-                      "MODEL.EMBED_DIM or MODEL.DINO_CONFIG (they give the width)")
-        raise ValueError(f"{key} is {tuple(fits[key].shape)} in the source and {tuple(own[key].shape)} in the model "
-                         f"({len(wrong)} such parameters); change {option}.")
+        argument = next((argument for part, argument in _DECIDED_BY.items() if key.startswith(part)), "embed_dim")
+        raise ValueError(f"{argument} is not what the source was trained with: {key} is {tuple(fits[key].shape)} in "
+                         f"the source and {tuple(own[key].shape)} in the model ({len(wrong)} such parameters).")
     model.load_state_dict(fits, strict=False)
-    has_frozen = model.dino is not None and not model.train_backbone
+    has_frozen = model.backbone is not None and not model.train_backbone
     missing = [key for key in own if key not in fits and not (has_frozen and key.startswith("dino."))]
     unexpected = [key for key in state if key not in own and key not in POSITION_EMBEDDINGS]
     logger.info("Loaded %d tensors; missing: %s; unexpected: %s.", len(fits), ", ".join(missing) or "none",
@@ -161,26 +147,33 @@ def _convert_backbone(model: nn.Module, state: dict[str, Tensor]) -> dict[str, T
     """Bring ``dino.*`` to the key format of the model's backbone, or drop it where there is no backbone."""
     rest = {key: value for key, value in state.items() if not key.startswith("dino.")}
     dino = {key.removeprefix("dino."): value for key, value in state.items() if key.startswith("dino.")}
-    if dino and model.dino is not None:
-        rest |= {f"dino.{key}": value for key, value in model.dino.convert(dino).items()}
+    if dino and model.backbone is not None:
+        rest |= {f"dino.{key}": value for key, value in model.backbone.convert(dino).items()}
     return rest
 
 
 def backbone_norms(model: nn.Module) -> Tensor | None:
     """What tells a frozen backbone from others, whatever file it came from: the L2 norm of each of its tensors, (K,)
     on the CPU. None where there is none, or where it is trained."""
-    if model.dino is None or model.train_backbone:
+    if model.backbone is None or model.train_backbone:
         return None
-    return torch.stack([x.float().norm() for x in model.dino.state_dict().values() if x.is_floating_point()]).cpu()
+    return torch.stack([x.float().norm() for x in model.backbone.state_dict().values() if x.is_floating_point()]).cpu()
 
 
-def misfit(missing: Sequence[str], unexpected: Sequence[str]) -> str:
-    """What weights and a model do not share, and which options make them do, for an error's sentence."""
+def misfit(missing: Sequence[str], unexpected: Sequence[str], keys: Mapping[str, str]) -> str:
+    """What weights and a model do not share, and which arguments make them do, for an error's sentence.
+
+    Args:
+        missing, unexpected: Of a :class:`LoadReport`.
+        keys: Argument -> the option that a user of configs sets.
+    """
     parts = []
     for what, names in (("they lack {} parameters of the model", missing),
                         ("the model leaves out {} of their parameters", unexpected)):
         if names:
-            options = {option: None for name in names for part, option in _SWITCHED_BY.items() if part in f".{name}"}
+            arguments = {argument: None for name in names for part, argument in _SWITCHED_BY.items()
+                         if part in f".{name}"}
+            shown = ", ".join(f"{argument} ({keys[argument]})" for argument in arguments)
             parts.append(f"{what.format(len(names))} (the first is {names[0]}); set "
-                         f"{', '.join(options) or 'the options of MODEL and MF'} as in their training")
+                         f"{shown or 'the arguments of the model'} as in their training")
     return ", and ".join(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from trokens.moving_shapes.motions import RELATION_SPLITS, SPLITS, VIEW_SPLITS, Splits
+from trokens.moving_shapes.motions import MOTION_SPLITS, RELATION_SPLITS, VIEW_SPLITS, Splits
 from trokens.moving_shapes.scene import Variation
 from trokens.moving_shapes.views import CameraMotion, Views
 
@@ -35,7 +35,7 @@ class Level:
     variation: Variation
     views: Views | None = None
     camera: CameraMotion | None = None
-    splits: Splits = field(default_factory=lambda: SPLITS)
+    splits: Splits = field(default_factory=lambda: MOTION_SPLITS)
 
     @property
     def classes(self) -> tuple[str, ...]:

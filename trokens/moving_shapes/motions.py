@@ -17,7 +17,7 @@ from trokens.moving_shapes.together import TOGETHER
 
 Splits = dict[str, tuple[str, ...]]
 
-SPLITS: Splits = {
+MOTION_SPLITS: Splits = {
     "train": (
         "translate_right", "translate_up", "translate_down", "translate_up_left", "translate_down_right",
         "rotate_clockwise", "zoom_in", "oscillate_horizontal", "circle_counterclockwise", "stop_and_go", "bounce",

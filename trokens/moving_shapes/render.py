@@ -16,13 +16,13 @@ import torch
 from numpy import ndarray
 
 from trokens.moving_shapes.levels import LEVELS
-from trokens.moving_shapes.motions import SPLITS, poses
+from trokens.moving_shapes.motions import MOTION_SPLITS, poses
 from trokens.moving_shapes.roaming import drifting, roaming
 from trokens.moving_shapes.scene import Pose
 from trokens.moving_shapes.views import Camera
 from trokens.structures import Tracks
 
-__all__ = ["LEVELS", "SPLITS", "TEXTURES", "clip_seed", "render_clip"]
+__all__ = ["LEVELS", "MOTION_SPLITS", "TEXTURES", "clip_seed", "render_clip"]
 
 TEXTURES = ("shared", "varied")
 _UNIT = 128  # frame width to which lengths here refer

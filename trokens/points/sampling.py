@@ -19,9 +19,9 @@ from trokens.structures import Tracks
 SAMPLING_TYPES = ("cluster_sample", "random", "stratified", "hod", "hod_obj_id")
 
 
-def clip_seed(clip_id: str) -> int:
-    """Seed of everything drawn for a clip in evaluation: the first 8 bytes of its id's SHA-256, in [0, 2**64)."""
-    return int.from_bytes(hashlib.sha256(clip_id.encode("utf-8", "surrogateescape")).digest()[:8], "big")
+def text_seed(text: str) -> int:
+    """A seed that follows from a text, such as a clip's id: the first 8 bytes of its SHA-256, in [0, 2**64)."""
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[:8], "big")
 
 
 def choose_points(tracks: Tracks, num_points: int, *, method: str, generator: Generator,

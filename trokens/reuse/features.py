@@ -17,12 +17,12 @@ from trokens.structures import Clips
 
 def feature_shape(model: Trokens) -> tuple[int, ...]:
     """Shape (T, S, S, D) of the backbone's features of one clip."""
-    return model.num_frames, model.grid, model.grid, model.dino.embed_dim
+    return model.num_frames, model.grid, model.grid, model.backbone.embed_dim
 
 
 def feature_bytes(model: Trokens) -> int:
     """Memory for the backbone's features of one clip; 0 where there are none to keep (no backbone, or it learns)."""
-    return 0 if model.dino is None or model.train_backbone else 4 * math.prod(feature_shape(model))
+    return 0 if model.backbone is None or model.train_backbone else 4 * math.prod(feature_shape(model))
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class FeatureStore:
         if self.folder is None:
             self.room -= size
             return Features(embedder.collect(embed, rows, title="Backbone features"), rows)
-        clips, backbone, shape = embedder.reader.clips, embedder.model.dino, feature_shape(embedder.model)
+        clips, backbone, shape = embedder.reader.clips, embedder.model.backbone, feature_shape(embedder.model)
         options = f"{self.options} {options} {[x.tolist() for x in (backbone.mean, backbone.std)]}"
         key = row_key(backbone, options, clips, shape, torch.float32)
         file = RowFile(self.folder, f"features-{embedder.name}", key, clips, shape, torch.float32, if_full=self.if_full)
