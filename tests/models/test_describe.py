@@ -14,6 +14,7 @@ def test_a_model_is_described_part_by_part_and_left_as_it_is():
         assert torch.equal(torch.rand(1), torch.rand(1, generator=torch.Generator().manual_seed(0)))
         assert model.training and (model.backbone is None or not model.backbone.training)
         assert "#parameters" in table and "#flops" in table
-        for part in ("blocks.0", "cross_motion_module", "head"):
-            row, = (line for line in table.splitlines() if line.lstrip("| ").startswith(f"model.{part} "))
-            assert row.split("|")[2].strip() and row.split("|")[3].strip() not in ("", "0", "N/A"), row
+        rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in table.splitlines()]
+        for part in ("blocks", "cross_motion_module", "head"):
+            assert any(part in name and size and flops not in ("", "0", "N/A")
+                       for name, size, flops in rows), (part, table)
