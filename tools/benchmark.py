@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
-from trokens.runtime.commands import end_with, run_command
+from trokens.runtime.command import end_with, run_command
 from trokens.runtime.files import check_writable, write_json
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout runs without being installed
 
 from trokens.cli.check import main
-from trokens.runtime.commands import end_with
+from trokens.runtime.command import end_with
 
 if __name__ == "__main__":
     end_with(main)

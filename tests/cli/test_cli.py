@@ -18,8 +18,7 @@ import trokens
 from trokens.cli import COMMANDS, evaluate_tracker, points
 from trokens.cli.train import parse_args
 from trokens.points.tapvid import QUERIES
-from trokens.runtime.commands import run_command
-from trokens.runtime.output import written_out
+from trokens.runtime.command import run_command, written_out
 
 ROOT = Path(__file__).resolve().parents[2]
 TYPED = [(), *((command.name,) for command in COMMANDS), *(("points", command.name) for command in points.COMMANDS)]
@@ -62,14 +61,14 @@ def test_help_answers_within_half_a_second_of_cpu(typed, tmp_path):
 
 @pytest.mark.parametrize("typed", TYPED, ids=" ".join)
 def test_help_comes_before_anything_heavy_is_imported(typed):
-    code = ("import sys; from trokens.cli import run; from trokens.runtime.output import written_out; "
+    code = ("import sys; from trokens.cli import run; from trokens.runtime.command import written_out; "
             "written_out(lambda: run(sys.argv[1:])); print([*sys.modules], file=sys.stderr)")
     done = python("-c", code, *typed, "--help")
     assert "'argparse'" in done.stderr and not [name for name in HEAVY if f"'{name}'" in done.stderr]
 
 
 def test_a_mistake_in_the_command_line_comes_before_anything_heavy_is_imported():
-    code = ("import sys; from trokens.cli import run; from trokens.runtime.output import written_out; "
+    code = ("import sys; from trokens.cli import run; from trokens.runtime.command import written_out; "
             "print(written_out(lambda: run(sys.argv[1:])), [*sys.modules])")
     for arguments in (["train"], ["extract", "--videos", "x"], ["evaluate-tracker"], ["train", "--cfg", "nowhere"]):
         done = python("-c", code, *arguments)
@@ -166,7 +165,7 @@ def test_it_runs_under_torchrun(tiny_data, tmp_path):
 # How it ends
 
 PRINTS = """
-from trokens.runtime.commands import end_with, run_command
+from trokens.runtime.command import end_with, run_command
 
 def work():
     for number in range({lines}):

@@ -18,7 +18,7 @@ from trokens.cli.check import main
 from trokens.clips.reader import ClipReader
 from trokens.clips.walk import is_video
 from trokens.points.io import read_tracks, write_tracks
-from trokens.runtime.output import open_streams
+from trokens.runtime.command import open_streams
 from trokens.structures import Tracks
 from trokens.video import VideoError, probe
 

@@ -135,7 +135,7 @@ def test_a_log_that_takes_no_lines_is_said_once_and_the_run_goes_on(tiny_data, t
 
 
 def test_a_console_that_takes_no_lines_does_not_end_the_run(tiny_data, tmp_path):
-    code = (f"import sys; sys.path[:0] = {sys.path!r}\nfrom trokens.runtime.commands import end_with\n"
+    code = (f"import sys; sys.path[:0] = {sys.path!r}\nfrom trokens.runtime.command import end_with\n"
             "from trokens.cli.train import main\nend_with(lambda: main(sys.argv[1:]))")
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-c", code, *command(tiny_data, tmp_path)], stdout=full,

@@ -20,7 +20,7 @@ from tiny import APPEARANCE, ENDLESS, LONGER, assert_same_run, command, figures,
 from trokens.cli.train import main
 from trokens.engine.run import run_experiment
 from trokens.models.checkpoint import INTERRUPTED, checkpoint_dir, load_checkpoint
-from trokens.runtime.commands import end_with
+from trokens.runtime.command import end_with
 
 
 def wait_for_lines(process, folder: Path, count: int) -> None:

@@ -156,14 +156,14 @@ def failure_of(folder: Path) -> str:
                                                  ("whole_test", (READING + 3 * 24) * 470 * 610)])
 def test_a_video_that_memory_does_not_hold_is_named_at_once(large, tmp_path, monkeypatch, tracker, needed):
     flags = ("--videos", large, "--base_feat_path", tmp_path, "--name", "n", "--tracker", tracker, *GRID)
-    monkeypatch.setattr("trokens.runtime.distributed.available_memory", lambda: needed - 1)
+    monkeypatch.setattr("trokens.runtime.machine.available_memory", lambda: needed - 1)
     with monkeypatch.context() as unread:
         unread.setattr(module, "stream_video", None)
         assert run(*flags) == 1
     assert failure_of(tmp_path / "n") == (
         f"Extraction of '{large}' (24 frames of 610 x 470) takes 0.0 GB of memory, and 0.0 GB are free; scale the "
         "video down, or cut it into shorter ones.")
-    monkeypatch.setattr("trokens.runtime.distributed.available_memory", lambda: needed)
+    monkeypatch.setattr("trokens.runtime.machine.available_memory", lambda: needed)
     assert run(*flags) == 0
 
 

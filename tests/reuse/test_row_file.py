@@ -16,8 +16,8 @@ from trokens import build_model
 from trokens.clips.split import build_split
 from trokens.engine import evaluator as evaluator_module
 from trokens.engine.evaluator import BankOptions, Evaluator
-from trokens.runtime.distributed import available_memory
 from trokens.runtime.files import WriteError
+from trokens.runtime.machine import available_memory
 
 
 class Seen:

@@ -16,7 +16,7 @@ from tiny import ENDLESS, command, records
 from trokens.runtime import heartbeat
 from trokens.runtime.distributed import barrier, process_group
 from trokens.runtime.heartbeat import Heartbeat
-from trokens.runtime.processes import LostProcess, state_of
+from trokens.runtime.machine import LostProcess, state_of
 
 
 @pytest.fixture

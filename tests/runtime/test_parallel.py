@@ -28,7 +28,7 @@ def test_every_item_has_its_result_and_an_error_ends_the_map():
 
 
 def test_an_item_that_takes_its_process_with_it_is_the_only_one_lost(caplog):
-    assert sorted(parallel_map(exit_at_seven, range(12), 2, died="died"), key=str) == sorted(
+    assert sorted(parallel_map(exit_at_seven, range(12), 2, if_died="died"), key=str) == sorted(
         ((i, "died" if i == 7 else i) for i in range(12)), key=str)
     assert "A worker process died" in caplog.text
 
@@ -47,7 +47,7 @@ def stop_at_seven(item: int) -> int:
 
 def test_an_item_that_stops_its_process_is_the_only_one_lost(monkeypatch):
     monkeypatch.setattr(parallel, "LOOK_SECONDS", 0.1)
-    assert sorted(parallel_map(stop_at_seven, range(12), 2, died="died"), key=str) == sorted(
+    assert sorted(parallel_map(stop_at_seven, range(12), 2, if_died="died"), key=str) == sorted(
         ((i, "died" if i == 7 else i) for i in range(12)), key=str)
 
 

@@ -14,7 +14,7 @@ from trokens.runtime.signals import Requests
 WORKS = """
 import time
 from multiprocessing import get_context
-from trokens.runtime.commands import end_with, run_command
+from trokens.runtime.command import end_with, run_command
 from trokens.runtime.signals import handled
 
 def work():
@@ -82,7 +82,7 @@ def test_nohup_lets_a_command_outlive_its_terminal():
 
 def test_a_command_that_is_started_with_closed_streams_has_others():
     """Else its first file would be what libraries write their complaints into."""
-    code = ("import sys; from trokens.runtime.commands import end_with; end_with(lambda: "
+    code = ("import sys; from trokens.runtime.command import end_with; end_with(lambda: "
             "3 if open('/dev/null').fileno() > 2 and not sys.stderr.isatty() and not sys.stdout.isatty() else 4)")
     assert subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code],
                           cwd=ROOT).returncode == 3

@@ -14,10 +14,9 @@ from tiny import APPEARANCE, command, main
 from torch.utils.data import Dataset
 from torch.utils.data._utils import MP_STATUS_CHECK_INTERVAL
 
-from trokens.runtime import shared_memory, workers
-from trokens.runtime.processes import LostProcess, state_of
-from trokens.runtime.shared_memory import check_shared_memory, kept_bytes
-from trokens.runtime.workers import SteadyLoader, lost_worker
+from trokens.runtime import workers
+from trokens.runtime.machine import LostProcess, state_of
+from trokens.runtime.workers import SteadyLoader, check_shared_memory, kept_bytes, lost_worker
 
 
 class Items(Dataset):
@@ -109,7 +108,7 @@ def test_a_worker_ends_with_its_main_process():
 
 def test_what_workers_keep_is_compared_with_what_is_free(tmp_path, monkeypatch):
     free = [100 * 2**20]
-    monkeypatch.setattr(shared_memory.shutil, "disk_usage", lambda path: type("", (), {"free": free[0]}))
+    monkeypatch.setattr(workers.shutil, "disk_usage", lambda path: type("", (), {"free": free[0]}))
     assert kept_bytes(2**20, 4) == 10 * 2**20 and kept_bytes(2**20, 0) == 0
     check_shared_memory(2**20, 49)
     check_shared_memory(2**30, 0)
@@ -121,12 +120,12 @@ def test_what_workers_keep_is_compared_with_what_is_free(tmp_path, monkeypatch):
         check_shared_memory(2**20, 50, beside=10 * 2**20 + 2**22, processes=2)
     with pytest.raises(ValueError, match=rf"^Loader processes keep up to 240 {more}0\.$"):
         check_shared_memory(60 * 2**20, 1)
-    monkeypatch.setattr(shared_memory, "PLACE", tmp_path / "none")  # as on macOS
+    monkeypatch.setattr(workers, "SHARED_MEMORY", tmp_path / "none")  # as on macOS
     check_shared_memory(60 * 2**20, 1)
 
 
 def test_a_run_that_would_fill_shared_memory_is_refused(tiny_data, tmp_path, small_disk, monkeypatch, capsys):
-    monkeypatch.setattr(shared_memory, "PLACE", small_disk)
+    monkeypatch.setattr(workers, "SHARED_MEMORY", small_disk)
     options = APPEARANCE | {"DATA.TRAIN_CROP_SIZE": 128, "DATA_LOADER.NUM_WORKERS": 1, "MODEL.CACHE_GB": 0}
     assert main(command(tiny_data, tmp_path, options)) == 2
     size = 6 * 4 * (3 * 128 * 128 + 80) * 4 + 4 * (3 * 128 * 128 + 80) * 4  # episodes, clips of the validation
@@ -145,7 +144,7 @@ def test_a_container_with_little_shared_memory_ends_in_one_sentence(tiny_data, t
     late = "" if checked else (
         "import trokens.clips.loader as one, trokens.engine.run as two\n"
         "one.check_shared_memory = two.check_shared_memory = lambda *args, **options: None\n")
-    code = (f"import sys\nsys.path[:0] = [{str(ROOT)!r}]\n{late}from trokens.runtime.commands import end_with\n"
+    code = (f"import sys\nsys.path[:0] = [{str(ROOT)!r}]\n{late}from trokens.runtime.command import end_with\n"
             "from trokens.cli.train import main\nend_with(lambda: main(sys.argv[1:]))")
     arguments = command(tiny_data, tmp_path, APPEARANCE | {"DATA.TRAIN_CROP_SIZE": 224, "MODEL.CACHE_GB": 0},
                         DATA_LOADER__NUM_WORKERS=1)
@@ -160,4 +159,4 @@ def test_a_container_with_little_shared_memory_ends_in_one_sentence(tiny_data, t
 
 def test_a_batch_of_the_main_process_is_not_shared():
     item = torch.zeros(3)
-    assert shared_memory.share(item) is item and not item.is_shared()
+    assert workers.share(item) is item and not item.is_shared()

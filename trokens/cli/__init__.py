@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from trokens import __version__
 from trokens.cli.choose import Command, choose
-from trokens.runtime.commands import end_with
+from trokens.runtime.command import end_with
 
 COMMANDS = (
     Command("predict", "predict", "tell which action each clip shows, from a few examples of each"),

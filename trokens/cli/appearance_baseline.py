@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from trokens.runtime.commands import run_command
+from trokens.runtime.command import run_command
 
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> int:

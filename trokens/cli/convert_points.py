@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from trokens.points import POINT_SUFFIXES
-from trokens.runtime.commands import check_at_least, run_command
+from trokens.runtime.command import check_at_least, run_command
 from trokens.runtime.files import remove_unfinished
 from trokens.runtime.folders import walk
 from trokens.runtime.parallel import DIED, parallel_map
@@ -87,7 +87,7 @@ def convert_all(args: argparse.Namespace) -> int:
     before = len(pairs) - len(todo)
     remove_unfinished(target for _, target in todo)
     print(f"{len(pairs)} files, {before} of them converted before; writing to {args.out}", flush=True)
-    outcomes, broken = parallel_map(partial(convert, obj_id_key=args.obj_id_key), todo, args.workers, died=DIED), 0
+    outcomes, broken = parallel_map(partial(convert, obj_id_key=args.obj_id_key), todo, args.workers, if_died=DIED), 0
     for (path, _), cause in progress(outcomes, len(todo), "Converted"):
         if cause:
             broken += 1

@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from trokens.runtime.commands import check_at_least, run_command
+from trokens.runtime.command import check_at_least, run_command
 
 ACTIONS = ("circle_clockwise", "fall", "separate", "zoom_out")  # of those that no training of ours sees
 NUM_EXAMPLES = 1  # of each action

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 
 from trokens.cli.tracker_options import add_tracker_options
-from trokens.runtime.commands import check_at_least, run_command
+from trokens.runtime.command import check_at_least, run_command
 from trokens.runtime.files import check_writable, write_json
 
 QUERY_MODES = ("strided", "first")  # those of trokens.points.tapvid, which is heavy to import, and not for --help

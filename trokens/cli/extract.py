@@ -21,7 +21,7 @@ from pathlib import Path
 
 from trokens.cli.tracker_options import add_tracker_options
 from trokens.points import POINT_SUFFIXES
-from trokens.runtime.commands import check_at_least, run_command
+from trokens.runtime.command import check_at_least, run_command
 from trokens.runtime.files import WriteError
 
 SILENCE = timedelta(hours=1)  # after which a process that was stopped ends the others: the same command goes on

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from trokens.clips.dataset import LISTS
 from trokens.clips.published_points import PUBLISHED, REPOSITORY, coverage, may_hold, published_path
 from trokens.points import POINT_SUFFIXES
-from trokens.runtime.commands import run_command
+from trokens.runtime.command import run_command
 from trokens.runtime.files import whole_file, write_csv, write_text
 from trokens.runtime.folders import walk
 

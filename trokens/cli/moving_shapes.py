@@ -19,7 +19,7 @@ from trokens.extraction.ground_truth import EXACT
 from trokens.moving_shapes.render import LEVELS, TEXTURES, clip_seed, render_clip
 from trokens.points.io import write_tracks
 from trokens.points.source import describe_video
-from trokens.runtime.commands import run_command
+from trokens.runtime.command import run_command
 from trokens.runtime.parallel import parallel_map
 from trokens.video.write import write_video
 
@@ -66,7 +66,7 @@ def render_all(args: argparse.Namespace) -> int:
     clips = [(split, motion, index) for split, motions in splits.items() for motion in motions
              for index in range(args.clips_per_class)]
     start = time.monotonic()
-    for clip, problem in parallel_map(partial(write_clip, args=args), clips, args.workers, died="died"):
+    for clip, problem in parallel_map(partial(write_clip, args=args), clips, args.workers, if_died="died"):
         if problem:
             raise RuntimeError(f"The process that rendered clip {clip[2]} of {clip[0]}/{clip[1]} died (out of "
                                "memory?); give fewer --workers.")

@@ -13,7 +13,7 @@ from trokens.clips.classes import clean
 from trokens.clips.dataset import DATASETS, SPLITS
 from trokens.clips.new_splits import assign_classes, draw_classes, split_rows
 from trokens.clips.records import read_text
-from trokens.runtime.commands import run_command
+from trokens.runtime.command import run_command
 
 FORMS = {dataset.form: dataset for dataset in map(DATASETS.get, DATASETS)}
 

@@ -10,10 +10,10 @@ import sys
 from contextlib import suppress
 from datetime import timedelta
 
-from trokens.runtime.commands import EndedElsewhere
+from trokens.runtime.command import EndedElsewhere
 from trokens.runtime.files import WriteError, in_words
 from trokens.runtime.lock import OTHER_FOLDER, InUse, refuse_if_locked
-from trokens.runtime.processes import LostProcess
+from trokens.runtime.machine import LostProcess
 from trokens.runtime.signals import Stopped, ends_on_signals
 
 KEPT = "Checkpoints and caches are kept: the same command goes on from them."

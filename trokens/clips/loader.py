@@ -13,9 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from trokens.clips.reader import ClipReader
 from trokens.fewshot.episodes import EpisodePlan, EpisodeSampler
-from trokens.runtime.distributed import num_cores
-from trokens.runtime.shared_memory import PREFETCH, check_shared_memory, share
-from trokens.runtime.workers import SteadyLoader
+from trokens.runtime.machine import num_cores
+from trokens.runtime.workers import PREFETCH, SteadyLoader, check_shared_memory, share
 from trokens.structures import Clips, Episode
 
 

@@ -20,14 +20,8 @@ from trokens.fewshot.metrics import mean_and_interval
 from trokens.fewshot.task import matching_options
 from trokens.reuse.embed import ClipEmbedder
 from trokens.reuse.row_file import RowFile, row_key
-from trokens.runtime.distributed import (
-    available_memory,
-    local_world_size,
-    merge_rows,
-    rank,
-    sum_over_processes,
-    world_size,
-)
+from trokens.runtime.distributed import local_world_size, merge_rows, rank, sum_over_processes, world_size
+from trokens.runtime.machine import available_memory
 from trokens.structures import Clips
 
 logger = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ from trokens.reuse.embed import ClipEmbedder
 from trokens.reuse.features import Features, ViewReader, feature_bytes
 from trokens.reuse.store import FeatureStore
 from trokens.runtime.distributed import in_main, in_some, local_rank, local_world_size
-from trokens.runtime.shared_memory import check_shared_memory
+from trokens.runtime.workers import check_shared_memory
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trokens.runtime.distributed import available_memory
+from trokens.runtime.machine import available_memory
 from trokens.trackers import ReducingTracker, TrackResult
 from trokens.trackers.held import IN_MEMORY, HeldFrames
 from trokens.video.transforms import resize

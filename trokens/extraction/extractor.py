@@ -24,7 +24,8 @@ from trokens.points.geometry import frame_positions
 from trokens.points.io import write_tracks
 from trokens.points.queries import MOST_PIXELS, grid_query_points, semantic_query_points
 from trokens.points.source import describe_video
-from trokens.runtime.distributed import check_memory, pick_device
+from trokens.runtime.distributed import pick_device
+from trokens.runtime.machine import check_memory
 from trokens.structures import Tracks
 from trokens.trackers import ReducingTracker, build_tracker
 from trokens.video import check_sound, check_whole, probe, stream_video

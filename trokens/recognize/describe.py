@@ -19,7 +19,7 @@ from trokens.recognize.cache import Cache, content_key
 from trokens.recognize.description import Description, describe_motion
 from trokens.recognize.looks import PICTURES, Backbone, cell_features, check_backbone
 from trokens.recognize.sight import MOST_STEPS, Picture, Step, see, steps_of
-from trokens.runtime.distributed import available_memory, num_cores
+from trokens.runtime.machine import available_memory, num_cores
 from trokens.runtime.parallel import DIED, parallel_map
 from trokens.video import VideoInfo, check_whole, probe
 
@@ -257,7 +257,7 @@ def describe_all(paths: Sequence[str | os.PathLike], describer,
         describer.check()
         workers = sensible_workers(len(waiting)) if workers is None else workers
         yield from parallel_map(partial(describe_one, describer=describer), waiting, workers,
-                                died=Described(None, DIED), set_up=one_thread)
+                                if_died=Described(None, DIED), set_up=one_thread)
 
 
 def _kept(path: str, describer) -> Described | None:

@@ -65,7 +65,7 @@ def make_films(wanted: Sequence[Wanted], workers: int) -> dict[tuple[str, bool],
     Args:
         workers: Processes; 0 does it in this one.
     """
-    found = parallel_map(_film_or_line, wanted, workers, died=DIED, set_up=one_thread)
+    found = parallel_map(_film_or_line, wanted, workers, if_died=DIED, set_up=one_thread)
     return {(item.path, item.in_seconds): film for item, film in found}
 
 

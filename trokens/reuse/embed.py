@@ -24,7 +24,7 @@ from trokens.runtime.distributed import (
     world_size,
 )
 from trokens.runtime.progress import progress
-from trokens.runtime.shared_memory import kept_bytes
+from trokens.runtime.workers import kept_bytes
 from trokens.structures import Clips
 
 PORTION = 1024  # clips; an interruption costs those since the last portion

@@ -6,15 +6,14 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
-from trokens.runtime.commands import EndedElsewhere
+from trokens.runtime.command import EndedElsewhere
 from trokens.runtime.heartbeat import start_heartbeat
-from trokens.runtime.parents import end_with_launcher
+from trokens.runtime.signals import end_with_launcher
 
 logger = logging.getLogger(__name__)
 
@@ -40,46 +39,6 @@ def local_rank() -> int:
 def local_world_size() -> int:
     """Number of processes of the run on this node."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-
-
-def num_cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def available_memory(root: str = "/") -> int:
-    """Bytes of memory that this machine can still give: the kernel's estimate, or less where a job's limit is nearer.
-
-    Args:
-        root: Where Linux shows them, ``proc`` and ``sys``; elsewhere half of the physical memory is taken for free.
-    """
-    try:
-        lines = dict(line.split(":") for line in Path(root, "proc/meminfo").read_text().splitlines())
-        available = 1024 * int(lines["MemAvailable"].split()[0])
-    except (OSError, KeyError):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    try:  # control groups, version 2: "0::/path", limits of a group hold for those below it
-        group = Path(root, "proc/self/cgroup").read_text().split("0::/")[1].splitlines()[0]
-    except (OSError, IndexError):
-        return available
-    for folder in [Path(group), *Path(group).parents]:
-        here = Path(root, "sys/fs/cgroup", folder)
-        most, current, stat = (here / f"memory.{name}" for name in ("max", "current", "stat"))
-        if most.is_file() and current.is_file() and "max" not in (limit := most.read_text()):
-            counts = dict(line.split() for line in stat.read_text().splitlines()) if stat.is_file() else {}
-            cache = sum(int(counts.get(name, 0)) for name in ("active_file", "inactive_file"))  # of files; it gives way
-            available = min(available, int(limit) - int(current.read_text()) + cache)
-    return available
-
-
-def check_memory(num_bytes: int, what: str, remedy: str) -> None:
-    """Refuse what would have the system kill this process for the memory it takes.
-
-    Raises:
-        MemoryError: So many bytes are not free; the message begins with ``what`` (and its verb), ends with ``remedy``.
-    """
-    if num_bytes > (free := available_memory()):
-        raise MemoryError(f"{what} {num_bytes / 2**30:.1f} GB of memory, and {free / 2**30:.1f} GB are free; {remedy}.")
 
 
 def is_main() -> bool:

@@ -16,7 +16,7 @@ from urllib.parse import urlparse
 
 import torch.distributed as dist
 
-from trokens.runtime.processes import LostProcess, state_of
+from trokens.runtime.machine import LostProcess, state_of
 from trokens.runtime.signals import end_at_once
 
 logger = logging.getLogger(__name__)

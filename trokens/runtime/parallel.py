@@ -1,4 +1,8 @@
-"""One function over many items, in several processes; an item that takes its process with it does not end the rest."""
+"""One function over many items, in several processes; an item that takes its process with it does not end the rest.
+
+``concurrent.futures`` ends all processes when one dies, and does not tell which item that was. So each process has a
+pipe of its own here, holds one item at a time, and is replaced when it dies.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,17 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from multiprocessing import active_children, get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.pool import ExceptionWithTraceback
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from trokens.runtime.parents import end_with_parent
-from trokens.runtime.processes import state_of
-from trokens.runtime.signals import handled
+from trokens.runtime.machine import state_of
+from trokens.runtime.signals import end_with_parent, handled
 
 logger = logging.getLogger(__name__)
 
@@ -26,17 +30,20 @@ LOOK_SECONDS = 5.0  # between two looks at workers that give nothing
 STOPPED_LOOKS = 6  # at one that is stopped, before it is given up
 ORDERLY_SECONDS = 2.0  # for workers that are ended
 DIED = "the process that read it died (out of memory, or the decoder crashed)"  # to say of a file that was an item
+_NOTHING, _LOST = object(), object()
 
 
-def parallel_map(function: Callable[[Any], Any], items: Sequence, num_workers: int,
-                 died: Any = None, set_up: Callable[[], None] | None = None) -> Generator[tuple[Any, Any], None, None]:
+def parallel_map(function: Callable[[Any], Any], items: Sequence, num_workers: int, if_died: Any = None,
+                 set_up: Callable[[], None] | None = None) -> Iterator[tuple[Any, Any]]:
     """Yield ``(item, function(item))`` of every item, as the results come.
+
+    An item whose process died is tried once more at the end, when no other one takes memory.
 
     Args:
         function: Something that can be pickled.
         items: Its arguments.
         num_workers: Processes, each of one thread; 0 does the work in this one.
-        died: Result of an item whose process died when it worked on nothing else.
+        if_died: Result of an item whose process died when it was worked on alone.
         set_up: Called once in each process before its first item; something that can be pickled.
 
     Raises:
@@ -46,49 +53,77 @@ def parallel_map(function: Callable[[Any], Any], items: Sequence, num_workers: i
     if not num_workers:
         yield from ((item, function(item)) for item in items)
         return
-    waiting = deque(items)
-    while waiting:
-        suspects = deque((yield from _until_death(function, waiting, min(num_workers, len(waiting)), set_up)))
-        if suspects:
-            logger.warning("A worker process died; what was being worked on is tried again, one at a time.")
-        while suspects:
-            yield from ((item, died) for item in (yield from _until_death(function, suspects, 1, set_up)))
+    again = []
+    with closing(_outcomes(function, items, num_workers, set_up)) as outcomes:
+        for item, result in outcomes:
+            if result is not _LOST:
+                yield item, result
+                continue
+            if not again:
+                logger.warning("A worker process died; what it was working on is tried again at the end, alone.")
+            again.append(item)
+    with closing(_outcomes(function, again, 1, set_up)) as outcomes:
+        yield from ((item, if_died if result is _LOST else result) for item, result in outcomes)
 
 
-def _until_death(function: Callable[[Any], Any], waiting: deque, num_workers: int,
-                 set_up: Callable[[], None] | None) -> Generator[tuple[Any, Any], None, list]:
-    """Work off ``waiting``; where a process dies, return the items that were begun and not finished."""
-    running, others, looks = {}, set(active_children()), 0
-    pool = ProcessPoolExecutor(num_workers, get_context("spawn"), _start_worker, (set_up,))
-    try:
+class _Worker:
+    """A process, its pipe, and the item that it works on: _NOTHING until it is ready."""
+
+    def __init__(self, function: Callable[[Any], Any], set_up: Callable[[], None] | None):
+        context = get_context("spawn")
+        self.pipe, other_end = context.Pipe()
+        self.process = context.Process(target=_work, args=(other_end, function, set_up), daemon=True)
+        self.item, self.stopped_looks = _NOTHING, 0
+        with _undisturbed():
+            self.process.start()
+        other_end.close()  # from now on the pipe tells when the process has died
+
+    def result(self) -> Any:
+        """What the process made of its item, or _LOST where it has died."""
         try:
-            with _undisturbed():
-                first = pool.submit(os.getpid)
-            first.result()
-        except BrokenProcessPool as error:
-            raise RuntimeError("The worker processes cannot start (out of memory?); give fewer --workers.") from error
-        while waiting or running:
-            while waiting and len(running) < 2 * num_workers - 1:  # one alone has nobody to be confused with
-                with _undisturbed():
-                    running[pool.submit(_call, function, waiting[0])] = waiting[0]
-                waiting.popleft()
-            done = wait(running, LOOK_SECONDS, return_when=FIRST_COMPLETED).done
-            for future in done:
-                result = future.result()
-                yield running.pop(future), result
-            stopped = [] if done else [worker for worker in set(active_children()) - others
-                                       if state_of(worker.pid) == "is stopped"]
-            looks = looks + 1 if stopped else 0
-            if looks == STOPPED_LOOKS:
-                stopped[0].kill()  # which ends the wait for its item as any other death
-    except BrokenProcessPool:
-        pass
-    except BaseException:  # Ctrl-C above all: what is being worked on is given up, a second one need not be pressed
+            error, result = self.pipe.recv()
+        except (EOFError, OSError):
+            return _LOST
+        if error is not None:
+            raise error
+        return result
+
+    def kill_if_stopped(self) -> None:
+        """Kill a process that someone stopped a while ago, which then counts as dead."""
+        self.stopped_looks = self.stopped_looks + 1 if state_of(self.process.pid) == "is stopped" else 0
+        if self.stopped_looks >= STOPPED_LOOKS:
+            self.process.kill()
+
+
+def _outcomes(function: Callable[[Any], Any], items: Iterable, num_workers: int,
+              set_up: Callable[[], None] | None) -> Iterator[tuple[Any, Any]]:
+    """Each item with its result, or with _LOST where the process that worked on it died."""
+    waiting, workers, others = deque(items), [], set(active_children())
+    try:
+        for _ in range(min(num_workers, len(waiting))):
+            workers.append(_Worker(function, set_up))
+        while waiting or any(worker.item is not _NOTHING for worker in workers):
+            if not workers:
+                raise RuntimeError("The worker processes cannot start (out of memory?); give fewer --workers.")
+            ready = wait([worker.pipe for worker in workers], LOOK_SECONDS)
+            for worker in list(workers):
+                if not ready:
+                    worker.kill_if_stopped()
+                if worker.pipe not in ready:
+                    continue
+                item, result, worker.item = worker.item, worker.result(), _NOTHING
+                if result is _LOST:
+                    workers.remove(worker)
+                    if waiting and item is not _NOTHING:  # one that dies before its first item is not replaced
+                        workers.append(_Worker(function, set_up))
+                elif waiting:
+                    worker.item = waiting.popleft()
+                    with suppress(BrokenPipeError):  # it has just died, which `result` will tell
+                        worker.pipe.send(worker.item)
+                if item is not _NOTHING:
+                    yield item, result
+    finally:  # after Ctrl-C too: what is being worked on is given up
         _end(set(active_children()) - others)
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-    return list(running.values())
 
 
 def _end(workers: Iterable[BaseProcess]) -> None:
@@ -111,33 +146,20 @@ def _undisturbed() -> Iterator[None]:
     came: list[tuple[int, Any]] = []
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        with handled(lambda number, frame: came.append((number, frame))):
+        with handled(lambda *signal: came.append(signal)):
             try:
                 yield
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
     finally:
         if came:
-            _heed(*came[0])
+            number, frame = came[0]
+            handler = signal.getsignal(number)  # called directly: sent again it would count as a second request
+            handler(number, frame) if callable(handler) else signal.raise_signal(number)
 
 
-def _heed(number: int, frame: Any) -> None:
-    """Do what a signal would have done."""
-    handler = signal.getsignal(number)
-    if callable(handler):
-        handler(number, frame)
-    else:
-        signal.raise_signal(number)
-
-
-def _call(function: Callable[[Any], Any], item: Any) -> Any:
-    try:
-        return function(item)
-    except SystemExit:  # at SIGTERM; the pool would go on with the next item
-        os._exit(1)
-
-
-def _start_worker(set_up: Callable[[], None] | None) -> None:
+def _work(pipe: Connection, function: Callable[[Any], Any], set_up: Callable[[], None] | None) -> None:
+    """What a worker does: answer (error, result) to every item, after (None, None) when it is ready."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     end_with_parent()
     os.environ["OMP_NUM_THREADS"] = "1"  # for torch, whether it comes later or is there already
@@ -145,3 +167,12 @@ def _start_worker(set_up: Callable[[], None] | None) -> None:
         sys.modules["torch"].set_num_threads(1)
     if set_up is not None:
         set_up()
+    pipe.send((None, None))
+    with suppress(EOFError):  # the other end is closed
+        while True:
+            item = pipe.recv()
+            try:
+                answer = ForkingPickler.dumps((None, function(item)))
+            except Exception as error:
+                answer = ForkingPickler.dumps((ExceptionWithTraceback(error, error.__traceback__), None))
+            pipe.send_bytes(answer)

@@ -1,20 +1,24 @@
-"""How a command is asked to end: a first signal ends it in good order, a second one at once, whatever it waits for."""
+"""How a process ends: in good order at a first signal, at once at a second one, and with the one that started it."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import active_children
+from multiprocessing import active_children, parent_process
+
+logger = logging.getLogger(__name__)
 
 # The last one comes where a terminal is closed, or its connection is lost.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 COPY_SECONDS = 2.0  # a launcher and a scheduler both send what is one request
 GRACE_SECONDS = 1.0  # after a second request, for what may yet end in good order
-
+LOOK_SECONDS = 0.5  # between two looks at the parent
+ORDERLY_SECONDS = 30.0  # for the step that runs, and its checkpoint; as long as torchrun waits
 
 _ending = threading.Event()  # the process ends in good order already
 
@@ -49,7 +53,7 @@ def raise_stop(number: int, _frame=None) -> None:
 
 
 def already_ending() -> None:
-    """Work has stopped, since another process was asked to: that this one is asked too, a moment later, is no news."""
+    """Pass over further signals: the work has stopped, as another process was asked to, and this one will be too."""
     _ending.set()
 
 
@@ -97,7 +101,7 @@ def ends_on_signals(at_once: str) -> Iterator[None]:
     os.set_blocking(mouth, False)
     before = signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(ear, ended, at_once), daemon=True)
+    watcher = threading.Thread(target=_count_signals, args=(ear, ended, at_once), daemon=True)
     watcher.start()
     try:
         with handled(raise_stop):
@@ -111,7 +115,7 @@ def ends_on_signals(at_once: str) -> Iterator[None]:
         os.close(mouth)
 
 
-def _watch(ear: int, ended: threading.Event, at_once: str) -> None:
+def _count_signals(ear: int, ended: threading.Event, at_once: str) -> None:
     requests = Requests()
     while number := os.read(ear, 1)[0]:  # closing the other end would not do: forked processes have it too
         if number in SIGNALS and requests.is_second(number) and not ended.wait(GRACE_SECONDS):
@@ -132,3 +136,35 @@ def kill_children() -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch raises an error where a loader's process dies
     for child in active_children():
         child.kill()
+
+
+def end_with_parent() -> None:
+    """End this child, a ``multiprocessing`` one, when its parent ends, even where that is killed; from a thread,
+    whatever the child is doing."""
+    threading.Thread(target=_watch_parent, daemon=True).start()
+
+
+def _watch_parent() -> None:
+    parent = parent_process()
+    is_direct = os.getppid() == parent.pid  # else a fork server stands in between
+    while parent.is_alive() and (not is_direct or os.getppid() == parent.pid):  # siblings may keep it from telling
+        parent.join(LOOK_SECONDS)
+    end_at_once(1)
+
+
+def end_with_launcher() -> None:
+    """Stop this process, as SIGTERM does, when the torchrun that started it ends, and at once half a minute later.
+
+    Nothing is done in a process that torchrun did not start: a shell may end before its commands.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        threading.Thread(target=_watch_launcher, args=(os.getppid(),), daemon=True).start()
+
+
+def _watch_launcher(launcher: int) -> None:
+    while os.getppid() == launcher:
+        time.sleep(LOOK_SECONDS)
+    logger.warning("torchrun, which started this process, has ended: stopping.")
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(ORDERLY_SECONDS)
+    end_at_once(143)

@@ -9,20 +9,28 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import threading
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
 
 import cv2
-from torch.utils.data import DataLoader
+from torch import Tensor
+from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from trokens.runtime.parents import end_with_parent
-from trokens.runtime.processes import LostProcess, state_of
-from trokens.runtime.shared_memory import SHARED_FULL
-from trokens.runtime.signals import SIGNALS
+from trokens.runtime.machine import LostProcess, state_of
+from trokens.runtime.signals import SIGNALS, end_with_parent
 
 LOOK_SECONDS = 5.0  # between two looks at workers that give nothing
 STOPPED_LOOKS = 6  # at one that is stopped, before it is given up
+SHARED_MEMORY = Path("/dev/shm")  # batches lie there on their way; a container may have little of it
+PREFETCH = 2  # batches that a worker reads ahead
+_HELD = 2  # by the main process: the one in use, and the one before it
+_MORE = "give the container more (docker run --shm-size 8g, or --ipc=host)"
+_SHARED_FULL = f"shared memory ({SHARED_MEMORY}) is full; {_MORE}, or set DATA_LOADER.NUM_WORKERS 0"
 _GOES_ON = "the same command goes on from the last checkpoint"
 _DEATH = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) "
                     r"(?:exited unexpectedly|is killed by signal: (.+?)\. )")
@@ -91,7 +99,7 @@ def lost_worker(error: BaseException) -> LostProcess | None:
     if death is None:
         return None
     if death[2] == "Bus error":
-        return LostProcess(f"A loader process (pid {death[1]}) found no room for its clips: {SHARED_FULL}.")
+        return LostProcess(f"A loader process (pid {death[1]}) found no room for its clips: {_SHARED_FULL}.")
     how = f"was killed by a signal ({death[2]})" if death[2] else "has ended"
     memory = ", as the system does where memory is short: lower DATA_LOADER.NUM_WORKERS" if death[2] == "Killed" else ""
     return LostProcess(f"A loader process (pid {death[1]}) {how}{memory}; {_GOES_ON}.")
@@ -118,3 +126,56 @@ def _end_when_asked(main: int) -> None:
     while signal.sigwaitinfo([signal.SIGTERM]).si_pid != main:
         pass
     os._exit(0)
+
+
+def kept_bytes(batch_bytes: int, num_workers: int) -> int:
+    """Most bytes that a loader keeps in shared memory."""
+    return batch_bytes * (PREFETCH * num_workers + _HELD) if num_workers else 0
+
+
+def check_shared_memory(batch_bytes: int, num_workers: int, *, beside: int = 0, processes: int = 1) -> None:
+    """Refuse to start what would end, or wait for ever, where shared memory is full.
+
+    Args:
+        batch_bytes: Size of a batch of the loader.
+        num_workers: Its processes.
+        beside: Bytes that another loader keeps at the same time.
+        processes: How many of this machine do the same.
+
+    Raises:
+        ValueError: So many bytes are not free.
+    """
+    if not num_workers or not SHARED_MEMORY.is_dir():
+        return
+    needed, free = processes * (kept_bytes(batch_bytes, num_workers) + beside), shutil.disk_usage(SHARED_MEMORY).free
+    if needed > free:
+        fits = int(((free / processes - beside) / batch_bytes - _HELD) // PREFETCH)
+        raise ValueError(f"Loader processes keep up to {needed / 2**20:.0f} MB of clips in shared memory, and "
+                         f"{SHARED_MEMORY} has {free / 2**20:.0f} MB free; {_MORE}, or set DATA_LOADER.NUM_WORKERS "
+                         f"{max(fits, 0)}.")
+
+
+def share(item: Any) -> Any:
+    """Move a batch to shared memory where this is a loader process.
+
+    Torch would do so after the work, in a thread whose errors nobody hears: the batch would be waited for for ever.
+
+    Raises:
+        ValueError: Shared memory is full.
+    """
+    if get_worker_info() is not None:
+        try:
+            _share(item)
+        except RuntimeError as error:
+            if "shared memory" not in str(error):
+                raise
+            raise ValueError(f"A loader process found no room for its clips: {_SHARED_FULL}.") from error
+    return item
+
+
+def _share(item: Any) -> None:
+    if isinstance(item, Tensor):
+        item.share_memory_()
+    elif is_dataclass(item):
+        for field in fields(item):
+            _share(getattr(item, field.name))

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from trokens.points.dense_flow import DenseFlow
-from trokens.runtime.distributed import available_memory
+from trokens.runtime.machine import available_memory
 from trokens.trackers import TRACKERS
 from trokens.trackers.chained import ChainedTracker, Steps
 
