@@ -70,7 +70,7 @@ def test_an_error_ends_the_others_who_leave_nothing_half_written(tmp_path):
 
 def test_processes_end_with_the_one_that_started_them(tmp_path):
     code = ("import os, signal, sys\nfrom trokens.runtime.parallel import parallel_map\n"
-            "results = parallel_map(os.mkdir, sys.argv[1:], 2)\nnext(results), signal.pause()")
+            "results = parallel_map(os.mkdir, sys.argv[1:], 2)\nnext(results), next(results), signal.pause()")
     made = [tmp_path / name for name in "abc"]
     script = subprocess.Popen([sys.executable, "-c", code, *made], cwd=ROOT)
     try:

@@ -9,8 +9,8 @@ import torch
 from videos import NUM_FRAMES, X264, copy_stream, encode, write_frames
 
 from trokens.video import DamagedVideo, VideoError, check_sound, find_damage, probe, read_video, stream_video
-from trokens.video.damage import has_hole, is_dense
 from trokens.video.stream import reference_decoder
+from trokens.video.whole import has_hole
 
 REALTIME = {"deadline": "realtime"}
 CODECS = [("clip.mp4", "libx264", {"x264-params": X264}), ("clip.mkv", "libx264", {"x264-params": X264}),
@@ -137,8 +137,8 @@ def test_joined_transport_streams_are_not_damaged(tmp_path):
     (b"\1" * 40 + bytes(40), False), (b"\1" * 40 + bytes(15) + b"\7", False),
     (b"\1" * 9 + bytes(40) + b"\1" + bytes(40) + b"\7", True), (b"", False), (bytes(100), False)])
 def test_zeros_are_a_hole_where_no_codec_writes_them(data, hole):
-    assert has_hole(data) == hole
-    assert is_dense("h264") and is_dense("vp9") and not is_dense("mjpeg") and not is_dense("vp8")
+    assert has_hole("h264", data) == has_hole("vp9", data) == hole
+    assert not has_hole("mjpeg", data) and not has_hole("vp8", data)
 
 
 def test_black_pictures_have_no_holes(tmp_path):

@@ -68,8 +68,8 @@ def test_a_still_red_picture_is_read_as_red(tmp_path):
 def test_seeking_skips_groups_of_frames_that_nobody_wants(clip, monkeypatch):
     decoded, decode = [], Source.frames
 
-    def counting(*args):
-        for frame in decode(*args):
+    def counting(*args, **options):
+        for frame in decode(*args, **options):
             decoded.append(frame.pts)
             yield frame
 
@@ -87,8 +87,8 @@ def test_frames_that_nobody_wants_and_no_other_needs_are_not_decoded(tmp_path, m
     frames, decoded, decode = decode_all(path), [], Source.frames
     assert probe(path).skips
 
-    def counting(*args):
-        for frame in decode(*args):
+    def counting(*args, **options):
+        for frame in decode(*args, **options):
             decoded.append(frame)
             yield frame
 
@@ -101,9 +101,9 @@ def test_frames_that_nobody_wants_and_no_other_needs_are_not_decoded(tmp_path, m
 def test_a_decoder_that_misses_what_was_left_out_gets_all_frames(clip, monkeypatch):
     frames, decode, read = read_video(clip, [5, 31]), Source.frames, []
 
-    def losing(source, wanted=None):
+    def losing(source, wanted=None, **options):
         read.append(wanted is not None)
-        return (frame for frame in decode(source, wanted) if wanted is None or frame.pts not in wanted)
+        return (frame for frame in decode(source, wanted, **options) if wanted is None or frame.pts not in wanted)
 
     monkeypatch.setattr(Source, "frames", losing)
     assert read_video(clip, [5, 31]).equal(frames)

@@ -47,8 +47,8 @@ def test_a_repeated_frame_is_the_same_array(clip):
 def test_a_stream_goes_on_where_a_decoder_misses_what_was_left_out(clip, monkeypatch, broken):
     frames, decode, lost = read_video(clip, [5, 31]), Source.frames, probe(clip).stamps[[5, 31][broken]]
 
-    def losing(source, wanted=None):
-        return (frame for frame in decode(source, wanted) if wanted is None or frame.pts != lost)
+    def losing(source, wanted=None, **options):
+        return (frame for frame in decode(source, wanted, **options) if wanted is None or frame.pts != lost)
 
     monkeypatch.setattr(Source, "frames", losing)
     assert np.array_equal(np.stack(list(stream_video(clip, [5, 31]))), frames)

@@ -9,7 +9,7 @@ from typing import Any
 
 from trokens.extraction.jobs import Job
 from trokens.points import POINT_SUFFIXES
-from trokens.runtime.files import remove_unfinished, whole_file
+from trokens.runtime.files import remove_unfinished, write_text
 
 SETTINGS = "extraction.json"
 
@@ -52,8 +52,7 @@ def keep_settings(out: Path, settings: dict[str, Any]) -> None:
         return
     for path in _points(out) if before is not None else ():
         path.unlink(missing_ok=True)
-    with whole_file(out / SETTINGS) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+    write_text(out / SETTINGS, text)
 
 
 def _read(out: Path) -> dict[str, Any] | None:

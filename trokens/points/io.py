@@ -29,7 +29,7 @@ from torch import Tensor
 from trokens.points import POINT_SUFFIXES
 from trokens.points.content import SCHEMA, Damaged, PointFile, content_sum, metadata_text, parse_metadata, point_file
 from trokens.points.pickles import dump_pickle, load_pickle
-from trokens.runtime.files import whole_file
+from trokens.runtime.files import write_bytes
 from trokens.structures import Tracks
 
 _QUERY_KEYS = ("point_queries", "per_point_queries")
@@ -68,8 +68,7 @@ def write_tracks(path: str | os.PathLike, tracks: Tracks, metadata: dict[str, st
         data = dump_pickle({_PICKLE_KEYS.get(name, name): x for name, x in tensors.items()} | text)
     else:
         data = save(tensors, text)
-    with whole_file(path) as unfinished:
-        unfinished.write_bytes(data)
+    write_bytes(path, data)
 
 
 def read_tracks(path: str | os.PathLike, obj_id_key: str = "obj_ids") -> Tracks:

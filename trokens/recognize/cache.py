@@ -12,7 +12,7 @@ from numpy import ndarray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from trokens.runtime.files import whole_file
+from trokens.runtime.files import write_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +56,7 @@ class Cache:
         # One text: safetensors writes several keys in an order of its own, and equal content is to be equal bytes.
         data = save(arrays, {"trokens": json.dumps({"key": key, "sum": _sum(arrays)})})
         try:
-            with whole_file(self._path(key)) as unfinished:
-                unfinished.write_bytes(data)
+            write_bytes(self._path(key), data)
         except OSError as error:
             if not self._silent:
                 logger.warning("The cache %s takes nothing: %s.", self.folder, error)

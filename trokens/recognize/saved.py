@@ -16,7 +16,7 @@ from trokens.recognize.calibrate import Calibration
 from trokens.recognize.description import Description
 from trokens.recognize.examples import Example
 from trokens.recognize.looks import choose_backbone
-from trokens.runtime.files import whole_file
+from trokens.runtime.files import whole_file, write_text
 
 if TYPE_CHECKING:
     from trokens.recognize.classifier import FewShotClassifier
@@ -45,8 +45,7 @@ def save(classifier: FewShotClassifier, folder: Path) -> None:
     with whole_file(folder / NUMBERS) as unfinished:
         save_file({f"{number:05}.{name}": value for number, description in enumerate(classifier.descriptions_)
                    for name, value in description.arrays().items()}, unfinished)
-    with whole_file(folder / TEXT) as unfinished:
-        unfinished.write_text(written, encoding="utf-8")
+    write_text(folder / TEXT, written)
 
 
 def load(cls: type[FewShotClassifier], folder: Path, changes: dict[str, Any]) -> FewShotClassifier:

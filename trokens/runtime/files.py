@@ -1,4 +1,9 @@
-"""Files that are whole or absent, whoever is killed when, and one sentence where a disk does not take them."""
+"""Files that are whole or absent, whoever is killed when, and one sentence where a disk does not take them.
+
+Every file that the package writes goes through :func:`whole_file`, but for three kinds that are no wholes: logs, which
+grow by :func:`append_line`; locks and counters, which processes hold open; and rows that are written in place, each
+with a check sum (``reuse/row_file.py``).
+"""
 
 from __future__ import annotations
 
@@ -19,33 +24,27 @@ LONGEST_NAME = 255  # bytes, on nearly every file system
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # which no reading ends with
 _PROBE = bytes(2**16)
 _REMEDY = "free some space there, or choose another folder"
+_DENIED = (errno.EACCES, errno.EPERM)
 _REMEDIES = {
     errno.EFBIG: "raise the limit of a file's size (ulimit -f), or choose a folder on another file system",
     errno.EROFS: "choose a folder that can be written to",
-    errno.EACCES: "change its permissions, or choose another folder",
-    errno.EPERM: "change its permissions, or choose another folder",
     errno.ENAMETOOLONG: "choose a folder with a shorter path",
-    errno.EEXIST: "move the file that is in the way, or choose another folder",
-    errno.ENOTDIR: "move the file that is in the way, or choose another folder",
     errno.EISDIR: "move the folder that is in the way, or choose another one",
     errno.ENOENT: "choose a folder that is there, or can be made",
+    **dict.fromkeys(_DENIED, "change its permissions, or choose another folder"),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "move the file that is in the way, or choose another folder"),
 }
 
 
 class WriteError(OSError):
     """A file cannot be written; the message names it, the cause and a remedy."""
 
-    @classmethod
-    def of(cls, path: str | os.PathLike, error: OSError, remedy: str = _REMEDY) -> WriteError:
-        """What to raise for a file or folder, of what the system says; ``remedy`` is for a disk that is full."""
-        return cls(f"{path} cannot be written ({error.strerror or error}); {_REMEDIES.get(error.errno, remedy)}.")
-
 
 def in_words(error: BaseException) -> str:
     """An error's message; of one that the system gave about a path a sentence with a remedy, without its number."""
     if isinstance(error, OSError) and error.strerror and error.filename and str(error).startswith("[Errno"):
-        denied = error.errno in (errno.EACCES, errno.EPERM)
-        remedy = "change its permissions, or give another path" if denied else "correct its path, or what lies there"
+        remedy = ("change its permissions, or give another path" if error.errno in _DENIED
+                  else "correct its path, or what lies there")
         return f"{os.fsdecode(error.filename)} cannot be used ({error.strerror}); {remedy}."
     return str(error)
 
@@ -58,13 +57,18 @@ def refuse_device(path: str | os.PathLike) -> None:
 
 @contextmanager
 def writing(path: str | os.PathLike, remedy: str = _REMEDY) -> Iterator[None]:
-    """Raise an OSError of the block, all of which is about writing this file or making this folder, as a WriteError."""
+    """Turn every OSError of the block into a WriteError about this file or folder.
+
+    Args:
+        remedy: What to do where the disk is full.
+    """
     try:
         yield
     except WriteError:
         raise
     except OSError as error:
-        raise WriteError.of(path, error, remedy) from error
+        raise WriteError(f"{path} cannot be written ({error.strerror or error}); "
+                         f"{_REMEDIES.get(error.errno, remedy)}.") from error
 
 
 @contextmanager
@@ -89,7 +93,8 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
             yield unfinished
         except Exception as error:
             if cause := _cause_in_disk(error, unfinished, path):
-                raise WriteError.of(path, cause) from error
+                with writing(path):
+                    raise cause from error
             raise
         with writing(path):
             with open(unfinished, "rb") as file:
@@ -136,10 +141,15 @@ def check_writable(path: str | os.PathLike) -> None:
         unfinished.unlink()
 
 
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Write a whole file."""
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(data)
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a whole text, in UTF-8."""
-    with whole_file(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
 
 
 def append_line(path: Path, line: str) -> None:

@@ -14,8 +14,8 @@ class Tree(NamedTuple):
     Attributes:
         files: The files, by their folders in the order of visit.
         hidden: Files and folders whose names start with a dot; they are passed over.
-        again: Links to folders that are visited by another name, with that name, and to folders above ``root`` or above
-            the link, which are not visited for it, with their absolute paths.
+        again: Links to folders that are visited by another name, with that name; and links to folders above ``root``
+            or above the link, which are not visited, with their absolute paths.
         lost: What cannot be read: links that lead nowhere, folders that are closed, what is neither file nor folder.
     """
 
@@ -54,13 +54,12 @@ def walk(root: str | os.PathLike, *, first: Collection[str] = (),
                 continue
             seen[status.st_dev, status.st_ino] = folder
             with os.scandir(path) as entries:
-                inside = list(entries)
+                kinds = [(entry, kind(entry)) for entry in entries]
         except OSError:
             if not folder:
                 raise
             tree.lost.append(folder)
             continue
-        kinds = [(entry, kind(entry)) for entry in inside]
         if skip and skip({entry.name for entry, what in kinds if what == "folder"}):
             continue
         for entry, what in kinds:

@@ -1,7 +1,6 @@
 """Video files: which frames there are, any of them as RGB, and whether a file is whole and sound."""
 
-from trokens.video.damage import DamagedVideo
-from trokens.video.info import POLICIES, VideoError, VideoInfo
+from trokens.video.info import POLICIES, DamagedVideo, VideoError, VideoInfo
 from trokens.video.read import BACKENDS, check_sound, find_damage, probe, read_video, stream_video
 from trokens.video.whole import check_whole
 

@@ -1,8 +1,9 @@
-"""Which files are taken for videos, and how many bytes a file says that it has."""
+"""What the bytes of a file tell: whether it is taken for a video, and how many bytes it says that it has."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import BinaryIO
 
 # FFmpeg guesses a format from any bytes, and headerless ones from noise; these have headers of their own.
@@ -35,6 +36,22 @@ def refused_format(path: str, name: str) -> str | None:
         return None
     return (f"its content is no known container (FFmpeg's guess is {name}), as of a damaged file, a picture or a "
             "playlist")
+
+
+def no_video_cause(path: str) -> str | None:
+    """What is wrong with a file that no decoder would say."""
+    with open(path, "rb") as file:
+        head = file.read(256)
+    if not head:
+        return "the file is empty; get it anew"
+    size, promised = os.path.getsize(path), promised_bytes(path)
+    if head.isascii() and b"\0" not in head:
+        return f"it is a text of {size} bytes, perhaps a Git LFS pointer; fetch the file itself"
+    if promised is not None and size < promised:
+        return f"it is cut, {size} of {promised} bytes are there; get it anew"
+    if lacks_index(path):
+        return "it has no index (moov), as of a recording or a download that did not come to its end; get it anew"
+    return None
 
 
 def promised_bytes(path: str) -> int | None:
@@ -130,34 +147,30 @@ def ends_in_zeros(path: str) -> bool:
 def lacks_index(path: str) -> bool:
     """Whether a file is ISO media (mp4, mov) without the box that tells where its frames lie."""
     with open(path, "rb") as file:
-        if file.read(8)[4:] not in _FIRST_BOXES:
-            return False
-        at, names = 0, set()
-        for _ in range(_MOST_BOXES):
-            file.seek(at)
-            head = file.read(16)
-            size = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4], "big")
-            names.add(head[4:8])
-            if size < 8:
-                break
-            at += size
-    return names.isdisjoint({b"moov", b"moof"})
+        return file.read(8)[4:] in _FIRST_BOXES and {b"moov", b"moof"}.isdisjoint(name for name, _ in _boxes(file))
 
 
 def _iso_end(file: BinaryIO) -> int | None:
+    end = 0
+    for _, end in _boxes(file):  # noqa: B007
+        pass
+    return end
+
+
+def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
+    """Name of each outermost box of ISO media, and where it ends: None, wherever the file does."""
     at, total = 0, os.fstat(file.fileno()).st_size
     for _ in range(_MOST_BOXES):
         if at + 8 > total:
-            return at
+            return
         file.seek(at)
         head = file.read(16)
-        size = int.from_bytes(head[:4], "big")
-        if size == 1:
-            size = int.from_bytes(head[8:16], "big")
-        if size < 8:  # 0: up to the end, wherever that is
-            return None
+        size = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4], "big")
         at += size
-    return None
+        yield head[4:8], at if size >= 8 else None
+        if size < 8:
+            return
+    yield b"", None
 
 
 def _asf_size(file: BinaryIO) -> int | None:

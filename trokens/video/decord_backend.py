@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from trokens.video import timeline
-from trokens.video.info import NOTHING_DECODES, START, VideoInfo, no_video_cause, video_error
+from trokens.video.containers import no_video_cause
+from trokens.video.info import NOTHING_DECODES, START, VideoInfo, video_error
 
 if TYPE_CHECKING:
     import decord
@@ -59,9 +60,9 @@ def probe_file(path: str, mtime: int, file_size: int) -> VideoInfo:
                    counted=True, skips=False)
 
 
-def read_frames(path: str, info: VideoInfo, indices: Sequence[int], threads: int, _damaged: bool = False) -> Tensor:
-    """Decode these frames, (len(indices), H, W, 3) uint8; what is damaged decord itself does not tell."""
+def read_frames(path: str | os.PathLike, info: VideoInfo, indices: Sequence[int], threads: int) -> Tensor:
+    """Decode these frames, (len(indices), H, W, 3) uint8. Decord does not tell of damage."""
     if not indices:
         return torch.empty((0, *info.size, 3), dtype=torch.uint8)
-    with _opened(path, threads) as reader:
+    with _opened(os.path.abspath(path), threads) as reader:
         return torch.from_numpy(reader.get_batch(indices).asnumpy())

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch import Tensor
 
-from trokens.runtime.files import whole_file
+from trokens.runtime.files import write_bytes
 from trokens.runtime.tensors import check_sum
 
 logger = logging.getLogger(__name__)
@@ -138,8 +138,7 @@ class ClipCache:
                 self._log_once(logging.INFO, "is full; raise DATA.CLIP_CACHE_GB to keep the other clips too")
                 return
             try:
-                with whole_file(entry.path) as unfinished:
-                    unfinished.write_bytes(data)
+                write_bytes(entry.path, data)
             except OSError:
                 self._reserve(-more)
                 raise

@@ -6,35 +6,20 @@ Frames that nobody wants and that no other frame refers to are not decoded at al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
 import av
 import numpy as np
-import torch
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
-from torch import Tensor
 
-from trokens.video.damage import damaged_video
-from trokens.video.info import NOTHING_DECODES, START, VideoError, VideoInfo, video_error
+from trokens.video.info import NOTHING_DECODES, START, VideoError, VideoInfo, damaged_video, video_error
 from trokens.video.orientation import orientation_of
 from trokens.video.stream import Source, opened
 
 _SEEK_GAP = 8  # frames; a seek costs about as much as decoding this many
-
-
-def read_frames(path: str, info: VideoInfo, indices: Sequence[int], threads: int, damaged: bool = False) -> Tensor:
-    """Decode these frames, upright, (len(indices), H, W, 3) uint8; for ``damaged`` see `each_frame`."""
-    out = np.empty((len(indices), *info.size, 3), np.uint8)
-    rows: dict[int, list[int]] = {}
-    for row, index in enumerate(indices):
-        rows.setdefault(index, []).append(row)
-    for index, frame in each_frame(path, info, sorted(rows), threads, damaged):
-        for row in rows[index]:
-            out[row] = frame
-    return torch.from_numpy(out)
 
 
 def each_frame(path: str, info: VideoInfo, wanted: Sequence[int], threads: int,
@@ -80,7 +65,35 @@ def _each(path: str, info: VideoInfo, wanted: Sequence[int], threads: int, frame
             yield index, orientation(rgb)
 
 
+def _by_stamp(video: Source, info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Frames by their time stamps, from the nearest key frame on where one lies far enough ahead."""
+    stamps = info.stamps.tolist()
+    number = {stamp: index for index, stamp in enumerate(stamps)}
+    kept = {stamps[index] for index in wanted} if info.skips and len(wanted) < info.num_frames else None
+    keys, frames, last = info.keys, video.frames(kept), -1
+    for index in wanted:
+        key = keys[np.searchsorted(keys, index, side="right") - 1]
+        if key > last + _SEEK_GAP:
+            frames = video.frames(kept, start=stamps[key])
+            entry = _found(frames, number, key)
+            if entry is not None and entry.pict_type == PictureType.I:
+                frames = chain([entry], frames)
+            else:  # landed too late, or a "key" frame that is refreshed bit by bit: only the start is exact
+                keys, frames = START, video.frames(kept, start=stamps[0])
+        last = index
+        if (frame := _found(frames, number, index)) is None:
+            raise damaged_video(video.path, f"frame {index} of {info.num_frames} does not decode")
+        yield index, frame
+
+
+def _found(frames: Iterator[av.VideoFrame], number: Mapping[int, int], index: int) -> av.VideoFrame | None:
+    """Go on to this frame; None where it does not come."""
+    frame = next((f for f in frames if number.get(f.pts, -1) >= index), None)
+    return frame if frame is not None and number[frame.pts] == index else None
+
+
 def _by_order(video: Source, info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Frames by counting, where their stamps do not tell them apart."""
     missing = set(wanted)
     for index, frame in enumerate(video.frames()):
         if index in missing:
@@ -95,7 +108,7 @@ def _whatever_comes(video: Source, info: VideoInfo, wanted: Sequence[int]) -> It
     """In place of a frame that does not decode the one before it, or before the first of all the first."""
     number = None if info.stamps is None else {stamp: index for index, stamp in enumerate(info.stamps.tolist())}
     rest, before = list(reversed(wanted)), None
-    for count, frame in enumerate(video.frames(on_damage=_let_pass)):
+    for count, frame in enumerate(video.frames(on_damage=lambda _seconds, _sign: None)):
         index = count if number is None else number.get(frame.pts, -1)
         while rest and rest[-1] < index:
             yield rest.pop(), frame if before is None else before
@@ -108,38 +121,3 @@ def _whatever_comes(video: Source, info: VideoInfo, wanted: Sequence[int]) -> It
         raise video_error(video.path, NOTHING_DECODES)
     for index in reversed(rest):
         yield index, before
-
-
-def _let_pass(_seconds: float | None, _sign: str) -> None:
-    pass
-
-
-def _by_stamp(video: Source, info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-    number = {stamp: index for index, stamp in enumerate(info.stamps.tolist())}
-    kept = {int(info.stamps[index]) for index in wanted} if info.skips and len(wanted) < info.num_frames else None
-
-    def start_at(index: int) -> Iterator[av.VideoFrame]:
-        video.seek(int(info.stamps[index]))
-        return video.frames(kept)
-
-    def find(index: int) -> av.VideoFrame | None:
-        frame = next((f for f in frames if number.get(f.pts, -1) >= index), None)
-        return frame if frame is not None and number[frame.pts] == index else None
-
-    def found(index: int) -> av.VideoFrame:
-        if (frame := find(index)) is None:
-            raise damaged_video(video.path, f"frame {index} of {info.num_frames} does not decode")
-        return frame
-
-    keys, frames, last = info.keys, video.frames(kept), -1
-    for index in wanted:
-        key = keys[np.searchsorted(keys, index, side="right") - 1]
-        if key > last + _SEEK_GAP:
-            frames = start_at(key)
-            entry = find(key)
-            if entry is not None and entry.pict_type == PictureType.I:
-                frames = chain([entry], frames)
-            else:  # landed too late, or a "key" frame that is refreshed bit by bit: only the start is exact
-                keys, frames = START, start_at(0)
-        last = index
-        yield index, found(index)

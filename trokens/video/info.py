@@ -1,4 +1,4 @@
-"""What is known of a video, and the error or the warning that names it."""
+"""What is known of a video, and the errors and the warning that name it."""
 
 from __future__ import annotations
 
@@ -9,48 +9,17 @@ from functools import lru_cache
 
 import numpy as np
 
-from trokens.video.containers import lacks_index, promised_bytes
 from trokens.video.orientation import Orientation
 
 logger = logging.getLogger(__name__)
 NOTHING_DECODES = "nothing in it decodes; get it anew, or convert it, for example to H.264"
 POLICIES = ("refuse", "warn")  # what is done with a video that is damaged or short
-
-
-class VideoError(ValueError):
-    """A video cannot be read; the message names the file and the cause."""
-
-
-def video_error(path: str | os.PathLike, cause: str) -> VideoError:
-    """The error of a video that cannot be read for this cause."""
-    return VideoError(f"Cannot read video '{os.fspath(path)}': {cause}.")
-
-
-@lru_cache(maxsize=8192)
-def warn_once(sentence: str) -> None:
-    """Say it in a process's log, however often the file is read."""
-    logger.warning(sentence)
-
-
-def no_video_cause(path: str) -> str | None:
-    """What is wrong with a file that no decoder would say."""
-    with open(path, "rb") as file:
-        head = file.read(256)
-    if not head:
-        return "the file is empty; get it anew"
-    if head.isascii() and b"\0" not in head:
-        return f"it is a text of {os.path.getsize(path)} bytes, perhaps a Git LFS pointer; fetch the file itself"
-    size, promised = os.path.getsize(path), promised_bytes(path)
-    if promised is not None and size < promised:
-        return f"it is cut, {size} of {promised} bytes are there; get it anew"
-    if lacks_index(path):
-        return "it has no index (moov), as of a recording or a download that did not come to its end; get it anew"
-    return None
+START = np.zeros(1, np.int64)  # the one frame at which decoding may start for sure
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a full decode of a video finds.
+    """The number of a video's frames (F), when each is shown, and whether anything is missing.
 
     Attributes:
         num_frames: Number of frames (F).
@@ -82,4 +51,47 @@ class VideoInfo:
     skips: bool
 
 
-START = np.zeros(1, np.int64)  # of a video's frames, where decoding may start, only the first is sure
+class VideoError(ValueError):
+    """A video cannot be read; the message names the file and the cause."""
+
+
+class DamagedVideo(VideoError):
+    """A video is damaged, by signs that do not depend on which of its frames are wanted, or in a frame that is."""
+
+
+def video_error(path: str | os.PathLike, cause: str) -> VideoError:
+    """The error of a video that cannot be read for this cause."""
+    return VideoError(f"Cannot read video '{os.fspath(path)}': {cause}.")
+
+
+def damaged_video(path: str | os.PathLike, damage: str) -> DamagedVideo:
+    """The error of a video that is refused because of its damage."""
+    return DamagedVideo(str(video_error(path, f"it is damaged, {damage}; get it anew, or take it as it is with "
+                                        "damaged='warn' (DATA.DAMAGED_VIDEO, --damaged_video)")))
+
+
+@lru_cache(maxsize=8192)
+def warn_once(sentence: str) -> None:
+    """Log a warning once in a process, however often the file is read."""
+    logger.warning(sentence)
+
+
+class Damage:
+    """Signs of damage, as they are met; as a text, how many and the first. FFmpeg decodes a damaged file too, and makes
+    up what it lacks."""
+
+    def __init__(self):
+        self.count, self.first = 0, ""
+
+    def __call__(self, seconds: float | None, sign: str) -> None:
+        """Note a sign, and where it was met: seconds from the start of the file, or None."""
+        self.count += 1
+        self.first = self.first or sign_at(seconds, sign)
+
+    def __str__(self) -> str:
+        return self.first if self.count < 2 else f"in {self.count} places: first {self.first}"
+
+
+def sign_at(seconds: float | None, sign: str) -> str:
+    """A sign of damage and its time."""
+    return sign if seconds is None else f"at {seconds:.2f} s {sign}"

@@ -8,15 +8,15 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import repeat
-from types import ModuleType
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from trokens.video import decord_backend, frames, timeline
-from trokens.video.damage import damaged_video
-from trokens.video.info import POLICIES, VideoInfo, video_error, warn_once
-from trokens.video.survey import survey_file
+from trokens.video import decord_backend
+from trokens.video.frames import each_frame
+from trokens.video.info import POLICIES, VideoInfo, damaged_video, video_error, warn_once
+from trokens.video.timeline import damage_in_frames, probe_file
 
 BACKENDS = ("pyav", "decord")
 
@@ -31,39 +31,17 @@ def probe(path: str | os.PathLike, backend: str = "pyav") -> VideoInfo:
         VideoError: The file is empty, holds no video, or nothing in it decodes.
         FileNotFoundError: There is no such file.
     """
-    return _one_of(backend, timeline).probe_file(*_version(path))
+    if backend not in BACKENDS:
+        raise ValueError(f"Unknown video backend '{backend}'. Known: {', '.join(BACKENDS)}.")
+    return (decord_backend.probe_file if backend == "decord" else probe_file)(*_version(path))
 
 
-def find_damage(path: str | os.PathLike) -> str | None:
-    """Decode all frames of a video and return the signs of damage in words, or None; remembered as `probe` does.
-
-    Raises:
-        VideoError, FileNotFoundError: As `probe`.
-    """
-    return probe(path).damage or survey_file(*_version(path))
-
-
-def check_sound(path: str | os.PathLike, damaged: str = "refuse") -> str | None:
-    """Refuse a damaged video, or with ``damaged="warn"`` name it in a warning.
-
-    With "refuse", what decoders do tell of damage is left to the reading of its frames.
-
-    Returns:
-        The signs of damage in words, or None.
-
-    Raises:
-        DamagedVideo: It is damaged.
-        VideoError, FileNotFoundError: As `probe`.
-    """
-    if damaged not in POLICIES:
-        raise ValueError(f"damaged is '{damaged}'; it is one of {', '.join(POLICIES)}.")
-    info = probe(path)
-    damage = find_damage(path) if damaged == "warn" or info.silent else info.damage
-    if damage and damaged == "refuse":
-        raise damaged_video(path, damage)
-    if damage:
-        warn_once(f"'{os.fspath(path)}' is damaged, {damage}; what the decoder makes of it is taken.")
-    return damage
+def _version(path: str | os.PathLike) -> tuple[str, int, int]:
+    """A file as it is now: its path, time of change and size."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise video_error(path, "it is not a regular file")
+    return os.path.abspath(path), status.st_mtime_ns, status.st_size
 
 
 def read_video(path: str | os.PathLike, indices: Iterable[int] | None = None, backend: str = "pyav", *,
@@ -91,8 +69,17 @@ def read_video(path: str | os.PathLike, indices: Iterable[int] | None = None, ba
     if indices is None:  # all frames are decoded anyway
         check_sound(path, damaged)
     indices = _checked(path, info, range(info.num_frames) if indices is None else indices)
-    read = _one_of(backend, frames).read_frames
-    return read(os.path.abspath(path), info, indices, threads, _takes_damage(path, info, damaged))
+    is_damaged = _takes_damage(path, info, damaged)
+    if backend == "decord":
+        return decord_backend.read_frames(path, info, indices, threads)
+    out = np.empty((len(indices), *info.size, 3), np.uint8)
+    rows: dict[int, list[int]] = {}
+    for row, index in enumerate(indices):
+        rows.setdefault(index, []).append(row)
+    for index, frame in each_frame(os.path.abspath(path), info, sorted(rows), threads, is_damaged):
+        for row in rows[index]:
+            out[row] = frame
+    return torch.from_numpy(out)
 
 
 def stream_video(path: str | os.PathLike, indices: Iterable[int], *, threads: int = 1,
@@ -114,27 +101,50 @@ def stream_video(path: str | os.PathLike, indices: Iterable[int], *, threads: in
     indices = _checked(path, info, indices)
     assert indices == sorted(indices), "stream_video gives frames in their order"
     count = Counter(indices)
-    for index, frame in frames.each_frame(os.path.abspath(path), info, list(count), threads,
-                                          _takes_damage(path, info, damaged)):
+    for index, frame in each_frame(os.path.abspath(path), info, list(count), threads,
+                                   _takes_damage(path, info, damaged)):
         yield from repeat(np.ascontiguousarray(frame), count[index])
 
 
-def _takes_damage(path: str | os.PathLike, info: VideoInfo, damaged: str) -> bool:
-    """Refuse damage that is known without a look at all frames, or name all; whether frames come from a damaged file.
+def find_damage(path: str | os.PathLike) -> str | None:
+    """Decode all frames of a video and return the signs of damage in words, or None; remembered as `probe` does.
+
+    Raises:
+        VideoError, FileNotFoundError: As `probe`.
     """
+    return probe(path).damage or damage_in_frames(*_version(path))
+
+
+def check_sound(path: str | os.PathLike, damaged: str = "refuse") -> str | None:
+    """Refuse a damaged video, or with ``damaged="warn"`` name it in a warning.
+
+    With "refuse", the frames are decoded here only where their decoder would pass over damage in silence.
+
+    Returns:
+        The signs of damage in words, or None.
+
+    Raises:
+        DamagedVideo: It is damaged.
+        VideoError, FileNotFoundError: As `probe`.
+    """
+    if damaged not in POLICIES:
+        raise ValueError(f"damaged is '{damaged}'; it is one of {', '.join(POLICIES)}.")
+    info = probe(path)
+    damage = find_damage(path) if damaged == "warn" or info.silent else info.damage
+    if damage and damaged == "refuse":
+        raise damaged_video(path, damage)
+    if damage:
+        warn_once(f"'{os.fspath(path)}' is damaged, {damage}; what the decoder makes of it is taken.")
+    return damage
+
+
+def _takes_damage(path: str | os.PathLike, info: VideoInfo, damaged: str) -> bool:
+    """Whether frames are taken from a damaged file; it is refused where "refuse" finds damage that is known already."""
     if damaged != "refuse":
         return check_sound(path, damaged) is not None
     if info.damage:
         raise damaged_video(path, info.damage)
     return False
-
-
-def _version(path: str | os.PathLike) -> tuple[str, int, int]:
-    """A file as it is now: its path, time of change and size."""
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise video_error(path, "it is not a regular file")
-    return os.path.abspath(path), status.st_mtime_ns, status.st_size
 
 
 def _checked(path: str | os.PathLike, info: VideoInfo, indices: Iterable[int]) -> list[int]:
@@ -144,10 +154,3 @@ def _checked(path: str | os.PathLike, info: VideoInfo, indices: Iterable[int]) -
             raise IndexError(f"Frame {index} of '{os.fspath(path)}' is out of range; it has {info.num_frames} frames, "
                              f"numbered 0 to {info.num_frames - 1}.")
     return indices
-
-
-def _one_of(backend: str, pyav: ModuleType) -> ModuleType:
-    """The module that does it: ``pyav``, or decord's."""
-    if backend not in BACKENDS:
-        raise ValueError(f"Unknown video backend '{backend}'. Known: {', '.join(BACKENDS)}.")
-    return decord_backend if backend == "decord" else pyav

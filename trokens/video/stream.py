@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import NamedTuple
 
 import av
 from av.stream import Disposition
 
-from trokens.video.containers import MOST_ZEROS, ends_in_zeros, promised_bytes, refused_format
-from trokens.video.damage import OnDamage, damaged_video, place
-from trokens.video.info import VideoError, no_video_cause, video_error
+from trokens.video.containers import MOST_ZEROS, ends_in_zeros, no_video_cause, promised_bytes, refused_format
+from trokens.video.info import VideoError, damaged_video, sign_at, video_error
 
 MAX_PIXELS = 2**25  # of a frame: 8K; a header may ask for any size, and a decoder would set the memory aside
 _PICTURES = frozenset({"mjpeg", "png", "bmp", "gif", "tiff", "webp"})  # beside a video they are its cover
 _STRICT = "crccheck+bitstream+buffer"  # what decoders check beyond what they need; sound files pass
+
+
+# Told of each sign of damage: seconds from the start of the file, or None, and what is wrong there.
+OnDamage = Callable[[float | None, str], None]
+
+
+class Packet(NamedTuple):
+    """What is kept of a packet; times are in the stream's own unit."""
+
+    pts: int | None
+    dts: int | None
+    duration: int
+    position: int | None  # of its first byte in the file
+    size: int
+    key: bool
+    discard: bool  # left out by an edit list: decoded for the frames after it, not shown
 
 
 class Source:
@@ -27,8 +43,8 @@ class Source:
         path: The file.
         container, stream: PyAV's.
         decoder: What decodes the stream.
-        partial: Packets at the end that are there in part only, and left out.
-        joints: Places where files were joined; both are known when all packets have been read.
+        partial: Number of packets at the end that are there in part only, and left out.
+        joints: Number of places where files were joined; both are known when all packets have been read.
     """
 
     def __init__(self, path: str, container: av.container.InputContainer, stream: av.VideoStream,
@@ -57,7 +73,8 @@ class Source:
         self.partial = int(held is not None)
 
     def _joined(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
-        """Those of a transport stream; the last but one before a joint of two is marked corrupt, whole as it is."""
+        """Packets of a transport stream, without a wrong mark: where two files were joined, the last packet but one
+        before the joint is marked corrupt, whole as it is."""
         ahead: deque[av.Packet] = deque()
         for packet in packets:
             ahead.append(packet)
@@ -68,17 +85,20 @@ class Source:
                 yield first
         yield from ahead
 
-    def frames(self, wanted: Collection[int] | None = None, on_damage: OnDamage | None = None) -> Iterator[
-            av.VideoFrame]:
-        """Decode from here on; frames come as they are shown.
+    def frames(self, wanted: Collection[int] | None = None, on_damage: OnDamage | None = None, *,
+               start: int | None = None) -> Iterator[av.VideoFrame]:
+        """Decode frames in the order in which they are shown.
 
         Packets before the first frame may be undecodable where they refer to what was cut off before them.
 
         Args:
             wanted: Stamps; frames that have none of them and that no other frame refers to are left out.
             on_damage: Told of every sign of damage; None raises a `DamagedVideo` at the first.
+            start: Go to the key frame at or before this stamp first; None goes on from where the file is.
         """
         on_damage, started = on_damage or self._refuse, False
+        if start is not None:
+            self.container.seek(start, stream=self.stream)
         for packet in self.packets(on_damage):
             if wanted is not None:
                 self.decoder.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
@@ -94,24 +114,20 @@ class Source:
                 started = True
                 yield frame
 
-    def seek(self, stamp: int) -> None:
-        """Go on from the key frame at or before a stamp."""
-        self.container.seek(stamp, stream=self.stream)
-
     def seconds(self, stamp: int | None) -> float | None:
         """Time of a stamp from the start of the file."""
         return None if stamp is None else float(stamp * self.stream.time_base)
 
     def _refuse(self, seconds: float | None, sign: str) -> None:
-        raise damaged_video(self.path, place(seconds, sign))
+        raise damaged_video(self.path, sign_at(seconds, sign))
 
 
 @contextmanager
 def opened(path: str, threads: int, *, attentive: bool = False) -> Iterator[Source]:
     """Open a file for one use: nothing is shared between calls, so forked and spawned workers are safe.
 
-    Whatever goes wrong within is one `VideoError` about the file, and so is a file that is mostly not there yet: FFmpeg
-    would read a hundred GB of nothing.
+    Whatever goes wrong in the block becomes one `VideoError` about the file. A file that is mostly zeros is refused:
+    FFmpeg would read a hundred GB of nothing.
 
     Args:
         path: The file.

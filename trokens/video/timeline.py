@@ -7,7 +7,6 @@ them (packed B-frames, cut files, streams copied from the middle), frames are co
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -16,12 +15,10 @@ import av
 import numpy as np
 from av.video.frame import PictureType
 
-from trokens.video.damage import Marks, has_hole, is_dense
-from trokens.video.info import NOTHING_DECODES, START, VideoInfo, video_error, warn_once
+from trokens.video.info import NOTHING_DECODES, START, Damage, VideoInfo, video_error, warn_once
 from trokens.video.orientation import orientation_of
-from trokens.video.stream import Source, opened, reference_decoder
-from trokens.video.unread import lost_bytes, spans_of
-from trokens.video.whole import Extent, shortfall
+from trokens.video.stream import Packet, opened, reference_decoder
+from trokens.video.whole import has_hole, lost_bytes, shortfall
 
 _ONE_FRAME_A_PACKET = {"h264", "hevc", "vp9", "av1", "libdav1d", "mpeg4"}
 _SKIPS = {"h264", "mpeg4"}  # in HEVC, frames of higher layers may refer to those that a decoder would leave out
@@ -30,20 +27,10 @@ _USUAL_FPS = 25.0  # of a video that does not tell its rate
 _LONGEST = 2**62  # ticks between two stamps; more are no time
 
 
-class _Packet(NamedTuple):
-    pts: int | None
-    dts: int | None
-    duration: int
-    position: int | None  # of its first byte in the file
-    size: int
-    key: bool
-    discard: bool  # left out by an edit list: decoded for the frames after it, not shown
-
-
 class _Scan(NamedTuple):
     """What one pass over the packets tells."""
 
-    packets: list[_Packet]
+    packets: list[Packet]
     first: av.VideoFrame
     codec: str
     avi: bool
@@ -58,13 +45,13 @@ class _Scan(NamedTuple):
 @lru_cache(maxsize=8192)
 def probe_file(path: str, _mtime: int, _size: int) -> VideoInfo:
     """Count and time the frames of the file, as it is at this time of change and size."""
-    marks = Marks()
-    scan = _scan(path, marks)
-    counted = bool(marks.count or scan.joints) or not _packets_tell(scan)
+    damage = Damage()
+    scan = _scan(path, damage)
+    counted = bool(damage.count or scan.joints) or not _packets_tell(scan)
     if counted:
-        decoded = Marks()
+        decoded = Damage()
         times, stamps, keys = _decoded_times(path, scan, decoded)
-        marks = decoded if decoded.count else marks
+        damage = decoded if decoded.count else damage
     else:
         times, stamps, keys = _packet_times(scan)
     times.setflags(write=False)
@@ -73,46 +60,38 @@ def probe_file(path: str, _mtime: int, _size: int) -> VideoInfo:
         warn_once(f"'{path}' asks for a display that is no quarter turn; its frames are shown {orientation}.")
     fps = scan.fps or (len(times) - 1) / max(times[-1], scan.tick) or _USUAL_FPS
     return VideoInfo(len(times), fps, times, orientation.size(scan.first.height, scan.first.width), orientation,
-                     scan.short, str(marks) if marks.count else None, scan.silent and not counted, stamps, keys,
+                     scan.short, str(damage) if damage.count else None, scan.silent and not counted, stamps, keys,
                      counted, skips=stamps is not None and scan.codec in _SKIPS)
 
 
-def _scan(path: str, marks: Marks) -> _Scan:
+def _scan(path: str, damage: Damage) -> _Scan:
+    """Read all packets, and decode the first frame."""
     with opened(path, threads=1) as video:
-        stream, codec = video.stream, video.stream.codec_context.name
-        packets, first, dense = [], None, is_dense(codec)
-        for packet in video.packets(marks):
+        stream, codec, kind = video.stream, video.stream.codec_context.name, video.container.format.name
+        packets, first = [], None
+        for packet in video.packets(damage):
             if packet.size:
-                packets.append(_Packet(packet.pts, packet.dts, packet.duration or 0, packet.pos, packet.size,
-                                       packet.is_keyframe, packet.is_discard))
+                packets.append(Packet(packet.pts, packet.dts, packet.duration or 0, packet.pos, packet.size,
+                                      packet.is_keyframe, packet.is_discard))
                 if packet.is_corrupt:
-                    marks(video.seconds(packet.pts), "a packet is marked corrupt")
-                elif dense and has_hole(bytes(packet)):
-                    marks(video.seconds(packet.pts), "a packet has lost bytes to zeros")
+                    damage(video.seconds(packet.pts), "a packet is marked corrupt")
+                elif has_hole(codec, packet):
+                    damage(video.seconds(packet.pts), "a packet has lost bytes to zeros")
             if first is None:
                 try:
                     first = next(iter(video.decoder.decode(packet)), None)
                 except av.error.FFmpegError:
                     if packet.is_keyframe:
-                        marks(video.seconds(packet.pts), "a packet does not decode")
+                        damage(video.seconds(packet.pts), "a packet does not decode")
         if first is None:
             raise video_error(path, NOTHING_DECODES)
-        for sign in lost_bytes(path, video.container.format.name, spans_of([(p.position, p.size) for p in packets])):
-            marks(None, sign)
+        for sign in lost_bytes(path, kind, packets):
+            damage(None, sign)
         rate = float(stream.average_rate or stream.guessed_rate or 0)
-        return _Scan(packets, first, codec, avi=video.container.format.name == "avi",
-                     header_frames=stream.frames or None, fps=rate if 0 < rate < math.inf else 0.0,
-                     tick=float(stream.time_base), joints=video.joints, short=_shortfall(video, packets),
+        return _Scan(packets, first, codec, avi=kind == "avi", header_frames=stream.frames or None,
+                     fps=rate if 0 < rate < math.inf else 0.0, tick=float(stream.time_base), joints=video.joints,
+                     short=shortfall(video, packets),
                      silent=reference_decoder(codec, stream.codec_context.pix_fmt) is not None)
-
-
-def _shortfall(video: Source, packets: Sequence[_Packet]) -> str | None:
-    shown = [(packet.dts if packet.pts is None else packet.pts, packet.duration) for packet in packets
-             if not packet.discard]
-    known = [(stamp, duration) for stamp, duration in shown if stamp is not None]
-    start = video.seconds(min((stamp for stamp, _ in known), default=None))
-    end = video.seconds(max((stamp + duration for stamp, duration in known), default=None))
-    return shortfall(video, Extent(len(packets) + video.partial, start, end))
 
 
 def _packets_tell(scan: _Scan) -> bool:
@@ -144,10 +123,10 @@ def _packet_times(scan: _Scan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return (stamps - stamps[0]) * scan.tick, stamps, np.union1d(START, keys).astype(np.int64)
 
 
-def _decoded_times(path: str, scan: _Scan, marks: Marks) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+def _decoded_times(path: str, scan: _Scan, damage: Damage) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """The same, as a decoder tells; stamps are None where they do not tell frames apart."""
     with opened(path, threads=1, attentive=True) as video:
-        shown = [(frame.pts, frame.pict_type) for frame in video.frames(on_damage=marks)]
+        shown = [(frame.pts, frame.pict_type) for frame in video.frames(on_damage=damage)]
     if not shown:
         raise video_error(path, NOTHING_DECODES)
     stamps, types = zip(*shown, strict=True)
@@ -158,4 +137,16 @@ def _decoded_times(path: str, scan: _Scan, marks: Marks) -> tuple[np.ndarray, np
              else np.arange(len(shown)) / (scan.fps or _USUAL_FPS))
     # A B-frame packed with another frame is lost where a decoder leaves out the B-frame before it.
     apart = scan.codec == "mpeg4" and (PictureType.B, PictureType.B) not in pairwise(types)
-    return times, np.array(stamps, np.int64) if distinct and apart and not marks.count else None, START
+    return times, np.array(stamps, np.int64) if distinct and apart and not damage.count else None, START
+
+
+@lru_cache(maxsize=8192)
+def damage_in_frames(path: str, mtime: int, size: int) -> str | None:
+    """Decode every frame of the file; the signs of damage in words, or None."""
+    info, damage, count = probe_file(path, mtime, size), Damage(), 0
+    with opened(path, threads=1, attentive=True) as video:
+        for _ in video.frames(on_damage=damage):
+            count += 1
+    if damage.count:
+        return str(damage)
+    return f"{info.num_frames - count} of {info.num_frames} frames do not decode" if count < info.num_frames else None

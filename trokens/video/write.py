@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -16,7 +16,7 @@ from trokens.runtime.files import whole_file
 from trokens.video.draw import COLORS
 
 SEEN = 8  # gray values; a smaller change of a pixel is left out of a GIF
-GIF_SAMPLE = 2**18  # pixels of a clip that its palette is chosen by
+PALETTE_FRAMES = 8  # number of frames that a GIF's colors are chosen by, at most
 SHORTEST_DELAY = 2  # hundredths of a second; browsers show faster GIFs slowly
 
 
@@ -68,35 +68,22 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float = 10, crf: 
 
 
 def _write_gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
-    pictures = list(_still(frames))
-    palette = _palette(pictures)
-    for number, frame in enumerate(pictures):  # in place of the frame, for the sake of memory
-        pictures[number] = Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+    pictures: list[np.ndarray] = []
+    for frame in frames:
+        picture = frame.copy()
+        if pictures:  # noise would fill most of the file
+            before = pictures[-1]
+            still = (np.maximum(before, picture) - np.minimum(before, picture)).max(-1) <= SEEN
+            picture[still] = before[still]
+        pictures.append(picture)
+    sample = Image.fromarray(np.concatenate(pictures[::-(-len(pictures) // PALETTE_FRAMES)]))
+    chosen = sample.quantize(255 - len(COLORS), Image.Quantize.MEDIANCUT).getpalette()
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*COLORS.flatten().tolist(), *chosen][:765])
+    for number, picture in enumerate(pictures):  # in place of it, for the sake of memory
+        pictures[number] = Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE)
     ends = np.round(np.arange(len(pictures) + 1) * 100 / fps)  # hundredths; rounding them keeps the rate on average
     delays = np.maximum(np.diff(ends), SHORTEST_DELAY) * 10
     with whole_file(path) as unfinished:
         pictures[0].save(unfinished, "GIF", save_all=True, append_images=pictures[1:], loop=0,
                          duration=delays.astype(int).tolist(), palette=palette.palette, transparency=255, optimize=True)
-
-
-def _still(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Frames in which a pixel changes only where the change can be seen: noise would fill most of a GIF."""
-    before = None
-    for frame in frames:
-        now = frame.copy()
-        if before is not None:
-            still = (np.maximum(before, now) - np.minimum(before, now)).max(-1) <= SEEN
-            now[still] = before[still]
-        yield now
-        before = now
-
-
-def _palette(frames: Sequence[np.ndarray]) -> Image.Image:
-    """A picture whose palette holds COLORS and the colors that the clip needs beside them."""
-    size = frames[0].shape[0] * frames[0].shape[1]
-    step = max(1, len(frames) * size // GIF_SAMPLE)  # of all pixels of all frames, in their order
-    pixels = np.concatenate([frame.reshape(-1, 3)[-number * size % step::step] for number, frame in enumerate(frames)])
-    chosen = Image.fromarray(pixels[None]).quantize(255 - len(COLORS), Image.Quantize.MEDIANCUT).getpalette()
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([*COLORS.flatten().tolist(), *chosen][:765])
-    return palette
