@@ -67,15 +67,14 @@ def pick_device(num_gpus: int) -> torch.device:
 def process_group(device: torch.device, *, backend: str = "nccl", init_method: str = "env://",
                   master_port: int = 8888, timeout: timedelta = timedelta(hours=2),
                   silence: timedelta = timedelta(minutes=10)) -> Iterator[None]:
-    """Join the other processes that torchrun started, with which this one ends; do nothing more for a single process.
+    """Join the other processes that torchrun started. This one ends with them. A single process joins nothing.
 
     Args:
         device: From :func:`pick_device`. On the CPU gloo is used whatever ``backend`` says. On GPUs both
             are used: ``backend`` for tensors on the GPU, gloo for those in host memory.
         init_method: As for ``torch.distributed.init_process_group``.
         master_port: Taken where the environment names none.
-        timeout: How long the processes wait for each other. By default hours: one may download weights, or embed a
-            clip more, while the others wait.
+        timeout: How long the processes wait for each other; hours, as one may download weights meanwhile.
         silence: After that time without a sign of life a process is lost, and the others end; 0 for never.
 
     Raises:
@@ -110,10 +109,10 @@ def barrier() -> None:
 
 
 def agreed(decide: Callable[[], Any]) -> Any:
-    """What the main process decides, in every process: for what each might find another way, such as files on a disk.
+    """Let the main process decide, and return its answer in every process: they might find a disk in different states.
 
     Raises:
-        EndedElsewhere: In the others, where it has failed; in the main process, the error itself.
+        EndedElsewhere: The main process has failed, where the error itself is raised.
     """
     answer: list[Any] = [None, True]
     try:
@@ -131,15 +130,13 @@ def in_some(here: bool, work: Callable[[], object]) -> None:
     """Do something in those processes where ``here`` is true, while the others wait.
 
     Raises:
-        EndedElsewhere: It has failed in another process; where it did, the error itself.
+        EndedElsewhere: It has failed in another process, where the error itself is raised.
     """
-    failed = torch.zeros(1)
+    failed = torch.ones(1)
     try:
         if here:
             work()
-    except BaseException:
-        failed += 1
-        raise
+        failed -= 1
     finally:
         failures = sum_over_processes(failed)
     if failures:
@@ -147,7 +144,7 @@ def in_some(here: bool, work: Callable[[], object]) -> None:
 
 
 def in_main(work: Callable[[], object]) -> None:
-    """Do something in the main process alone, such as writing a file that is the run's, see :func:`in_some`."""
+    """Do something in the main process alone, such as writing a file of the run; see :func:`in_some`."""
     in_some(is_main(), work)
 
 

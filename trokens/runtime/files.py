@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 LONGEST_NAME = 255  # bytes, on nearly every file system
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # which no reading ends with
-_PROBE = bytes(2**16)
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no reading ends with them
 _REMEDY = "free some space there, or choose another folder"
 _DENIED = (errno.EACCES, errno.EPERM)
 _REMEDIES = {
@@ -41,7 +40,7 @@ class WriteError(OSError):
 
 
 def in_words(error: BaseException) -> str:
-    """An error's message; of one that the system gave about a path a sentence with a remedy, without its number."""
+    """An error's message; for the system's about a path, a sentence with a remedy in place of its number."""
     if isinstance(error, OSError) and error.strerror and error.filename and str(error).startswith("[Errno"):
         remedy = ("change its permissions, or give another path" if error.errno in _DENIED
                   else "correct its path, or what lies there")
@@ -50,7 +49,7 @@ def in_words(error: BaseException) -> str:
 
 
 def refuse_device(path: str | os.PathLike) -> None:
-    """Raise a FileExistsError where a device or a pipe, which may never be opened, is in a file's place."""
+    """Raise a FileExistsError where a device or a pipe is in a file's place: opening it may never return."""
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise FileExistsError(errno.EEXIST, "it is a device or a pipe")
 
@@ -109,15 +108,15 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def _cause_in_disk(error: Exception, unfinished: Path, path: Path) -> OSError | None:
-    """Why a file could not be written, where that is what ended its writer.
+    """The system's error, where the disk is why a writer ended.
 
-    Libraries have errors of their own for it, so the disk is asked. An OSError may also be about what the writer reads.
+    Libraries raise errors of their own then, so the disk is asked. An OSError may also be about what the writer reads.
     """
     if isinstance(error, OSError) and (error.errno in _NO_ROOM or error.filename in map(str, (unfinished, path))):
         return error
     try:
         with open(unfinished, "ab") as file:
-            file.write(_PROBE)
+            file.write(bytes(2**16))
             file.flush()
             os.fsync(file.fileno())
     except OSError as cause:
@@ -126,7 +125,7 @@ def _cause_in_disk(error: Exception, unfinished: Path, path: Path) -> OSError | 
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Find out now what else would be found out when the work is done: whether a file can be made there.
+    """Find out before the work, and not after it, whether a file can be made there.
 
     Raises:
         WriteError: It cannot.
@@ -182,7 +181,7 @@ def write_csv(path: str | os.PathLike, rows: Iterable[Iterable]) -> None:
 
 
 def remove_unfinished(paths: Iterable[Path]) -> None:
-    """Remove what killed writers of these files left in their folders; what a living one is writing stays."""
+    """Remove what killed writers of these files left unfinished; what a living one is writing stays."""
     stems: dict[Path, set[str]] = defaultdict(set)
     for path in paths:
         stems[path.parent].add(_stem(path.name))
@@ -214,6 +213,6 @@ def _unfinished(path: Path) -> Path:
 
 
 def _stem(name: str) -> str:
-    """What an unfinished file is called by: the name, or a hash where that would be too long with what is added."""
+    """The file's name as a part of its unfinished one; a hash where that would be too long."""
     encoded = os.fsencode(name)
     return name if len(encoded) <= LONGEST_NAME - 14 else hashlib.sha256(encoded).hexdigest()

@@ -1,7 +1,7 @@
-"""Processes of a run watch over each other: who gives no sign of life ends the others, which would wait for it.
+"""Processes of a run watch over each other: when one gives no sign of life, the others end instead of waiting for it.
 
-A collective may rightly take long: one process loads weights, or reads a clip more. So its length says nothing, and a
-thread of each process gives the signs. They go through a store of their own, beside that of ``torch.distributed``.
+How long a collective takes says nothing: one process may load weights meanwhile. So a thread of each process gives
+signs of life, through a store of their own beside that of ``torch.distributed``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from trokens.runtime.signals import end_at_once
 
 logger = logging.getLogger(__name__)
 
-BEATS = 6  # in the time that a process may be silent
-LONGEST_SECONDS = 10.0  # between two of them
+BEATS = 6  # number of signs in the time that a process may be silent
+LONGEST_SECONDS = 10.0  # between two signs
 _LEFT = b"left"
 
 
@@ -55,7 +55,7 @@ class Heartbeat:
             self._thread.join(self.seconds)
 
     def lost(self) -> LostProcess:
-        """The error of this process where another one has ended, which may happen at this moment."""
+        """The error of this process where another one has ended, perhaps at this very moment."""
         until, gone = time.monotonic() + 1, []
         while not gone and time.monotonic() < until:
             gone = [f"process {other} (pid {pid})" for other, (host, pid) in self.who.items()

@@ -1,8 +1,7 @@
 """One command in a folder at a time: a lock that the system lets go of when its owner ends, however it ends.
 
-The lock is ``flock`` on a file of the folder, which tells who holds it. Over NFS it reaches as far as the server's
-locks do. Where they end at each machine, or there are none, an owner is known by a sign of life: the file's time of
-change.
+The lock is ``flock`` on a file of the folder, which tells who holds it. On a network file system, locks may end at each
+machine, or there are none. There an owner gives a sign of life: the file's time of change.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 OTHER_FOLDER = "choose another OUTPUT_DIR"  # the remedy of runs
 BEAT_SECONDS = 10.0  # between two signs of life
-WATCH_SECONDS = 25.0  # in which one has to come
+WATCH_SECONDS = 25.0  # for which another one's signs are awaited
 _HELD: set[int] = set()  # open files of this process that are locked
 
 
@@ -74,8 +73,8 @@ def folder_lock(folder: str | os.PathLike, *, name: str = "run.lock", what: str 
     Args:
         folder: Where the lock lies.
         name: Of its file, which is gone after the block.
-        what: The beginning of the sentence for who comes second, with a verb; by default "<folder> is in use".
-        remedy: The end of that sentence: what to do but waiting.
+        what: Beginning of the message to a second command, with a verb; by default "<folder> is in use".
+        remedy: End of that message: what to do instead of waiting.
 
     Raises:
         InUse: Another command owns it.
@@ -99,10 +98,10 @@ def folder_lock(folder: str | os.PathLike, *, name: str = "run.lock", what: str 
 
 
 def refuse_if_locked(folder: str | os.PathLike, *, name: str = "run.lock", what: str = "", remedy: str) -> None:
-    """Tell at once, before anything heavy is imported, that a living process of this machine owns a folder.
+    """Refuse a folder that a living process of this machine owns, before anything heavy is imported.
 
     Raises:
-        InUse: So it is. The arguments are those of :func:`folder_lock`.
+        InUse: Such a process owns it. The arguments are those of :func:`folder_lock`.
     """
     path = Path(folder) / name
     if not os.path.isfile(path):  # a pipe may never be opened
@@ -161,7 +160,7 @@ def _write_down(file: int, path: Path) -> None:
 
 
 def _awaited_owner(file: int) -> Owner | None:
-    """The owner that writes itself down at this moment."""
+    """The owner of a lock that was taken just now, once it is written down."""
     until, owner = time.monotonic() + 1, None
     while owner is None and time.monotonic() < until:
         time.sleep(0.01)
@@ -176,7 +175,7 @@ def _is_there(file: int, path: Path) -> bool:
 
 
 def _is_alive(path: Path, owner: Owner) -> bool:
-    """Whether an owner whose lock may not be seen from here gives a sign of life."""
+    """Whether an owner gives a sign of life, whose lock may not be seen from here."""
     logger.warning("%s was left by process %d on %s: waiting %.0f s for a sign of life.", path, owner.pid, owner.host,
                    WATCH_SECONDS)
     first, until = _changed(path), time.monotonic() + WATCH_SECONDS
@@ -208,7 +207,7 @@ def _in_use(path: Path, owner: Owner | None, what: str, remedy: str) -> str:
 
 
 def _forget() -> None:
-    """A forked child does not own what its parent owns: else it would go on owning it after the parent's death."""
+    """Let go of the parent's locks in a forked child, which would hold them after the parent's death."""
     for file in _HELD:
         os.close(file)
     _HELD.clear()

@@ -27,9 +27,9 @@ from trokens.runtime.signals import end_with_parent, handled
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0  # between two looks at workers that give nothing
-STOPPED_LOOKS = 6  # at one that is stopped, before it is given up
-ORDERLY_SECONDS = 2.0  # for workers that are ended
-DIED = "the process that read it died (out of memory, or the decoder crashed)"  # to say of a file that was an item
+STOPPED_LOOKS = 6  # number of looks at one that is stopped, before it is killed
+ORDERLY_SECONDS = 2.0  # for workers to end in good order
+DIED = "the process that read it died (out of memory, or the decoder crashed)"  # said of a file
 _NOTHING, _LOST = object(), object()
 
 

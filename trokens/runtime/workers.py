@@ -1,7 +1,7 @@
-"""Loader processes: each keeps to one core, and only the main process may end them, with which they end.
+"""Loader processes: each keeps to one core, ends with the main process, and is ended by it alone.
 
 Schedulers, launchers and terminals signal every process of a run. The main process then finishes its step, for which it
-needs the workers; and when it fails, it ends them by SIGTERM and waits, so that they may not be deaf to it either.
+needs the workers. When it fails, it ends them by SIGTERM and waits, so they do heed its own signals.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trokens.runtime.machine import LostProcess, state_of
 from trokens.runtime.signals import SIGNALS, end_with_parent
 
 LOOK_SECONDS = 5.0  # between two looks at workers that give nothing
-STOPPED_LOOKS = 6  # at one that is stopped, before it is given up
+STOPPED_LOOKS = 6  # number of looks at one that is stopped, before it is given up
 SHARED_MEMORY = Path("/dev/shm")  # batches lie there on their way; a container may have little of it
 PREFETCH = 2  # batches that a worker reads ahead
 _HELD = 2  # by the main process: the one in use, and the one before it
@@ -62,8 +62,8 @@ class SteadyLoader(DataLoader):
 class _Watched(_MultiProcessingDataLoaderIter):
     """Gives up a worker that is stopped, or gives no batch in time.
 
-    Torch waits for ever, or for a time after which nothing can be read any more. So this looks at the workers in
-    between: at all of them, as they are awaited at the beginning of an epoch too.
+    Torch waits for ever, or for a time after which nothing can be read any more. So this looks at all workers in
+    between.
     """
 
     def __init__(self, loader: SteadyLoader):
@@ -94,7 +94,7 @@ class _Watched(_MultiProcessingDataLoaderIter):
 
 
 def lost_worker(error: BaseException) -> LostProcess | None:
-    """What to say instead of torch's error about a worker that has died, which it raises at any line; else None."""
+    """The error to show in place of torch's about a worker that has died; None for another error."""
     death = _DEATH.search(str(error)) if isinstance(error, RuntimeError) else None
     if death is None:
         return None
@@ -109,11 +109,7 @@ def _init_worker(_worker: int) -> None:
     cv2.setNumThreads(1)  # PyTorch does the same for its own
     signal.set_wakeup_fd(-1)  # of the main process, which counts its own signals there
     end_with_parent()
-    heed_main_process()
-
-
-def heed_main_process() -> None:
-    """Let SIGTERM end this worker only where the main process sent it, and SIGINT not at all."""
+    # SIGINT is not heeded at all, and SIGTERM only where the main process sent it.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     if hasattr(signal, "sigwaitinfo"):
         main = multiprocessing.parent_process().pid

@@ -10,7 +10,7 @@ from typing import BinaryIO
 _CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "asf", "asf_o", "flv",
                          "live_flv", "kux", "ogg", "gif", "apng", "mxf", "gxf", "ivf", "nut", "dv", "dhav", "rm", "wtv",
                          "yuv4mpegpipe", "nsv"})
-# Headerless ones are taken where a file's name says that it is one.
+# Headerless formats are taken where the file's name has their suffix.
 _BARE = {"h264": (".h264", ".264", ".avc", ".h26l", ".jvt"), "hevc": (".h265", ".265", ".hevc"),
          "vvc": (".h266", ".266", ".vvc"), "h263": (".h263", ".263"), "h261": (".h261", ".261"), "m4v": (".m4v",),
          "mpegvideo": (".mpg", ".mpeg", ".m1v", ".m2v", ".mpv"), "mjpeg": (".mjpeg", ".mjpg"), "obu": (".obu", ".av1"),
@@ -18,13 +18,13 @@ _BARE = {"h264": (".h264", ".264", ".avc", ".h26l", ".jvt"), "hevc": (".h265", "
 _FIRST_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"sidx"})
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-# What may follow upon a block of Matroska: the rest of its group, others, a cluster, what a file has beside clusters.
+# Elements that may follow a block of Matroska: the rest of its group, other groups, a cluster, what stands beside it.
 _INSIDE, _BLOCKS = frozenset({b"\x1f\x43\xb6\x75", b"\xa0"}), frozenset({b"\xa3", b"\xa1"})
 _ELEMENTS = _INSIDE | _BLOCKS | frozenset(map(bytes.fromhex, [
     "9b", "fb", "fd", "fa", "a4", "75a2", "75a1", "8e", "e7", "a7", "ab", "5854", "ec", "bf", "1c53bb6b", "1254c367",
     "1941a469", "1043a770", "114d9b74", "1549a966", "1654ae6b"]))
-MOST_ZEROS = 2**30  # bytes of nothing at a file's end that are read through
-_MOST_BOXES = 2**17  # of an ISO file, looked at for its end
+MOST_ZEROS = 2**30  # bytes; a file that ends in more zeros is refused
+_MOST_BOXES = 2**17  # number of boxes that are looked at for an ISO file's end
 
 
 def refused_format(path: str, name: str) -> str | None:
@@ -96,9 +96,9 @@ def are_elements(file: BinaryIO, start: int, end: int, *, is_last: bool) -> bool
 
     Args:
         file: The file.
-        start: About where a block ends: nobody tells the size of what it has before its content.
-        end: Where the content of another begins, or the file ends.
-        is_last: Whether no other may follow, and the last element has to end there, too.
+        start: About where the first block ends: the size of its header is not known.
+        end: Where the content of the next block begins, or the file ends.
+        is_last: Whether no other block may follow, and the last element has to end there, too.
     """
     return any(_chain(file, start + shift, end, is_last) for shift in range(-8, 64))
 
@@ -190,7 +190,7 @@ def _asf_size(file: BinaryIO) -> int | None:
 
 
 def gif_breaks_off(path: str) -> int | None:
-    """First byte of the part of a GIF that does not end, or that is none; None where all parts are whole."""
+    """First byte of the part of a GIF that does not end, or is no part of one; None where all parts are whole."""
     with open(path, "rb") as file:
         data = file.read()
     at = 13 + _color_table(data, 10)

@@ -1,4 +1,4 @@
-"""Frames by decord, which counts and times them itself; what else there is to say of a file, PyAV says."""
+"""Frames by decord, which counts and times them itself; whatever else is known of a file, PyAV tells."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trokens.video.info import NOTHING_DECODES, START, VideoInfo, video_error
 if TYPE_CHECKING:
     import decord
 
-OTHER_COUNT = 0.05  # part of the frames by which decord may count others: it counts packets that give none, too
+OTHER_COUNT = 0.05  # share of the frames by which decord's count may differ: it counts packets that give none, too
 
 
 @contextmanager

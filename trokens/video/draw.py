@@ -1,6 +1,6 @@
-"""Pictures of points and clusters: drawing only, see ``write.py`` for files.
+"""Pictures of points and clusters; ``write.py`` makes files of them.
 
-Frames come out at a size to look at: small ones enlarged, large ones reduced, every point where it belongs.
+Small frames are enlarged and large ones reduced; every point stays where it belongs.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def draw_trails(frames: Iterable[np.ndarray], tracks: Tracks, rows: Sequence[int
     """
     rows, frames = range(tracks.num_positions) if rows is None else rows, iter(frames)
     xy = tracks.xy.double().numpy()
-    drawn = np.isfinite(xy).all(-1)                                                           # (T, N)
-    seen = tracks.visibility.numpy() & drawn
-    xy, unbroken = np.where(drawn[..., None], xy, 0), seen[:-1] & seen[1:]
+    finite = np.isfinite(xy).all(-1)                                                          # (T, N)
+    seen = tracks.visibility.numpy() & finite
+    xy, unbroken = np.where(finite[..., None], xy, 0), seen[:-1] & seen[1:]
     cluster = tracks.cluster.numpy()
     for count, t in enumerate(rows):
         if (frame := next(frames, None)) is None:
@@ -64,7 +64,7 @@ def draw_trails(frames: Iterable[np.ndarray], tracks: Tracks, rows: Sequence[int
         first = max(0, t - trail)
         here = _fixed(xy[first:t + 1], scale)
         _blend_trails(picture, np.stack([here[:-1], here[1:]], axis=2), unbroken[first:t], cluster, trail)
-        for shown in (drawn[t] & ~seen[t], seen[t]):  # the visible ones on top
+        for shown in (finite[t] & ~seen[t], seen[t]):  # the visible ones on top
             for n in np.flatnonzero(shown):
                 _dot(picture, here[-1, n], cluster_color(cluster[n]), filled=seen[t, n])
         yield picture
