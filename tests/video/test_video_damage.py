@@ -10,6 +10,7 @@ from videos import NUM_FRAMES, X264, copy_stream, encode, write_frames
 
 from trokens.video import DamagedVideo, VideoError, check_sound, find_damage, probe, read_video, stream_video
 from trokens.video.stream import reference_decoder
+from trokens.video.timeline import probe_file
 from trokens.video.whole import has_hole
 
 REALTIME = {"deadline": "realtime"}
@@ -160,7 +161,7 @@ def test_the_decoder_that_notices_more_gives_the_same_frames(tmp_path, monkeypat
         path = encode(tmp_path / name, codec, **REALTIME)
         frames = read_video(path)
         monkeypatch.setattr("trokens.video.stream.reference_decoder", lambda *_: None)
-        probe.__globals__["timeline"].probe_file.cache_clear()
+        probe_file.cache_clear()
         assert read_video(path).equal(frames)
         monkeypatch.undo()
     assert reference_decoder("vp9", "yuv420p10le") is None and reference_decoder("h264", "yuv420p") is None
