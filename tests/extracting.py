@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from trokens.cli import extract as extract_points
 
-SCRIPT = Path(__file__).resolve().parents[2] / "point_tracking" / "extract_points.py"
+SCRIPT = Path(__file__).resolve().parents[1] / "point_tracking" / "extract_points.py"
 
 
 class Colors(torch.nn.Module):

@@ -23,7 +23,7 @@ from trokens.engine.console import setup_logging
 from trokens.engine.evaluator import BankOptions
 from trokens.models.checkpoint import BEST, checkpoint_dir, trained_state
 from trokens.runtime.distributed import in_main, world_size
-from trokens.runtime.files import WriteError, check_writable, remove_all_unfinished, write_json, write_text
+from trokens.runtime.files import WriteError, check_writable, remove_all_unfinished, write_json, write_text, writing
 from trokens.runtime.lock import OTHER_FOLDER, folder_lock
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,8 @@ def check_room(cfg, model: nn.Module) -> None:
     best = checkpoint_dir(cfg.OUTPUT_DIR) / BEST
     check_writable(best)
     if 0 <= resource.getrlimit(resource.RLIMIT_FSIZE)[0] < size:  # it is negative where there is none
-        raise WriteError.of(best, OSError(errno.EFBIG, os.strerror(errno.EFBIG)))
+        with writing(best):
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     free = shutil.disk_usage(cfg.OUTPUT_DIR).free
     if size > free:
         raise WriteError(f"{checkpoint_dir(cfg.OUTPUT_DIR)} has room for {free / 2**20:.1f} MB, and a checkpoint takes "

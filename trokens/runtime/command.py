@@ -93,7 +93,7 @@ def written_out(main: Callable[[], int]) -> int:
     try:
         code = main()
     except SystemExit as ended:
-        code = ended.code or 0
+        code = ended.code or 0  # type: ignore[assignment]  # sys.exit prints a text
     except BrokenPipeError:
         if not output_is_closed():
             raise

@@ -11,12 +11,12 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from multiprocessing import active_children, get_context
 from multiprocessing.connection import Connection, wait
-from multiprocessing.pool import ExceptionWithTraceback
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -34,7 +34,7 @@ _NOTHING, _LOST = object(), object()
 
 
 def parallel_map(function: Callable[[Any], Any], items: Sequence, num_workers: int, if_died: Any = None,
-                 set_up: Callable[[], None] | None = None) -> Iterator[tuple[Any, Any]]:
+                 set_up: Callable[[], None] | None = None) -> Generator[tuple[Any, Any], None, None]:
     """Yield ``(item, function(item))`` of every item, as the results come.
 
     An item whose process died is tried once more at the end, when no other one takes memory.
@@ -85,7 +85,7 @@ class _Worker:
         except (EOFError, OSError):
             return _LOST
         if error is not None:
-            raise error
+            raise error from RuntimeError(f"in a worker process:\n{result}")
         return result
 
     def kill_if_stopped(self) -> None:
@@ -96,7 +96,7 @@ class _Worker:
 
 
 def _outcomes(function: Callable[[Any], Any], items: Iterable, num_workers: int,
-              set_up: Callable[[], None] | None) -> Iterator[tuple[Any, Any]]:
+              set_up: Callable[[], None] | None) -> Generator[tuple[Any, Any], None, None]:
     """Each item with its result, or with _LOST where the process that worked on it died."""
     waiting, workers, others = deque(items), [], set(active_children())
     try:
@@ -159,7 +159,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _work(pipe: Connection, function: Callable[[Any], Any], set_up: Callable[[], None] | None) -> None:
-    """What a worker does: answer (error, result) to every item, after (None, None) when it is ready."""
+    """What a worker does: answer (None, result) or (error, its traceback) to every item, and (None, None) when ready."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     end_with_parent()
     os.environ["OMP_NUM_THREADS"] = "1"  # for torch, whether it comes later or is there already
@@ -174,5 +174,5 @@ def _work(pipe: Connection, function: Callable[[Any], Any], set_up: Callable[[],
             try:
                 answer = ForkingPickler.dumps((None, function(item)))
             except Exception as error:
-                answer = ForkingPickler.dumps((ExceptionWithTraceback(error, error.__traceback__), None))
+                answer = ForkingPickler.dumps((error, traceback.format_exc()))
             pipe.send_bytes(answer)

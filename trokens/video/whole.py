@@ -69,8 +69,8 @@ def shortfall(video: Source, packets: Sequence[Packet]) -> str | None:
     promised = _promised_seconds(video)
     if promised and shown:
         # Some formats count from the first frame, others from a beginning before it.
-        end = max(stamp + duration for stamp, duration in shown)
-        end = video.seconds(max(end, end - min(stamp for stamp, _ in shown)))
+        last = max(stamp + duration for stamp, duration in shown)
+        end = video.seconds(max(last, last - min(stamp for stamp, _ in shown)))
         return f"its frames end at {end:.2f} s of {promised:.2f} s" if end < WHOLE_DURATION * promised else None
     if promised_size is not None and size < WHOLE_DURATION * promised_size:
         return f"{size} of {promised_size} bytes are there"
