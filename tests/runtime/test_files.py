@@ -110,7 +110,9 @@ def test_errors_that_are_not_the_disk_s_pass_through(tmp_path):
 
 
 def test_the_sentence_comes_out_of_another_process():
-    error = WriteError.of("/x", OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "buy a disk")
+    with pytest.raises(WriteError) as caught, writing("/x", "buy a disk"):
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+    error = caught.value
     assert str(pickle.loads(pickle.dumps(error))) == "/x cannot be written (Disk quota exceeded); buy a disk."
     with pytest.raises(WriteError, match="/x cannot"), writing("/y"):
         raise error

@@ -159,7 +159,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _work(pipe: Connection, function: Callable[[Any], Any], set_up: Callable[[], None] | None) -> None:
-    """What a worker does: answer (None, result) or (error, its traceback) to every item, and (None, None) when ready."""
+    """A worker's life: it answers (None, result) or (error, traceback) to every item, and (None, None) when ready."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     end_with_parent()
     os.environ["OMP_NUM_THREADS"] = "1"  # for torch, whether it comes later or is there already
