@@ -51,5 +51,5 @@ def test_half_precision_is_that_of_torch(size, coords):
 
 
 def test_unknown_coordinates_are_an_error():
-    with pytest.raises(ValueError, match=r"POINT_INFO.COORDS is 'center'"):
+    with pytest.raises(ValueError, match=r"coords is 'center'"):
         normalize_tracks(torch.zeros(1, 2), (4, 4), "center")

@@ -178,7 +178,7 @@ def test_a_file_of_one_point_repeats_it(method):
 
 
 def test_impossible_requests_are_named():
-    with pytest.raises(ValueError, match="SAMPLING_TYPE is 'cluster'; expected one of cluster_sample"):
+    with pytest.raises(ValueError, match="method is 'cluster'; expected one of cluster_sample"):
         choose_points(random_tracks(), 4, method="cluster", generator=rng())
     with pytest.raises(ValueError, match="4 of 0 points"):
         choose_points(make_tracks(torch.zeros(4, 0, 2)), 4, method="random", generator=rng())

@@ -89,7 +89,7 @@ def normalize_tracks(xy: Tensor, size: tuple[int, int], coords: str = "published
         (..., 2) float32; points outside the frame lie outside [-1, 1].
     """
     if coords not in ("published", "centered"):
-        raise ValueError(f"POINT_INFO.COORDS is '{coords}'; expected published or centered.")
+        raise ValueError(f"coords is '{coords}'; expected published or centered.")
     height, width = size
     extent = torch.tensor([width, height], dtype=torch.float32) - float(coords == "centered")
     share = (xy.to(dtype).float() / extent).to(dtype)  # torch divides half precision so

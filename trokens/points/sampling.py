@@ -43,7 +43,7 @@ def choose_points(tracks: Tracks, num_points: int, *, method: str, generator: Ge
         ValueError: Unknown ``method``, N below 1, or a clip without points.
     """
     if method not in SAMPLING_TYPES:
-        raise ValueError(f"POINT_INFO.SAMPLING_TYPE is '{method}'; expected one of {', '.join(SAMPLING_TYPES)}.")
+        raise ValueError(f"method is '{method}'; expected one of {', '.join(SAMPLING_TYPES)}.")
     if method == "cluster_sample":
         return sample_points(tracks.cluster, num_points, generator)
 
