@@ -64,6 +64,14 @@ def test_positions_that_cannot_be_shown_are_refused_with_file_and_clip(tiny_data
         replace(read, clips=[clip]).read(0, with_video=False)
 
 
+def test_a_missing_key_of_cluster_ids_is_named_with_its_option(tiny_data, tmp_path):
+    read = reader(tiny_data, options=MOTION, POINT_INFO__OBJ_ID_KEY="ids")
+    clip = replace(read.clips[2], tracks=tmp_path / "x.pkl")
+    write_tracks(clip.tracks, read_tracks(read.clips[2].tracks))
+    with pytest.raises(ValueError, match=r"^obj_id_key \(POINT_INFO\.OBJ_ID_KEY\) is 'ids', and .*x\.pkl has no such"):
+        replace(read, clips=[clip]).read(0, with_video=False)
+
+
 def test_single_positions_that_are_nan_are_shown(tiny_data, tmp_path):
     read = reader(tiny_data, options=MOTION, POINT_INFO__NUM_POINTS_TO_SAMPLE=24)
     clip = replace(read.clips[2], tracks=tmp_path / "x.safetensors")

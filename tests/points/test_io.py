@@ -196,7 +196,7 @@ def test_the_key_of_the_cluster_ids_is_an_option(tmp_path, tracks):
     content["ids"] = content.pop("obj_ids")
     path = dump(tmp_path / "a.pkl", content)
     assert_same(read_tracks(path, obj_id_key="ids"), tracks)
-    with pytest.raises(ValueError, match=r"a\.pkl has no 'obj_ids', only pred_tracks.*OBJ_ID_KEY"):
+    with pytest.raises(ValueError, match=r"^obj_id_key is 'obj_ids', and .*a\.pkl has no such key, only pred_tracks"):
         read_tracks(path)
 
 

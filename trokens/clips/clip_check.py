@@ -11,6 +11,7 @@ from trokens.clips.checks import ERROR, WARNING, Finding, reads_video
 from trokens.clips.dataset import DATASETS
 from trokens.clips.reader import ClipReader
 from trokens.clips.split import Clip
+from trokens.config.border import keys_of
 from trokens.points.geometry import same_aspect
 from trokens.points.io import PointFile, read_point_file
 from trokens.points.source import SourceCheck, video_change
@@ -61,7 +62,8 @@ class ClipCheck:
         needs_video = reads_video(clip, self.with_video)
         if has_points:
             try:
-                points = read_point_file(clip.tracks, self.reader.obj_id_key)
+                with keys_of(obj_id_key="POINT_INFO.OBJ_ID_KEY"):
+                    points = read_point_file(clip.tracks, self.reader.obj_id_key)
             except Exception as error:  # a broken file may fail anywhere
                 add("points unreadable", str(error), clip.tracks)
         if has_video and needs_video:

@@ -73,7 +73,8 @@ class ClipReader:
                    backend="decord" if cfg.DATA.DECODING_BACKEND == "decord" else "pyav",
                    damaged=cfg.DATA.DAMAGED_VIDEO, short=cfg.DATA.SHORT_VIDEO,
                    augment=operations, resize_first=cfg.AUG.ORDER == "resize_first",
-                   cache=ClipCache.from_config(cfg), source_check=SourceCheck(cfg.DATA.CHANGED_VIDEO))
+                   cache=ClipCache.from_config(cfg),
+                   source_check=SourceCheck(cfg.DATA.CHANGED_VIDEO, "DATA.CHANGED_VIDEO"))
 
     def read(self, index: int, *, with_video: bool, key: str | None = None) -> Clips:
         """Read clip ``index`` as a batch of one.
@@ -89,7 +90,8 @@ class ClipReader:
         """
         clip = self.clips[index]
         generator = torch.Generator().manual_seed(text_seed(clip.id if key is None else key) % 2**63)
-        file = read_point_file(clip.tracks, self.obj_id_key)
+        with keys_of(obj_id_key="POINT_INFO.OBJ_ID_KEY"):
+            file = read_point_file(clip.tracks, self.obj_id_key)
         tracks, size, video = file.tracks, file.tracks.size, None
         check_tracks(tracks, f"{clip.tracks} of clip '{clip.id}'")
         positions = frame_positions(tracks.num_positions, self.num_frames)  # (T,) rows of the point file

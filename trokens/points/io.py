@@ -3,38 +3,52 @@
 Ours are safetensors: ``xy (T, N, 2)`` float32 in pixels, ``visibility (T, N)``, ``query_frame (N,)``, ``cluster (N,)``,
 ``frame (T,)`` and ``times (T,)`` (seconds) where known, and as metadata one JSON text ``trokens``: ``schema``,
 ``height``, ``width``, ``sum`` (a check sum of all else, compared when the file is read), and what the writer adds
-(tracker, frame rate, ...). Files of earlier versions have no check sum.
-
-Published ones are pickles: ``pred_tracks (L, M, 2)``, float16 as a rule, ``pred_visibility (L, M)``, ``obj_ids (M,)``,
-``point_queries (M,)``; their data card also names ``vid_info``, a dict of ``fps``, ``height`` and the like, which
-becomes metadata. The published loader asks for the query frames under another name, ``per_point_queries``, and finds
-none; pickles written here have the extractor's name only, so that its numbers stay what they were. What else a file of
-ours holds goes into the pickle under its own name; the published loader reads by name and does not look there.
-Positions in float16 stay so, in either format (``Tracks.dtype``).
+(tracker, frame rate, ...). Files of earlier versions have no check sum. Published ones are pickles, see
+`trokens.points.published`. Positions in float16 stay so, in either format (``Tracks.dtype``).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from trokens.points import POINT_SUFFIXES
-from trokens.points.content import SCHEMA, Damaged, PointFile, content_sum, metadata_text, parse_metadata, point_file
 from trokens.points.pickles import dump_pickle, load_pickle
+from trokens.points.published import KEYS, published_tensors, video_info
 from trokens.runtime.files import write_bytes
-from trokens.structures import Tracks
+from trokens.runtime.tensors import check_sum
+from trokens.structures import Tracks, check_shape
 
-_QUERY_KEYS = ("point_queries", "per_point_queries")
-_PICKLE_KEYS = {"xy": "pred_tracks", "visibility": "pred_visibility", "cluster": "obj_ids",
-                "query_frame": _QUERY_KEYS[0]}
+SCHEMA = 1
+_LONGEST_SIDE = 2**25  # of a frame, in pixels, were it a single row
+_LARGEST = 2**53  # from where on floating point has no fractions
+
+
+class PointFile(NamedTuple):
+    """What a point file holds.
+
+    Attributes:
+        tracks: The trajectories.
+        metadata: What its writer said (tracker, frame rate, ...); ``vid_info.height`` and the like of a published file.
+        times: Time stamp of every position in seconds, (T,) float64; None where unknown.
+    """
+
+    tracks: Tracks
+    metadata: dict[str, str]
+    times: Tensor | None
+
+
+class _Damaged(ValueError):
+    """A file holds something else than was written into it."""
 
 
 def write_tracks(path: str | os.PathLike, tracks: Tracks, metadata: dict[str, str] | None = None, *,
@@ -61,11 +75,11 @@ def write_tracks(path: str | os.PathLike, tracks: Tracks, metadata: dict[str, st
     text = {key: value for key, value in (metadata or {}).items() if key != "sum"} | {"schema": str(SCHEMA)}
     if tracks.size is not None:
         text["height"], text["width"] = map(str, tracks.size)
-    text["sum"] = content_sum(tensors, text)
+    text["sum"] = _content_sum(tensors, text)
     # One sorted text: safetensors writes several keys in an order of its own, and equal content is to be equal bytes.
     text = {"trokens": json.dumps(text, sort_keys=True)}
     if path.suffix == ".pkl":
-        data = dump_pickle({_PICKLE_KEYS.get(name, name): x for name, x in tensors.items()} | text)
+        data = dump_pickle({KEYS.get(name, name): x for name, x in tensors.items()} | text)
     else:
         data = save(tensors, text)
     write_bytes(path, data)
@@ -93,12 +107,32 @@ def read_point_file(path: str | os.PathLike, obj_id_key: str = "obj_ids") -> Poi
     path = _known(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is no file." if os.path.lexists(path) else f"No point file {path}.")
+    is_pickle = path.suffix == ".pkl"
+    pickled = load_pickle(path) if is_pickle else {}
     try:
-        return _read_pickle(path, obj_id_key) if path.suffix == ".pkl" else _read_safetensors(path)
-    except Damaged as error:
-        own = "; one that was changed on purpose has to lose its 'trokens' text" if path.suffix == ".pkl" else ""
+        if not is_pickle:
+            return _point_file(*_load(path))
+        tensors, own_cluster = published_tensors(pickled, obj_id_key)
+        file = _point_file(tensors, pickled, own_cluster)
+        file.metadata.update(video_info(pickled))
+        return file
+    except _Damaged as error:
+        own = "; one that was changed on purpose has to lose its 'trokens' text" if is_pickle else ""
         raise ValueError(f"{path} is damaged: its content does not match its check sum; delete it and extract its "
                          f"video again, or fetch it again{own}.") from error
+    except KeyError as error:
+        if not is_pickle:
+            raise ValueError(f"{path} is no point file of schema {SCHEMA}: it lacks {error}.") from error
+        keys = ", ".join([name[:50] for name in pickled][:10] + ["..."] * (len(pickled) > 10)) or "nothing"
+        if error.args[0] != obj_id_key:
+            raise ValueError(f"{path} has no {error}, only {keys}; give a published point file.") from error
+        raise ValueError(f"obj_id_key is {error}, and {path} has no such key, only {keys}; name that of its cluster "
+                         "ids.") from error
+    except SafetensorError as error:
+        raise _not_whole(path, error) from error
+    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:  # the last: types of few bits, deep text
+        problem = "is no point file" if is_pickle else "cannot be read"
+        raise ValueError(f"{path} {problem}: {str(error).rstrip('.')}.") from error
 
 
 def read_metadata(path: str | os.PathLike) -> dict[str, str]:
@@ -112,18 +146,12 @@ def read_metadata(path: str | os.PathLike) -> dict[str, str]:
     """
     path = _known(path)
     if path.suffix == ".pkl":
-        return parse_metadata(metadata_text(load_pickle(path)))
+        return _metadata(load_pickle(path))
     try:
         with safe_open(path, framework="np") as file:
-            return parse_metadata(metadata_text(file.metadata() or {}))
+            return _metadata(file.metadata() or {})
     except SafetensorError as error:
         raise _not_whole(path, error) from error
-
-
-def _not_whole(path: Path, error: SafetensorError) -> ValueError:
-    cause = str(error).rpartition("deserializing header: ")[2].rstrip(".") if os.path.getsize(path) else "it is empty"
-    return ValueError(f"{path} cannot be read: it is no whole safetensors file ({cause}); delete it and extract its "
-                      "video again, or fetch it again.")
 
 
 def _known(path: str | os.PathLike) -> Path:
@@ -133,88 +161,110 @@ def _known(path: str | os.PathLike) -> Path:
     return path
 
 
-def _read_safetensors(path: Path) -> PointFile:
-    try:
-        text, tensors = _load(path)
-        return point_file(tensors, text)
-    except Damaged:
-        raise
-    except KeyError as error:
-        raise ValueError(f"{path} is no point file of schema {SCHEMA}: it lacks {error}.") from error
-    except SafetensorError as error:
-        raise _not_whole(path, error) from error
-    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:  # the last for types of a few bits
-        raise ValueError(f"{path} cannot be read: {str(error).rstrip('.')}.") from error
+def _not_whole(path: Path, error: SafetensorError) -> ValueError:
+    cause = str(error).rpartition("deserializing header: ")[2].rstrip(".") if os.path.getsize(path) else "it is empty"
+    return ValueError(f"{path} cannot be read: it is no whole safetensors file ({cause}); delete it and extract its "
+                      "video again, or fetch it again.")
 
 
-def _load(path: Path, framework: str = "np") -> tuple[str, dict[str, Tensor]]:
-    """The metadata and the tensors of a safetensors file; by way of numpy in half the time."""
+def _load(path: Path, framework: str = "np") -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the texts of a safetensors file; by way of numpy in half the time."""
     try:
         with safe_open(path, framework=framework) as file:
-            content = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- no Mapping
-            text = metadata_text(file.metadata() or {})
+            arrays, texts = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
     except (TypeError, AttributeError):  # numbers that numpy does not know, such as bfloat16
         if framework == "pt":
             raise
         return _load(path, "pt")
-    return text, {name: torch.as_tensor(value) for name, value in content.items()}
+    return {name: torch.as_tensor(x) for name, x in arrays.items()}, texts or {}
 
 
-def _read_pickle(path: Path, obj_id_key: str) -> PointFile:
-    content = load_pickle(path)
-    for key in ("pred_tracks", "pred_visibility", obj_id_key):
-        if key not in content:
-            keys = [name[:50] for name in content][:10] + ["..."] * (len(content) > 10)
-            raise ValueError(f"{path} has no '{key}', only {', '.join(keys) or 'nothing'}; POINT_INFO.OBJ_ID_KEY names "
-                             "the cluster ids.")
-    query_key = next((key for key in _QUERY_KEYS if content.get(key) is not None), None)
-    try:
-        xy = _numbers(content["pred_tracks"])
-        num_positions, num_points = xy.shape[-3:-1]
-        visibility = _shaped(_numbers(content["pred_visibility"]), (num_positions, num_points))
-        query_frame = np.zeros(num_points) if query_key is None else _numbers(content[query_key])
-        arrays = {
-            "xy": _shaped(xy, (num_positions, num_points, 2)).astype(
-                np.float16 if xy.dtype == np.float16 else np.float32),
-            "visibility": visibility.copy(),
-            "query_frame": _shaped(query_frame, (num_points,)).copy(),
-            "cluster": _shaped(_numbers(content[obj_id_key]), (num_points,)).copy(),
-        }
-        if "trokens" in content:  # else such names are somebody else's
-            arrays |= {name: _numbers(content[name]).copy() for name in ("frame", "times") if name in content}
-        tensors = {name: torch.from_numpy(x) for name, x in arrays.items()}
-        written = torch.from_numpy(_numbers(content[_PICKLE_KEYS["cluster"]]).copy()) if (
-            _PICKLE_KEYS["cluster"] in content) else tensors["cluster"]
-        file = point_file(tensors, metadata_text(content), cluster=written)
-        file.metadata.update(_video_info(content.get("vid_info")))
-        return file
-    except Damaged:
-        raise
-    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:  # the last for deep metadata
-        raise ValueError(f"{path} is no point file: {str(error).rstrip('.')}.") from error
+def _point_file(tensors: dict[str, Tensor], texts: Mapping[str, Any], own_cluster: Tensor | None = None) -> PointFile:
+    """Put together what either format holds.
+
+    Args:
+        tensors: By our names.
+        texts: The metadata, among whatever else.
+        own_cluster: The clusters that were written, where others may be used.
+
+    Raises:
+        _Damaged: The check sum is another one.
+        KeyError, ValueError: A tensor is missing, shapes do not fit, or the schema is newer.
+    """
+    metadata = _metadata(texts)
+    if (schema := _number(metadata, "schema")) > SCHEMA:
+        raise ValueError(f"its schema is {schema}, and this version reads up to {SCHEMA}; update Trokens")
+    if (written := metadata.pop("sum", None)) is not None:
+        try:
+            now = _content_sum(tensors if own_cluster is None else tensors | {"cluster": own_cluster}, metadata)
+        except TypeError as error:  # a type of numbers that nobody wrote
+            raise _Damaged from error
+        if written != now:
+            raise _Damaged
+    metadata.pop("schema", None)
+    size = None
+    if {"height", "width"} <= metadata.keys():
+        size = _number(metadata, "height"), _number(metadata, "width")
+        del metadata["height"], metadata["width"]
+        if min(size) < 1 or max(size) > _LONGEST_SIDE:
+            raise ValueError(f"its frames are {size[1]} x {size[0]} pixels; extract it again")
+    names = ("xy", "visibility", "query_frame", "cluster", "frame")
+    own = {name: _sound(name, tensors[name]) for name in names if name in tensors}
+    dtype = torch.float16 if own["xy"].dtype == torch.float16 else torch.float32
+    frame = own["frame"].long() if "frame" in own else None
+    tracks = Tracks(own["xy"].float(), own["visibility"] > 0.5, own["query_frame"].long(), own["cluster"].long(),
+                    size, frame, dtype)
+    times = tensors.get("times")
+    if times is not None:
+        check_shape("times", times, "T", {"T": tracks.num_positions})
+    return PointFile(tracks, metadata, times)
 
 
-def _video_info(info: Any) -> dict[str, str]:
-    """What a published file says of its video: a few numbers and words, so that no copy of them can be large."""
-    if not isinstance(info, dict):
+def _metadata(texts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file's writer said, of all the texts in it; {} where that is nothing.
+
+    Raises:
+        _Damaged: It stands under another key than ours.
+        ValueError: It is no JSON object.
+    """
+    if "trokens" not in texts:
+        others = {id(text): text for text in texts.values() if isinstance(text, str)}  # each once, however often
+        if any('"schema"' in text for text in others.values()):
+            raise _Damaged
         return {}
-    words = {f"vid_info.{key}": str(x) for key, x in info.items() if isinstance(x, int | float | str)}
-    if len(words) > 100 or max(map(len, [*words, *words.values()]), default=0) > 1000:
-        raise ValueError("its vid_info is no description of a video")
-    return words
+    text = texts["trokens"]
+    try:
+        metadata = json.loads(text) if isinstance(text, str) else None
+    except RecursionError:  # brackets without end
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise ValueError("its metadata are no JSON object")
+    return metadata
 
 
-def _numbers(value: Any) -> np.ndarray:
-    if isinstance(value, list) and all(isinstance(item, int | float) for item in value):  # no nested lists
-        value = np.asarray(value)
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
-        raise ValueError("it holds something else where numbers belong")
-    return value.astype(value.dtype.newbyteorder("="), copy=False)
+def _number(metadata: Mapping[str, Any], key: str) -> int:
+    value = str(metadata.get(key, 0))
+    if not re.fullmatch(r"-?[0-9]{1,18}", value):
+        raise ValueError(f"its {key} is '{value[:50]}'; expected a whole number of at most 18 digits; extract it again")
+    return int(value)
 
 
-def _shaped(x: np.ndarray, want: tuple[int, ...]) -> np.ndarray:
-    """Drop or add dimensions of size 1 (a batch of one, a channel)."""
-    if [n for n in x.shape if n != 1] != [n for n in want if n != 1]:
-        raise ValueError(f"an array of shape {x.shape} does not fit {want}")
-    return x.reshape(want)
+def _content_sum(tensors: Mapping[str, Tensor], text: Mapping[str, str]) -> str:
+    """Of all that a point file holds: 16 hex digits."""
+    names = sorted(tensors)
+    kinds = [(name, str(tensors[name].dtype), tensors[name].shape) for name in names]
+    about = json.dumps([text, kinds], sort_keys=True)
+    return f"{check_sum(*(tensors[name].numpy() for name in names), about=about):016x}"
 
+
+def _sound(name: str, x: Tensor) -> Tensor:
+    """Check a tensor's numbers: positions may be NaN, nothing else; visibility may be a share, all others are whole."""
+    if x.is_complex() or (name == "xy" and x.dtype == torch.bool):
+        raise ValueError(f"its {name} has numbers of the type {x.dtype}; extract it again")
+    if name == "xy" or not x.is_floating_point():
+        return x
+    if not x.isfinite().all():
+        raise ValueError(f"its {name} has numbers that are not finite; extract it again")
+    if name != "visibility" and not ((x == x.trunc()) & (x.abs() < _LARGEST)).all():
+        raise ValueError(f"its {name} has numbers that are not whole; extract it again")
+    return x

@@ -44,20 +44,18 @@ def choose_points(tracks: Tracks, num_points: int, *, method: str, generator: Ge
     """
     if method not in SAMPLING_TYPES:
         raise ValueError(f"method is '{method}'; expected one of {', '.join(SAMPLING_TYPES)}.")
-    if method == "cluster_sample":
+    if method == "cluster_sample" or not 1 <= num_points < tracks.num_points:  # without a choice, all are the same
         return sample_points(tracks.cluster, num_points, generator)
-
-    def choose() -> Tensor:
-        if method == "random":
-            return _uniform(torch.arange(tracks.num_points), num_points, generator)
-        if method == "stratified":
-            bins = _histogram_bin(traveled_distance(tracks.xy, tracks.visibility))
-            return _from_groups(bins, num_points, generator, lambda members, n: _uniform(members, n, generator))
+    if method == "random":
+        chosen = _uniform(torch.arange(tracks.num_points), num_points, generator)
+    elif method == "stratified":
+        bins = _histogram_bin(traveled_distance(tracks.xy, tracks.visibility))
+        chosen = _from_groups(bins, num_points, generator, lambda members, n: _uniform(members, n, generator))
+    else:
         groups = _motion_groups(tracks, hod_clusters, by_cluster=method == "hod_obj_id")
-        return _from_groups(groups, num_points, generator,
-                            lambda members, n: members[_even_over(tracks.cluster[members], n, generator)])
-
-    return _choose(tracks.num_points, num_points, generator, choose)
+        chosen = _from_groups(groups, num_points, generator,
+                              lambda members, n: members[_even_over(tracks.cluster[members], n, generator)])
+    return chosen.sort().values
 
 
 def sample_points(clusters: Tensor, num_points: int, generator: Generator) -> Tensor:
@@ -79,15 +77,17 @@ def sample_points(clusters: Tensor, num_points: int, generator: Generator) -> Te
     Raises:
         ValueError: N below 1, or no points.
     """
-
-    def choose() -> Tensor:
+    if num_points < 1 or not len(clusters):
+        raise ValueError(f"Cannot choose {num_points} of {len(clusters)} points; both have to be at least 1.")
+    chosen = torch.arange(len(clusters))
+    if num_points < len(clusters):
         _, own, sizes = torch.unique(clusters, return_inverse=True, return_counts=True)
         quotas = _quotas(sizes, num_points, generator).tolist()
         by_cluster = own.argsort(stable=True).split(sizes.tolist())
-        return torch.cat([_uniform(members, n, generator)
-                          for members, n in zip(by_cluster, quotas, strict=True) if n > 0])
-
-    return _choose(len(clusters), num_points, generator, choose)
+        chosen = torch.cat([_uniform(members, n, generator)
+                            for members, n in zip(by_cluster, quotas, strict=True) if n > 0]).sort().values
+    repeats = torch.randint(len(chosen), (num_points - len(chosen),), generator=generator)
+    return torch.cat([chosen, chosen[repeats]])
 
 
 def traveled_distance(xy: Tensor, visibility: Tensor) -> Tensor:
@@ -108,19 +108,6 @@ def traveled_distance(xy: Tensor, visibility: Tensor) -> Tensor:
     path = xy.gather(0, held.unsqueeze(-1).expand_as(xy))
     length = path.diff(dim=0).norm(dim=-1).sum(0)
     return length.where(seen.any(0), 0.0)
-
-
-def _choose(num_available: int, num_points: int, generator: Generator, choose: Callable[[], Tensor]) -> Tensor:
-    """Order what ``choose`` returns and fill it up to N; take everything where there is no choice."""
-    if num_points < 1 or num_available < 1:
-        raise ValueError(f"Cannot choose {num_points} of {num_available} points; both have to be at least 1.")
-    chosen = torch.arange(num_available) if num_available <= num_points else choose().sort().values
-    repeats = torch.randint(len(chosen), (num_points - len(chosen),), generator=generator)
-    return torch.cat([chosen, chosen[repeats]])
-
-
-def _members(group: Tensor, number: Tensor | int) -> Tensor:
-    return torch.nonzero(group == number).flatten()
 
 
 def _uniform(points: Tensor, count: int, generator: Generator) -> Tensor:
@@ -148,9 +135,9 @@ def _from_groups(group: Tensor, num_points: int, generator: Generator,
     """Equally many points from every group by ``take(members, count)``, the rest uniformly from those left."""
     names = group.unique()
     share = num_points // len(names)
-    chosen = torch.cat([take(_members(group, name), share) for name in names])
-    left = torch.ones(len(group), dtype=torch.bool).index_fill_(0, chosen, False)
-    return torch.cat([chosen, _uniform(_members(left, True), num_points - len(chosen), generator)])
+    chosen = torch.cat([take((group == name).nonzero().flatten(), share) for name in names])
+    left = torch.ones(len(group), dtype=torch.bool).index_fill_(0, chosen, False).nonzero().flatten()
+    return torch.cat([chosen, _uniform(left, num_points - len(chosen), generator)])
 
 
 def _even_over(cluster: Tensor, count: int, generator: Generator) -> Tensor:

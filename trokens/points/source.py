@@ -57,10 +57,11 @@ class SourceCheck:
 
     Args:
         mode: "error"; "warn" of the first one, where videos were encoded or scaled anew on purpose; or "ignore".
+        option: What a user sets the mode by, for messages.
     """
 
-    def __init__(self, mode: str = "error"):
-        self.mode, self._warned = mode, False
+    def __init__(self, mode: str = "error", option: str = "mode"):
+        self.mode, self.option, self._warned = mode, option, False
 
     def __call__(self, id: str, points: str | os.PathLike, metadata: Mapping[str, str],
                  video: str | os.PathLike) -> None:
@@ -70,9 +71,8 @@ class SourceCheck:
             ValueError: It is another one, and ``mode`` is "error".
             OSError: The video cannot be read.
         """
-        if self.mode == "ignore" or self._warned or (change := video_change(metadata, video)) is None:
-            return
-        self._act(id, points, video, change)
+        if self.mode != "ignore" and not self._warned and (change := video_change(metadata, video)):
+            self._act(id, points, video, change)
 
     def compare_shapes(self, id: str, points: str | os.PathLike, size: tuple[int, int], video: str | os.PathLike,
                        own: tuple[int, int]) -> None:
@@ -83,17 +83,16 @@ class SourceCheck:
         Raises:
             ValueError: Their shapes differ, and ``mode`` is "error".
         """
-        if size != own and self.mode != "ignore" and not self._warned and not same_aspect(size, own):
+        if self.mode != "ignore" and not self._warned and not same_aspect(size, own):
             self._act(id, points, video, f"its frames had {size[1]} x {size[0]} pixels then and have {own[1]} x "
                       f"{own[0]} now")
 
     def _act(self, id: str, points: str | os.PathLike, video: str | os.PathLike, change: str) -> None:
         if self.mode == "error":
-            raise other_video(id, points, video, change,
-                              ", or, where it shows the same, set DATA.CHANGED_VIDEO to warn")
+            raise other_video(id, points, video, change, f", or, where it shows the same, set {self.option} to warn")
         self._warned = True
-        logger.warning("%s Going on with this clip and all others like it, as DATA.CHANGED_VIDEO warn permits.",
-                       other_video(id, points, video, change))
+        logger.warning("%s Going on with this clip and all others like it, as %s warn permits.",
+                       other_video(id, points, video, change), self.option)
 
 
 def other_video(id: str, points: str | os.PathLike, video: str | os.PathLike, change: str, or_else: str = "",
