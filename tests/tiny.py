@@ -19,7 +19,8 @@ from trokens.clips.dataset import clip_id
 from trokens.clips.reader import ClipReader
 from trokens.clips.split import build_split
 from trokens.engine.trainer import Interrupted, Trainer
-from trokens.moving_shapes.render import MOTION_SPLITS, clip_seed, render_clip
+from trokens.moving_shapes.motions import BASIC_MOTIONS
+from trokens.moving_shapes.render import render_clip, render_seed
 from trokens.points.io import write_tracks
 from trokens.reuse.embed import ClipEmbedder
 from trokens.video.write import write_video
@@ -60,9 +61,9 @@ def render(root: Path, clips: dict[str, tuple[int, int]] = CLIPS, size: int = 64
     """Write a data set in the layout of ``folder``, small clips of a few motions, with exact tracks."""
     cv2.setNumThreads(1)
     for split, (num_classes, num_clips) in clips.items():
-        for motion in MOTION_SPLITS[split][:num_classes]:
+        for motion in BASIC_MOTIONS[split][:num_classes]:
             for index in range(num_clips):
-                pictures, tracks = render_clip(motion, seed=clip_seed(0, split, motion, index), size=size,
+                pictures, tracks = render_clip(motion, seed=render_seed(0, split, motion, index), size=size,
                                                num_frames=frames, num_points=24)
                 video = root / split / motion / f"{index}.mp4"
                 write_video(video, pictures)

@@ -8,7 +8,7 @@ import pytest
 
 from trokens.cli import demo
 from trokens.clips.walk import find_videos
-from trokens.moving_shapes.render import MOTION_SPLITS
+from trokens.moving_shapes.motions import BASIC_MOTIONS
 from trokens.video import read_video
 
 
@@ -48,7 +48,7 @@ def test_its_clips_depend_on_the_seed_alone(typed, tmp_path):
 
 
 def test_its_actions_are_new_to_every_training():
-    assert set(demo.ACTIONS) <= set(MOTION_SPLITS["test"])
+    assert set(demo.ACTIONS) <= set(BASIC_MOTIONS["test"])
 
 
 def test_it_opens_the_page_where_that_is_asked_for(typed, tmp_path, monkeypatch):

@@ -9,9 +9,9 @@ from oracle import Oracle, poses_in_scene
 
 from trokens.cli.moving_shapes import main
 from trokens.extraction.ground_truth import rendered_clips
-from trokens.moving_shapes import roaming
+from trokens.moving_shapes import motions
 from trokens.moving_shapes.motions import poses
-from trokens.moving_shapes.render import LEVELS, clip_seed, render_clip
+from trokens.moving_shapes.render import LEVELS, render_clip, render_seed
 from trokens.moving_shapes.scene import Pose
 from trokens.moving_shapes.views import Camera
 
@@ -36,7 +36,7 @@ def way(pose: Pose) -> np.ndarray:
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_splits_of_a_level_are_disjoint_and_its_motions_can_be_drawn(level):
-    splits = LEVELS[level].splits
+    splits = LEVELS[level].motions
     assert [len(splits[split]) for split in ("train", "val", "test")] == [20, 4, 10]
     assert len(set(LEVELS[level].classes)) == 34
     for motion in LEVELS[level].classes:
@@ -50,7 +50,7 @@ def test_the_exact_tracks_and_the_definitions_tell_all_classes_apart(level):
     classes = LEVELS[level].classes
     oracle = Oracle(level, classes)
     wrong = [(motion, said) for motion in classes
-             if (said := oracle(seen(motion, clip_seed(7, "oracle", motion, 0), level))) != motion]
+             if (said := oracle(seen(motion, render_seed(7, "oracle", motion, 0), level))) != motion]
     assert len(wrong) <= 1, wrong
 
 
@@ -170,7 +170,7 @@ def test_the_crowd_is_smaller_than_the_two_and_moves_whatever_they_do(monkeypatc
         assert len(others) == 5
         assert min(reach(of, 1), reach(of, 2)) > max(reach(of, k) for k in others)
     walks = []
-    real = roaming.roaming
+    real = motions.roaming
     monkeypatch.setattr("trokens.moving_shapes.render.roaming", lambda *given: walks.append(real(*given)) or walks[-1])
     tracks("approach", 3), tracks("gears", 3)
     assert len(walks) == 10 and all(np.array_equal(a.center, b.center)
@@ -195,7 +195,7 @@ def test_the_tool_renders_the_classes_of_a_level_and_the_splits_that_are_asked_f
     options = ["--clips-per-class", "1", "--frames", "4", "--size", "64", "--points", "20", "--workers", "0"]
     assert main(["--out", str(tmp_path), "--level", "combined", "--splits", "val", *options]) == 0
     assert "Wrote 4 clips of 4 classes" in capsys.readouterr().out
-    assert {path.parent.name for path in tmp_path.glob("*/*/*.mp4")} == set(LEVELS["combined"].splits["val"])
+    assert {path.parent.name for path in tmp_path.glob("*/*/*.mp4")} == set(LEVELS["combined"].motions["val"])
     assert [path.name for path in tmp_path.iterdir() if path.name != "points"] == ["val"]
 
 

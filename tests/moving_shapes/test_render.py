@@ -10,16 +10,16 @@ import torch
 
 from trokens.cli import moving_shapes
 from trokens.cli.moving_shapes import main, parse_args, write_clip
-from trokens.moving_shapes import motions
-from trokens.moving_shapes import render as synthetic
-from trokens.moving_shapes.alone import ALONE
-from trokens.moving_shapes.render import LEVELS, MOTION_SPLITS, clip_seed, render_clip
+from trokens.moving_shapes import motions, render
+from trokens.moving_shapes.motions import BASIC_MOTIONS
+from trokens.moving_shapes.one_shape import ALONE
+from trokens.moving_shapes.render import LEVELS, render_clip, render_seed
 from trokens.moving_shapes.scene import Pose
-from trokens.moving_shapes.together import TOGETHER
+from trokens.moving_shapes.two_shapes import TOGETHER
 from trokens.points.io import read_tracks
 from trokens.video.write import write_video
 
-CLASSES = [motion for split in MOTION_SPLITS.values() for motion in split]
+CLASSES = [motion for split in BASIC_MOTIONS.values() for motion in split]
 
 
 def patches(frames: np.ndarray, tracks, point: int, shift: tuple[float, float] = (0, 0)) -> np.ndarray:
@@ -52,8 +52,8 @@ def centers(motion: str, seed: int = 5, level: str = "easy") -> tuple[Pose, Pose
 def test_splits_are_disjoint_complete_and_have_both_kinds_of_motion():
     assert len(CLASSES) == len(set(CLASSES)) == 34
     assert set(CLASSES) == set(ALONE) | set(TOGETHER)
-    assert [len(MOTION_SPLITS[split]) for split in ("train", "val", "test")] == [20, 4, 10]
-    for split in MOTION_SPLITS.values():
+    assert [len(BASIC_MOTIONS[split]) for split in ("train", "val", "test")] == [20, 4, 10]
+    for split in BASIC_MOTIONS.values():
         assert set(split) & set(ALONE) and set(split) & set(TOGETHER)
 
 
@@ -105,12 +105,12 @@ def test_background_tracks_follow_the_camera():
 
 
 def test_a_shape_in_front_hides_the_points_behind_it():
-    shapes = [synthetic.Shape(np.zeros((3, 3, 4), np.float32), 20, 4, 1.0) for _ in range(2)]
+    shapes = [render.Shape(np.zeros((3, 3, 4), np.float32), 20, 4, 1.0) for _ in range(2)]
     still, ones = np.zeros(3), np.ones(3)
     passing = Pose(np.array([[0.0, 64], [64, 64], [128, 64]]), still, ones)
     resting = Pose(np.tile([64.0, 64.0], (3, 1)), still, ones)
     xy = np.tile([[64.0, 64], [64, 90], [-3, 64], [64, 127.5]], (3, 1, 1))
-    seen = synthetic._visible(xy, [0], shapes, [passing, resting], 128)
+    seen = render._visible(xy, [0], shapes, [passing, resting], 128)
     assert seen.tolist() == [[True, True, False, False], [False, True, False, False], [True, True, False, False]]
 
 
@@ -129,7 +129,7 @@ def test_every_point_is_seen_at_its_query_frame(level):
 @pytest.mark.parametrize(("level", "textures"), [("medium", "shared"), ("medium", "varied"), ("combined", "shared")])
 def test_what_things_look_like_does_not_depend_on_the_motion(monkeypatch, level, textures):
     drawn = []
-    monkeypatch.setattr(synthetic, "_compose", lambda background, shapes, *rest: drawn.append((background, shapes))
+    monkeypatch.setattr(render, "_compose", lambda background, shapes, *rest: drawn.append((background, shapes))
                         or np.zeros((128, 128, 3), np.float32))
     for motion in LEVELS[level].classes:
         render_clip(motion, seed=11, level=level, textures=textures, num_frames=2)
@@ -142,7 +142,7 @@ def test_what_things_look_like_does_not_depend_on_the_motion(monkeypatch, level,
 
 def test_shared_clips_draw_on_one_family_and_varied_ones_do_not():
     def backgrounds(textures: str) -> int:
-        looks = [synthetic._draw_looks(np.random.default_rng(seed), textures, 64, 30, 2)[0] for seed in range(20)]
+        looks = [render._draw_looks(np.random.default_rng(seed), textures, 64, 30, 2)[0] for seed in range(20)]
         return len({np.sort(look.ravel()).tobytes() for look in looks})  # sorted: clips differ in where they cut
     assert backgrounds("shared") == 2
     assert backgrounds("varied") == 20
@@ -152,11 +152,11 @@ def test_shared_clips_draw_on_one_family_and_varied_ones_do_not():
                                                  ("combined", "shared")])
 def test_mean_colors_do_not_tell_the_novel_classes(level, textures):
     def colors(motion: str, index: int) -> np.ndarray:
-        frames, _ = render_clip(motion, seed=clip_seed(0, "test", motion, index), level=level, textures=textures,
+        frames, _ = render_clip(motion, seed=render_seed(0, "test", motion, index), level=level, textures=textures,
                                 size=64, num_frames=4)
         return np.concatenate([frames.mean((0, 1, 2)), frames.std((0, 1, 2))])
 
-    looks = np.array([colors(motion, index) for motion in LEVELS[level].splits["test"]
+    looks = np.array([colors(motion, index) for motion in LEVELS[level].motions["test"]
                       for index in range(10)])
     way = np.arange(100) // 10
     gap = np.linalg.norm((looks[:, None] - looks[None]) / looks.std(0), axis=-1) + np.diag(np.full(100, np.inf))
@@ -215,8 +215,8 @@ def test_a_clip_is_a_function_of_its_arguments():
     other, _ = render_clip("orbit", seed=8)
     assert np.array_equal(frames, again) and torch.equal(tracks.xy, same.xy)
     assert not np.array_equal(frames, other)
-    seeds = {clip_seed(0, split, m, k) for split, some in MOTION_SPLITS.items() for m in some for k in range(20)}
-    assert len(seeds) == 34 * 20
+    assert len({render_seed(0, split, m, k) for split, names in BASIC_MOTIONS.items() for m in names
+                for k in range(20)}) == 34 * 20
 
 
 def test_unknown_names_are_errors_that_list_the_known_ones():
@@ -272,7 +272,7 @@ def test_the_tool_writes_the_same_files_whatever_the_number_of_processes(tmp_pat
     videos = sorted((tmp_path / "two").glob("*/*/*.mp4"))
     assert len(videos) == 34
     assert all(len(decoded(video)) == 4 for video in videos)
-    _, expected = render_clip("fall", seed=clip_seed(0, "test", "fall", 0), size=64, num_frames=4, num_points=20)
+    _, expected = render_clip("fall", seed=render_seed(0, "test", "fall", 0), size=64, num_frames=4, num_points=20)
     tracks = read_tracks(tmp_path / "two/points/exact/folder/feat_dump/test__fall__000.safetensors")
     assert torch.equal(tracks.xy, expected.xy) and torch.equal(tracks.visibility, expected.visibility)
     assert torch.equal(tracks.cluster, expected.cluster) and torch.equal(tracks.query_frame, expected.query_frame)

@@ -67,8 +67,8 @@ def show(args: argparse.Namespace) -> int:
 
 def render(action: str, number: int, seed: int, folder: Path) -> None:
     """Write a clip of an action to ``folder``."""
-    from trokens.moving_shapes.render import clip_seed, render_clip
+    from trokens.moving_shapes.render import render_clip, render_seed
     from trokens.video.write import write_video
 
-    frames, _ = render_clip(action, seed=clip_seed(seed, "demo", action, number), size=SIZE, num_frames=NUM_FRAMES)
+    frames, _ = render_clip(action, seed=render_seed(seed, "demo", action, number), size=SIZE, num_frames=NUM_FRAMES)
     write_video(folder / f"{action}_{number}.mp4", frames)

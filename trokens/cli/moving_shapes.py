@@ -16,7 +16,7 @@ import cv2
 
 from trokens.clips.dataset import clip_id
 from trokens.extraction.ground_truth import EXACT
-from trokens.moving_shapes.render import LEVELS, TEXTURES, clip_seed, render_clip
+from trokens.moving_shapes.render import LEVELS, TEXTURES, render_clip, render_seed
 from trokens.points.io import write_tracks
 from trokens.points.source import describe_video
 from trokens.runtime.command import run_command
@@ -46,7 +46,7 @@ def write_clip(clip: tuple[str, str, int], args: argparse.Namespace) -> None:
     """Render one clip (split, motion, index) and write its video and its tracks."""
     split, motion, index = clip
     cv2.setNumThreads(1)
-    frames, tracks = render_clip(motion, seed=clip_seed(args.seed, split, motion, index), level=args.level,
+    frames, tracks = render_clip(motion, seed=render_seed(args.seed, split, motion, index), level=args.level,
                                  textures=args.textures, size=args.size, num_frames=args.frames,
                                  num_points=args.points)
     video = args.out / split / motion / f"{index:03d}.mp4"
@@ -62,7 +62,7 @@ def render_all(args: argparse.Namespace) -> int:
     Raises:
         RuntimeError: A worker process died.
     """
-    splits = {split: motions for split, motions in LEVELS[args.level].splits.items() if split in args.splits}
+    splits = {split: motions for split, motions in LEVELS[args.level].motions.items() if split in args.splits}
     clips = [(split, motion, index) for split, motions in splits.items() for motion in motions
              for index in range(args.clips_per_class)]
     start = time.monotonic()

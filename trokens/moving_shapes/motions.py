@@ -10,14 +10,13 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-from trokens.moving_shapes.alone import ALONE, ANY_VIEW
-from trokens.moving_shapes.relations import RELATIONS
+from trokens.moving_shapes.one_shape import ALONE, ANY_VIEW
 from trokens.moving_shapes.scene import Pose, Scene, Variation, unit
-from trokens.moving_shapes.together import TOGETHER
+from trokens.moving_shapes.two_shapes import RELATIONS, TOGETHER
 
-Splits = dict[str, tuple[str, ...]]
+MotionsOfSplit = dict[str, tuple[str, ...]]
 
-MOTION_SPLITS: Splits = {
+BASIC_MOTIONS: MotionsOfSplit = {
     "train": (
         "translate_right", "translate_up", "translate_down", "translate_up_left", "translate_down_right",
         "rotate_clockwise", "zoom_in", "oscillate_horizontal", "circle_counterclockwise", "stop_and_go", "bounce",
@@ -30,7 +29,7 @@ MOTION_SPLITS: Splits = {
     ),
 }
 
-VIEW_SPLITS: Splits = {
+VIEW_MOTIONS: MotionsOfSplit = {
     "train": (
         "straight", "brake", "roll", "spiral", "figure_eight", "pulse", "zoom_in", "stop_and_go", "bounce",
         "approach", "follow", "swap", "one_approaches", "collide", "push", "seesaw", "take_turns", "gears",
@@ -41,9 +40,9 @@ VIEW_SPLITS: Splits = {
         "accelerate", "corner", "oscillate", "circle", "rotate", "zoom_out", "separate", "orbit", "one_leaves", "clap",
     ),
 }
-"""Of motions that are the same from any side: turned, mirrored, near or far, slow or fast."""
+"""These are the same from any side: turned, mirrored, near or far, slow or fast."""
 
-RELATION_SPLITS: Splits = {
+RELATION_MOTIONS: MotionsOfSplit = {
     "train": (
         "approach", "one_approaches", "collide", "push", "follow", "swap", "seesaw", "take_turns", "gears",
         "oscillate_together", "oscillate_crosswise", "oscillate_alternately", "circle_together", "circle_mirrored",
@@ -55,14 +54,17 @@ RELATION_SPLITS: Splits = {
         "spin_alternately", "pulse_together",
     ),
 }
-"""Of motions that two shapes make with each other, all the same from any side too."""
+"""Two shapes make these with each other; they are the same from any side too."""
+
+_BYSTANDERS = ("straight", "accelerate", "corner", "oscillate", "circle", "figure_eight")  # those that stand out most
+_ANY_WAY = Variation(direction=180, speed=0.3, axis=180, distance=0)
 
 
 def poses(motion: str, time: ndarray, variation: Variation, rng: np.random.Generator) -> tuple[Pose, Pose]:
     """Draw the two shapes' poses for one clip.
 
     Args:
-        motion: A class name of one of the splits above.
+        motion: A name of one of the tables above.
         time: (T,) from 0 to 1.
 
     Raises:
@@ -83,3 +85,16 @@ def poses(motion: str, time: ndarray, variation: Variation, rng: np.random.Gener
         first, second = first.moved(rest), second.moved(-rest)
         shift = middle - first.center.mean(0) + rest
     return first.moved(shift), second.moved(shift)
+
+
+def drifting(rng: np.random.Generator, time: ndarray, drift: float) -> Pose:
+    """Draw a shape without a part in the clip's motion: it drifts slowly about a random place."""
+    center = rng.uniform(24, 104, 2) + np.outer(time - 0.5, rng.normal(0, drift, 2))
+    return Pose(center, np.zeros_like(time), np.ones_like(time))
+
+
+def roaming(rng: np.random.Generator, time: ndarray) -> Pose:
+    """Draw a shape that moves as much as the two that matter, about a random place, in a way of its own."""
+    motion = ANY_VIEW[_BYSTANDERS[rng.integers(len(_BYSTANDERS))]]
+    pose = motion(Scene(time, rng, _ANY_WAY, axis=unit(0.0), distance=0))
+    return pose.moved(rng.uniform(24, 104, 2) - pose.center.mean(0))

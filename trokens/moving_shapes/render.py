@@ -16,13 +16,10 @@ import torch
 from numpy import ndarray
 
 from trokens.moving_shapes.levels import LEVELS
-from trokens.moving_shapes.motions import MOTION_SPLITS, poses
-from trokens.moving_shapes.roaming import drifting, roaming
+from trokens.moving_shapes.motions import drifting, poses, roaming
 from trokens.moving_shapes.scene import Pose
 from trokens.moving_shapes.views import Camera
 from trokens.structures import Tracks
-
-__all__ = ["LEVELS", "MOTION_SPLITS", "TEXTURES", "clip_seed", "render_clip"]
 
 TEXTURES = ("shared", "varied")
 _UNIT = 128  # frame width to which lengths here refer
@@ -54,8 +51,8 @@ def _rim(points: ndarray, radius: float, corners: int, roundness: float) -> ndar
     return radius * (roundness + (1 - roundness) * polygon) - np.hypot(points[..., 0], points[..., 1])
 
 
-def clip_seed(seed: int, split: str, motion: str, index: int) -> int:
-    """Seed of one clip of a rendered data set: 63 bits that depend on nothing but the arguments."""
+def render_seed(seed: int, split: str, motion: str, index: int) -> int:
+    """Seed from which one clip of a data set is rendered: 63 bits that depend on nothing but the arguments."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{split}/{motion}/{index}".encode()).digest()[:8], "big") >> 1
 
 
@@ -87,7 +84,7 @@ def render_clip(motion: str, *, seed: int, level: str = "easy", textures: str = 
     if motion not in grade.classes:
         raise ValueError(f"Motion '{motion}' is unknown; expected one of {', '.join(sorted(grade.classes))} at level "
                          f"'{level}'.")
-    looks, moves, extras, sight = (np.random.default_rng([seed, stream]) for stream in range(4))
+    looks, moves, extras, view_draws = (np.random.default_rng([seed, stream]) for stream in range(4))
     time = np.linspace(0, 1, num_frames)
     background, shapes = _draw_looks(looks, textures, size, grade.contrast, 2 + grade.occluders + grade.distractors)
     turns = looks.uniform(0, 2 * np.pi, len(shapes))
@@ -98,9 +95,9 @@ def render_clip(motion: str, *, seed: int, level: str = "easy", textures: str = 
     jitter = extras.normal(0, grade.jitter, (num_frames, 2))
     scene = [*pair, *others]
     if grade.views:
-        view = grade.views.draw(sight)
+        view = grade.views.draw(view_draws)
         scene = [view(pose) for pose in scene]
-    camera = grade.camera.draw(sight, time) if grade.camera else Camera.still(num_frames)
+    camera = grade.camera.draw(view_draws, time) if grade.camera else Camera.still(num_frames)
     camera = replace(camera, shift=(camera.shift + jitter) * scale, middle=(size - 1) / 2)
     placed = [camera.see(Pose(p.center * scale + scale / 2 - 0.5, p.angle + turn, p.scale))
               for p, turn in zip(scene, turns, strict=True)]

@@ -65,6 +65,10 @@ class Scene:
     def phase(self) -> float:
         return self.rng.uniform(0, 2 * np.pi)
 
+    def sense(self) -> int:
+        """1 or -1: which of two opposite ways."""
+        return self.rng.choice([-1, 1])
+
     def heading(self, degrees: float) -> ndarray:
         """Unit vector (2,) that points ``degrees`` clockwise from the right, plus this clip's deviation."""
         return unit(np.deg2rad(degrees + self.rng.uniform(-1, 1) * self.variation.direction))
@@ -82,10 +86,11 @@ def unit(angle: float | ndarray) -> ndarray:
 
 def posed(scene: Scene, center: ndarray | None = None, angle: ndarray | None = None,
           scale: ndarray | None = None) -> Pose:
-    """A pose that rests at the origin, as it is, but for what is given."""
+    """A pose that rests at the origin, as it is, but for what is given; ``center`` is (T, 2), or (2,) at rest."""
     still = np.zeros_like(scene.time)
-    return Pose(np.zeros((len(still), 2)) if center is None else center,
-                still if angle is None else angle, still + 1 if scale is None else scale)
+    center = np.zeros(2) if center is None else center
+    return Pose(np.broadcast_to(center, (len(still), 2)), still if angle is None else angle,
+                still + 1 if scale is None else scale)
 
 
 def at_mean_size(scale: ndarray) -> ndarray:

@@ -48,7 +48,7 @@ def _fall(s: Scene) -> Pose:
 
 def _bounce(s: Scene) -> Pose:
     beat = (s.vary(1.6) * s.time + s.rng.uniform()) % 1
-    drift = np.outer(s.time, s.heading(0) * s.rng.choice([-1, 1]) * 14)
+    drift = np.outer(s.time, s.heading(0) * s.sense() * 14)
     return posed(s, drift + np.outer(4 * beat * (1 - beat), s.heading(-90) * s.vary(28)))
 
 
@@ -64,7 +64,7 @@ ALONE: dict[str, Callable[[Scene], Pose]] = {
 }
 
 
-# Of the same kind, for clips that show a scene as it was not drawn: turned, mirrored, nearer or farther -------------
+# Motions that stay what they are when a scene is turned, mirrored, nearer or farther -------------------------------
 
 def _accelerate(s: Scene) -> Pose:
     return posed(s, np.outer(s.time**2, s.heading(0) * s.vary(48)))
