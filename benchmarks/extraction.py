@@ -52,15 +52,15 @@ def stages(job: Job, tracker: str, setting: Setting) -> list[Figure]:
     numbers = resample(info.times, job.fps).tolist()
 
     def take():
-        return extractor.take(stream_video(job.video, numbers), len(numbers), info.size, job.points.parent)
+        return extractor.read(stream_video(job.video, numbers), len(numbers), info.size, job.points.parent)
 
     with take() as clip:
         features = extractor.features(clip.squares)
-        queries = extractor.place(features, clip.rows, clip.size)
+        queries = extractor.choose_points(features, clip.rows, clip.size)
         seconds = in_turns({
             "decode": lambda: take().__enter__(),  # and scale
             "backbone": lambda: extractor.features(clip.squares),
-            "place points": lambda: extractor.place(features, clip.rows, clip.size),
+            "place points": lambda: extractor.choose_points(features, clip.rows, clip.size),
             "track": lambda: extractor.follow(clip, queries),
             "whole": lambda: extract_video(job, extractor),
         }, setting)

@@ -8,4 +8,4 @@ import trokens.extraction.extractor
 
 @pytest.fixture
 def colors(monkeypatch):
-    monkeypatch.setattr(trokens.extraction.extractor, "_build_backbone", lambda options: Colors())
+    monkeypatch.setattr(trokens.extraction.extractor, "named_backbone", lambda *_: Colors())

@@ -14,6 +14,7 @@ from PIL import Image
 
 import trokens.extraction.extractor
 import trokens.extraction.pictures
+import trokens.models.backbone
 from trokens.cli import extract as extract_points
 from trokens.cli.tracker_options import tracker_option
 from trokens.extraction.extractor import Extractor, Options
@@ -87,7 +88,7 @@ def test_a_video_shorter_than_the_clustered_frames_is_clustered_once_a_frame(col
 
 def test_a_dino_backbone_gets_the_normalization_of_imagenet(monkeypatch):
     given = {}
-    monkeypatch.setattr(trokens.extraction.extractor, "build_backbone",
+    monkeypatch.setattr(trokens.models.backbone, "build_backbone",
                         lambda name, weights, **arguments: given.update(arguments, name=name) or Colors())
     Extractor(Options(backbone="dinov2_vits14"))
     assert given["name"] == "dinov2_vits14" and given["mean"] == IMAGENET_MEAN
@@ -100,7 +101,7 @@ def test_a_real_backbone_separates_a_shape_from_its_background(tmp_path):
     frames[:, 30:80, 30:80] = torch.tensor([220, 40, 40], dtype=torch.uint8)
     frames[:, 30:80:4, 30:80] = 20
     extractor = Extractor(Options(**LITE, num_frames=2))
-    with extractor.take(frames.numpy(), 2, (112, 112), tmp_path) as clip:
+    with extractor.read(frames.numpy(), 2, (112, 112), tmp_path) as clip:
         points, cluster, *_ = extractor.query_points(clip)
     inside = ((points[:, 1:] >= 26) & (points[:, 1:] < 84)).all(1)
     pure = [inside[cluster == label].float().mean().item() for label in cluster.unique()]

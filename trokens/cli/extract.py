@@ -185,19 +185,13 @@ def extract(args: argparse.Namespace, options, out: Path, owned: ExitStack) -> t
 def extract_part(args: argparse.Namespace, options, out: Path, jobs: Sequence, part: tuple[int, int],
                  settings: dict) -> tuple[int, int]:
     """Do part I of N of the jobs; return how many that are, and how many of them failed."""
-    from trokens.extraction.jobs import unfinished_jobs
-    from trokens.extraction.outdated import outdated_jobs
-    from trokens.extraction.run import extract_list, write_failures
+    from trokens.extraction.run import extract_list, jobs_to_do, write_failures
     from trokens.extraction.settings import keep_settings
     from trokens.runtime.distributed import local_world_size
 
     number, count = part
     mine = jobs[number::count]  # every count-th video: the list alone decides who does what
-    todo = unfinished_jobs(mine, rerun=args.rerun)
-    if not args.rerun:
-        new = set(todo)
-        new |= outdated_jobs(job for job in mine if job not in new)
-        todo = [job for job in mine if job in new]
+    todo = jobs_to_do(mine, rerun=args.rerun)
     outcomes = extract_list(todo, options, min(args.workers, len(todo)), processes_here=local_world_size())
     keep_settings(out, settings)
     name = f"Part {number} of {count}: " if count > 1 else ""

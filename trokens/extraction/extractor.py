@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from tempfile import gettempdir
 from typing import Any
@@ -14,23 +14,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trokens.extraction.clip import IMAGE_SIZE, Clip, Queries, WholeFrames, take_clip
+from trokens.extraction.clip import HeldClip, Queries, WholeFrames
 from trokens.extraction.frame_times import choose_frames
 from trokens.extraction.jobs import Job
 from trokens.extraction.pictures import write_pictures
-from trokens.models.backbone import IMAGENET_MEAN, IMAGENET_STD, build_backbone, build_timm_backbone
+from trokens.models.backbone import named_backbone
 from trokens.points.clustering import cluster_patches, kmeans_patches
 from trokens.points.geometry import frame_positions
 from trokens.points.io import write_tracks
 from trokens.points.queries import MOST_PIXELS, grid_query_points, semantic_query_points
 from trokens.points.source import describe_video
-from trokens.runtime.distributed import pick_device
-from trokens.runtime.machine import check_memory
+from trokens.runtime.distributed import available_memory, check_memory, pick_device
 from trokens.structures import Tracks
 from trokens.trackers import ReducingTracker, build_tracker
+from trokens.trackers.held import IN_MEMORY, HeldFrames
 from trokens.video import check_sound, check_whole, probe, stream_video
 from trokens.video.transforms import channels_first, resize
 
+IMAGE_SIZE = 224  # side to which frames are resized for the backbone
 READING, PLACING = 40, 120  # bytes of memory a pixel of one frame: to decode and scale it, and to place points on it
 TRACKING = 100              # and a position of a point, while it is tracked
 
@@ -82,7 +83,7 @@ class Extractor:
 
     Args:
         options: How points are chosen and tracked.
-        backbone: Used instead of the one that the options name; what it has to be like says `build_backbone`.
+        backbone: Used instead of the one that the options name; `build_backbone` says what it gives.
 
     Raises:
         ValueError, FileNotFoundError: An unknown tracker, clustering or backbone, or no weights; more clusters than
@@ -96,7 +97,8 @@ class Extractor:
         self.device = pick_device(num_gpus=1)
         self.tracker = build_tracker(options.tracker, **({"device": self.device} | options.tracker_options))
         self._reducing = self.tracker if isinstance(self.tracker, ReducingTracker) else WholeFrames(self.tracker)
-        self.backbone = None if options.use_grid else (backbone or _build_backbone(options)).to(self.device)
+        self.backbone = None if options.use_grid else (backbone or named_backbone(
+            options.backbone, options.backbone_weights, IMAGE_SIZE)).to(self.device)
         if options.clustering == "kmeans" and not options.use_grid:  # a video may have one frame alone
             patches = self.backbone.grid(IMAGE_SIZE) ** 2
             if not 0 < options.num_clusters <= patches:
@@ -109,21 +111,44 @@ class Extractor:
         placing = 0 if self.options.use_grid else PLACING * min(pixels, MOST_PIXELS)
         return READING * pixels + placing + (0 if self._reducing is self.tracker else 3 * pixels * num_frames)
 
-    def take(self, frames: Iterable[np.ndarray], num_frames: int, size: tuple[int, int],
-             folder: str | os.PathLike) -> AbstractContextManager[Clip]:
-        """Take what is needed of frames: L, each (H, W, 3) uint8; see `take_clip`."""
+    @contextmanager
+    def read(self, frames: Iterable[np.ndarray], num_frames: int, size: tuple[int, int],
+             folder: str | os.PathLike) -> Iterator[HeldClip]:
+        """Hold of each frame what is needed of it, so that memory has one of full size at a time; let go in the end.
+
+        Args:
+            frames: L frames (H, W, 3) uint8; the same array again is a repeated frame.
+            num_frames: L.
+            size: Their height and width, H and W.
+            folder: For a temporary file of what memory has no share for, see `HeldFrames`.
+
+        Raises:
+            OSError: The disk does not take that file.
+        """
         rows = torch.empty(0, dtype=torch.long)
         if not self.options.use_grid:
             rows = frame_positions(num_frames, self.options.num_frames).unique()  # a repeated frame adds nothing
-        return take_clip(frames, num_frames, size, rows, self._reducing, folder)
+        with closing(HeldFrames(folder, num_frames, min(IN_MEMORY, available_memory() // 4))) as held:
+            yield HeldClip(size, rows, self._hold(frames, held, set(rows.tolist())), held)
 
-    def query_points(self, clip: Clip) -> Queries:
+    def _hold(self, frames: Iterable[np.ndarray], held: HeldFrames, rows: set[int]) -> Tensor:
+        """Give all frames, as the tracker takes them, to ``held``; return those of the rows as the backbone does."""
+        squares, newest, reduced = [torch.empty(0, IMAGE_SIZE, IMAGE_SIZE, 3, dtype=torch.uint8)], None, None
+        for row, frame in enumerate(frames):
+            if row in rows:
+                squares.append(resize(torch.from_numpy(frame)[None], IMAGE_SIZE))
+            if frame is not newest:
+                newest, reduced = frame, self._reducing.reduce(frame)
+            held.append(reduced)
+        return torch.cat(squares)
+
+    def query_points(self, clip: HeldClip) -> Queries:
         """Choose points in a clip."""
         if self.options.use_grid:
             return Queries(*grid_query_points(len(clip.frames), clip.size, grid_size=self.options.grid_size))
-        return self.place(self.features(clip.squares), clip.rows, clip.size)
+        return self.choose_points(self.features(clip.squares), clip.rows, clip.size)
 
-    def place(self, features: Tensor, rows: Tensor, size: tuple[int, int]) -> Queries:
+    def choose_points(self, features: Tensor, rows: Tensor, size: tuple[int, int]) -> Queries:
         """Choose points on the clusters of the features (F, S, S, D) of frames ``rows`` (F,), which have this size."""
         options = self.options
         if options.clustering == "kmeans":
@@ -148,7 +173,7 @@ class Extractor:
             raise ValueError(f"The patch features of {self.options.backbone} are not finite; check its weights.")
         return features
 
-    def follow(self, clip: Clip, queries: Queries) -> Tracks:
+    def follow(self, clip: HeldClip, queries: Queries) -> Tracks:
         """Track chosen points through a clip.
 
         Raises:
@@ -162,17 +187,8 @@ class Extractor:
 
     def __call__(self, frames: Tensor) -> Tracks:
         """Choose points in frames (L, H, W, 3) uint8 and follow them."""
-        with self.take(frames.numpy(), len(frames), tuple(frames.shape[1:3]), gettempdir()) as clip:
+        with self.read(frames.numpy(), len(frames), tuple(frames.shape[1:3]), gettempdir()) as clip:
             return self.follow(clip, self.query_points(clip))
-
-
-def _build_backbone(options: Options) -> nn.Module:
-    if not options.backbone.startswith("timm:"):
-        return build_backbone(options.backbone, options.backbone_weights or None, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    name, _, stage = options.backbone.removeprefix("timm:").partition(":")
-    if stage and not stage.lstrip("-").isdigit():
-        raise ValueError(f"The stage in '{options.backbone}' is no whole number; write timm:NAME:STAGE.")
-    return build_timm_backbone(name, int(stage or -1), options.backbone_weights, IMAGE_SIZE)
 
 
 def extract_video(job: Job, extractor: Extractor, threads: int = 1) -> None:
@@ -191,7 +207,7 @@ def extract_video(job: Job, extractor: Extractor, threads: int = 1) -> None:
     check_memory(extractor.memory(len(numbers), info.size), f"Extraction of '{job.video}' ({len(numbers)} frames of "
                  f"{width} x {height}) takes", "scale the video down, or cut it into shorter ones")
     frames = stream_video(job.video, numbers.tolist(), threads=threads, damaged=job.damaged)
-    with extractor.take(frames, len(numbers), info.size, job.points.parent) as clip:
+    with extractor.read(frames, len(numbers), info.size, job.points.parent) as clip:
         queries = extractor.query_points(clip)
         tracks = replace(extractor.follow(clip, queries), frame=numbers)
     write_pictures(job, queries, tracks, job.fps or info.fps, threads)  # before the points: a later run looks for both

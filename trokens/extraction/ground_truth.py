@@ -6,8 +6,10 @@ The truth of a clip is a ``Tracks`` that says with ``query_frame`` where each po
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,8 +21,7 @@ from torch import Tensor
 
 from trokens.clips.dataset import clip_id
 from trokens.clips.walk import find_videos
-from trokens.extraction.npz import read_arrays
-from trokens.moving_shapes.render import LEVELS, clip_seed, render_clip
+from trokens.moving_shapes.render import LEVELS, render_clip, render_seed
 from trokens.points.io import read_tracks
 from trokens.points.pickles import load_nested
 from trokens.points.tapvid import QUERIES, RASTER
@@ -29,6 +30,7 @@ from trokens.video import read_video
 from trokens.video.transforms import resize
 
 EXACT = Path("points/exact/folder/feat_dump")  # where tools/make_moving_shapes.py writes the tracks of its clips
+MAX_BYTES = 2**28  # of an .npz file's arrays together: 10,000 points through 2,000 frames in float64
 MAX_TAPVID_BYTES = 2**33  # of a pickle of TAP-Vid, which holds all videos of its set uncompressed
 MAX_FRAMES = 10_000  # of its videos, each of which takes 192 KiB on the raster
 
@@ -95,8 +97,7 @@ def load_truth(video: Path) -> tuple[Tensor, Tracks]:
 
 
 def _read_truth(path: Path) -> Tracks:
-    content = {name: torch.from_numpy(x) for name, x in read_arrays(
-        path, ("query_points", "tracks", "visibility"), ("layer",)).items()}
+    content = _read_arrays(path, ("query_points", "tracks", "visibility"), ("layer",))
     try:
         query, xy = content["query_points"].float(), content["tracks"].float()
         point = torch.arange(len(query))
@@ -116,16 +117,39 @@ def _read_truth(path: Path) -> Tracks:
                          ) from error
 
 
+def _read_arrays(path: Path, names: Collection[str], optional: Collection[str]) -> dict[str, Tensor]:
+    """Arrays of numbers in an ``.npz`` file that anybody may have written; what else the file holds is left alone."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in file.infolist()
+                     if entry.filename.endswith(".npy")}
+        if lacking := [name for name in names if name not in sizes]:
+            raise ValueError(f"it has no '{lacking[0]}', only {', '.join(list(sizes)[:10]) or 'nothing'}")
+        wanted = [name for name in (*names, *optional) if name in sizes]
+        if (size := sum(sizes[name] for name in wanted)) > MAX_BYTES:
+            raise ValueError(f"its arrays take {size >> 20} MiB, more than {MAX_BYTES >> 20}")
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in wanted}
+        for name, array in arrays.items():
+            if array.dtype.kind not in "biuf" or array.itemsize > 8:
+                raise ValueError(f"'{name}' holds {array.dtype}, not numbers")
+        return {name: torch.from_numpy(array.astype(array.dtype.newbyteorder("="))) for name, array in arrays.items()}
+    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError,
+            KeyError) as error:
+        cause = str(error).partition("\n")[0].rstrip(".") if os.path.getsize(path) else "it is empty"
+        raise ValueError(f"{path} cannot be read: {cause}; write it anew with numpy.savez.") from error
+
+
 def rendered_clips(level: str, num_clips: int) -> list[KnownClip]:
     """List ``num_clips`` of Moving Shapes' clips of seed 0, evenly spread over the motions."""
-    motions = [(split, motion) for split, names in LEVELS[level].splits.items() for motion in names]
+    motions = [(split, motion) for split, names in LEVELS[level].motions.items() for motion in names]
     clips, numbers = [], Counter()
     for i in range(num_clips):
         split, motion = motions[i * len(motions) // num_clips]
         index = numbers[motion]
         numbers[motion] += 1
         clips.append(KnownClip(f"{split}/{motion}/{index:03d}", partial(
-            _render, motion, seed=clip_seed(0, split, motion, index), level=level)))
+            _render, motion, seed=render_seed(0, split, motion, index), level=level)))
     return clips
 
 

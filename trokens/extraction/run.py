@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,11 @@ import cv2
 import torch
 
 from trokens.extraction.extractor import Extractor, Options, extract_video
-from trokens.extraction.jobs import Job
+from trokens.extraction.jobs import Job, unfinished_jobs
+from trokens.points.io import read_metadata
+from trokens.points.source import video_change
+from trokens.runtime.distributed import num_cores
 from trokens.runtime.files import WriteError, remove_unfinished, write_csv
-from trokens.runtime.machine import num_cores
 from trokens.runtime.parallel import DIED, parallel_map
 from trokens.video import VideoError
 
@@ -28,6 +30,31 @@ class Outcome(NamedTuple):
 
     job: Job
     failure: str | None
+
+
+def jobs_to_do(jobs: Sequence[Job], *, rerun: bool = False) -> list[Job]:
+    """Those without their files, or with outdated points; ``rerun``: all.
+
+    Points are outdated where their video was replaced since, or their file is broken; one line says how many are.
+    """
+    todo = set(unfinished_jobs(jobs, rerun=rerun))
+    todo |= _outdated(job for job in jobs if job not in todo)
+    return [job for job in jobs if job in todo]
+
+
+def _outdated(jobs: Iterable[Job]) -> set[Job]:
+    changed, broken = [], []
+    for job in jobs:
+        try:
+            if job.video.is_file() and video_change(read_metadata(job.points), job.video):
+                changed.append(job)
+        except (ValueError, OSError):
+            broken.append(job)
+    for some, what in ((changed, "Videos replaced since their points were extracted"),
+                       (broken, "Videos whose point files cannot be read")):
+        if some:
+            logger.warning("%s, which are extracted again: %d (first: %s).", what, len(some), some[0].video)
+    return {*changed, *broken}
 
 
 def extract_list(jobs: Sequence[Job], options: Options, num_workers: int = 0, *,
@@ -62,7 +89,7 @@ def extract_list(jobs: Sequence[Job], options: Options, num_workers: int = 0, *,
 
 def _from_workers(jobs: Sequence[Job], num_workers: int, set_up: Callable[[], None]) -> Iterator[Outcome]:
     try:
-        with closing(parallel_map(_work, jobs, num_workers, if_died=DIED, set_up=set_up)) as results:
+        with closing(parallel_map(_work, jobs, num_workers, died=DIED, set_up=set_up)) as results:
             for job, failure in results:
                 yield _noted(Outcome(job, failure))
     finally:

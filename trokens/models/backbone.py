@@ -194,6 +194,24 @@ def build_timm_backbone(name: str, stage: int = -1, weights: str | Path = "", im
     return TimmBackbone(model, pretrained.mean, pretrained.std).eval()
 
 
+def named_backbone(name: str, weights: str = "", image_size: int = 224) -> nn.Module:
+    """A backbone by one name: "dinov2_vitb14" or another DINOv2, or "timm:NAME" or "timm:NAME:STAGE"; in eval mode.
+
+    Args:
+        weights: As :func:`build_backbone` or :func:`build_timm_backbone` take them.
+        image_size: Side of the frames in pixels, for timm.
+
+    Raises:
+        ValueError, FileNotFoundError: As those two.
+    """
+    if not name.startswith("timm:"):
+        return build_backbone(name, weights or None, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    model, _, stage = name.removeprefix("timm:").partition(":")
+    if stage and not stage.lstrip("-").isdigit():
+        raise ValueError(f"The stage in '{name}' is no whole number; write timm:NAME:STAGE.")
+    return build_timm_backbone(model, int(stage or -1), weights, image_size)
+
+
 def backbone_shape(name: str, stage: int, image_size: int) -> tuple[int, int]:
     """Width and side of the patch grid of a backbone, without its weights."""
     if name.startswith("dinov2_"):
