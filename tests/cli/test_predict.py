@@ -160,8 +160,8 @@ def test_examples_among_the_clips_are_named(run):
 def test_a_second_query_describes_no_example_again(run, monkeypatch):
     run("queries/left", cache="own")
     seen = []
-    monkeypatch.setattr(describe, "describe_one", lambda path, describer, real=describe.describe_one: (
-        seen.append(path), real(path, describer))[1])
+    monkeypatch.setattr(describe, "describe_one", lambda clip, describer, real=describe.describe_one: (
+        seen.append(clip[0]), real(clip, describer))[1])
     assert run("queries/left", "queries/down/1.mp4", cache="own")[0] == 0
     assert seen == ["queries/down/1.mp4"]
 
@@ -398,10 +398,10 @@ STOPPED = """
 import os, signal, sys, types
 from trokens.recognize import describe
 real = describe.describe_one
-def describe_one(path, describer):
-    if path == "queries/left/1.mp4":
+def describe_one(clip, describer):
+    if clip[0] == "queries/left/1.mp4":
         os.kill(os.getpid(), {number})
-    return real(path, describer)
+    return real(clip, describer)
 describe.describe_one = describe_one
 from trokens.cli import main
 sys.argv[1:] = ["predict", "--support", "examples", "--query", "queries", "--method", "motion", "--workers", "0",
@@ -432,10 +432,10 @@ import os
 from trokens.recognize import describe
 
 class Dying(describe.Describer):
-    def __call__(self, path):
+    def __call__(self, path, content=None):
         if path == "queries/left/1.mp4":
             os.kill(os.getpid(), 9)
-        return super().__call__(path)
+        return super().__call__(path, content)
 """
 
 

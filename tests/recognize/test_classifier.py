@@ -17,8 +17,10 @@ from sklearn.utils import estimator_checks, get_tags
 from videos import X264, encode
 
 from trokens import FewShotClassifier
-from trokens.recognize import describe
-from trokens.recognize.answers import UNKNOWN, Answer, join
+from trokens.recognize import describe, windows
+from trokens.recognize.answers import Answer
+from trokens.recognize.options import UNKNOWN
+from trokens.recognize.windows import join
 from trokens.video import VideoError
 from trokens.video.write import write_video
 
@@ -249,8 +251,9 @@ def test_grid_search_takes_a_list_of_paths(make, lists):
 
 def test_a_clip_is_looked_at_once_whatever_its_file_is_called(make, one, tmp_path, monkeypatch):
     seen = []
-    see = describe.see
-    monkeypatch.setattr(describe, "see", lambda path, *rest: (seen.append(str(path)), see(path, *rest))[1])
+    read = describe.flow_and_pictures
+    monkeypatch.setattr(describe, "flow_and_pictures",
+                        lambda path, *rest: (seen.append(str(path)), read(path, *rest))[1])
     options = {"cache": tmp_path / "cache"}
     make(**options).fit(one)
     assert sorted(seen) == sorted(paths[0] for paths in one.values())
@@ -334,7 +337,7 @@ def test_a_window_longer_than_the_video_is_the_whole_of_it(make, one, clips):
 def test_windows_come_from_the_cache_the_second_time(make, one, long_video, monkeypatch):
     fitted = make().fit(one)
     first = list(fitted.windows(long_video, 1.0, 1.0))
-    monkeypatch.setattr(describe, "see", None)
+    monkeypatch.setattr(windows, "flow_and_pictures", None)
     assert list(fitted.windows(long_video, 1.0, 1.0)) == first
 
 
@@ -361,7 +364,7 @@ def test_a_part_of_a_video_is_explained_by_its_own_moments(make, one, tmp_path, 
     explanation = fitted.explain(video, (3.2, 5.8))
     assert explanation.nearest[0].label == "down" and (explanation.answer.start, explanation.answer.end) == (3.2, 5.8)
     assert all(3.2 <= match.query_time < 5.8 for match in explanation.nearest[0].matches)
-    monkeypatch.setattr(describe, "see", None)  # it is in the cache now
+    monkeypatch.setattr(describe, "flow_and_pictures", None)  # it is in the cache now
     assert fitted.explain(video, (3.2, 5.8)).nearest[0].matches == explanation.nearest[0].matches
     with pytest.raises(VideoError, match=r"gone\.mp4"):
         fitted.explain("gone.mp4", (0, 1))

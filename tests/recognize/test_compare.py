@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from trokens.recognize.calibrate import Calibration
-from trokens.recognize.compare import NEAR, Distances, bounded, joined
+from trokens.recognize.compare import NEAR, Distances, bounded
 
 
 def test_what_is_far_is_far():
@@ -20,7 +20,7 @@ def test_motion_that_resembles_nothing_leaves_the_answer_to_looks():
     motion, looks = torch.tensor([[1.5, 1.1, 1.2]], dtype=torch.float64), np.array([[1.2, 1.7, 1.7]])
     moves = np.array([0.05])
     found = Distances(bounded(motion).numpy(), looks, moves)
-    assert joined(found, Calibration().share).argmin() == 0
-    assert joined(found._replace(motion=motion.numpy()), Calibration().share).argmin() == 1  # had it not been bounded
+    assert found.joined(Calibration().share).argmin() == 0
+    assert found._replace(motion=motion.numpy()).joined(Calibration().share).argmin() == 1  # had it not been bounded
     alike = found._replace(motion=bounded(torch.tensor([[1.5, 0.2, 1.2]], dtype=torch.float64)).numpy())
-    assert joined(alike, Calibration().share).argmin() == 1  # motion that is alike counts most
+    assert alike.joined(Calibration().share).argmin() == 1  # motion that is alike counts most

@@ -5,22 +5,18 @@ import math
 import pytest
 import torch
 
+from trokens.recognize.compare import ORDER, bi_mhm, distances, looks_rows, pair_distances
 from trokens.recognize.descriptor import (
     BINS,
     GRID,
-    ORDER,
     SEGMENTS,
     SMALLEST,
     SPREAD,
     STILL,
-    bi_mhm,
-    distances,
-    looks_rows,
+    MovingPoints,
     motion_rows,
     own_motion,
-    pair_distances,
 )
-from trokens.recognize.moving_points import MovingPoints
 from trokens.structures import Tracks
 
 

@@ -6,7 +6,7 @@ import clips_of_actions
 import pytest
 
 from trokens import FewShotClassifier
-from trokens.recognize import fitting
+from trokens.recognize import examples as module
 from trokens.recognize.examples import Example, check_examples, read_examples, read_labeled
 
 
@@ -22,7 +22,7 @@ def nothing_is_computed(monkeypatch):
     """What is wrong with examples is to be said before any is looked at."""
     def describe_all(*_):
         raise AssertionError("clips were described")
-    monkeypatch.setattr(fitting, "describe_all", describe_all)
+    monkeypatch.setattr(module, "describe_all", describe_all)
 
 
 def refused(examples, error=ValueError) -> str:
@@ -132,6 +132,8 @@ def test_a_broken_list_is_named_with_the_clip(root, content, said):
     ([3, 4], ["x", "y"], "A clip is given as int"),
     (["a.mp4"], None, "needs the action"),
     ({}, None, "The examples show no action; it takes two or more"),
+    (["a.mp4", "b.mp4"], ["wave", 1], "^Some labels are texts, such as 'wave', and some are numbers, such as 1"),
+    (["a.mp4", "b.mp4"], ["wave", None], "^A label is None, of type NoneType; expected a text or a number.$"),
     (["a.mp4", "b.mp4", "c.mp4"], ["Wave", "bow", "wave "], "Actions 'Wave' and 'wave ' are the same but for case"),
 ])
 def test_what_fit_cannot_take_is_said(X, y, said):

@@ -1,82 +1,103 @@
-"""Query frames and query points against golden numbers and their definitions."""
+"""What `--query` stands for, and which of its clips are known to show what."""
 
 import json
+import os
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
-from trokens.points.queries import components, grid_query_points, place_points, query_frames, semantic_query_points
+from trokens.recognize.queries import Query, find_queries
 
-
-@pytest.fixture
-def numbers(golden):
-    return load_file(golden / "clustering.safetensors")
+ACTIONS = ("wave", "Bow down")
 
 
-@pytest.fixture
-def info(golden):
-    return json.loads((golden / "clustering_info.json").read_text())
+@pytest.fixture(autouse=True)
+def clips(tmp_path, monkeypatch):
+    """Files by the names of videos: none is opened. All paths are relative to the folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mp4", "q/wave/a.mp4", "q/wave/deep/b.MOV", "q/bow  DOWN/c.mp4", "q/other/d.mp4", "q/e.mp4",
+                 "q/other/notes.txt", "q/.hidden/f.mp4", "more/g.webm"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
 
 
-@pytest.mark.parametrize("name", ["random", "random_odd", "structured"])
-def test_query_frames_equal_the_golden_ones(numbers, info, name):
-    labels, rows = query_frames(numbers[f"{name}_ids_m25_i11"])
-    expected = {label: int(row) for row, found in info[f"{name}_peak_frames"].items() for label in found}
-    assert dict(zip(labels.tolist(), rows.tolist(), strict=True)) == expected
+def found(*words, actions=ACTIONS):
+    return [tuple(query) for query in find_queries(words, actions)]
 
 
-def test_query_frames_are_frame_numbers_of_the_tracked_video(numbers, info):
-    numbering = torch.tensor(list(info["pipeline"]["frames_id_dict"].values()))
-    points, _ = semantic_query_points(numbers["structured_ids_m25_i11"], numbering, (32, 32), points_per_entity=1)
-    assert sorted(set(points[:, 0].tolist())) == numbering[info["pipeline"]["true_peak_frames"]].tolist()
+def test_a_folder_is_searched_and_its_folders_may_be_called_like_actions():
+    expected = [("q/bow  DOWN/c.mp4", "Bow down", None), ("q/e.mp4", None, None), ("q/other/d.mp4", None, None),
+                ("q/wave/a.mp4", "wave", None), ("q/wave/deep/b.MOV", "wave", None)]
+    assert found("q") == found("q/") == expected
+    assert found("q/wave") == expected[3:]
 
 
-@pytest.mark.parametrize("name", ["kmeans16", "few"])
-def test_points_on_a_mask_equal_the_golden_ones(numbers, name):
-    expected = numbers[f"mask_{name}"]                                                        # (n, 2) as (y, x)
-    mask = numbers["mask"].numpy()
-    if name == "few":
-        mask = torch.zeros(60, 80, dtype=torch.bool).index_put(tuple(expected.long().T), torch.tensor(True)).numpy()
-    assert torch.equal(place_points(mask, 16), expected.flip(1).long())
+def test_the_innermost_folder_counts_and_none_above_the_word(clips):
+    (clips / "wave/x/Bow down").mkdir(parents=True)
+    (clips / "wave/x/Bow down/a.mp4").touch()
+    (clips / "wave/x/b.mp4").touch()
+    assert found("wave") == [("wave/x/Bow down/a.mp4", "Bow down", None), ("wave/x/b.mp4", "wave", None)]
+    assert found("wave/x")[1] == ("wave/x/b.mp4", None, None)
 
 
-def test_points_on_components_equal_the_golden_ones(numbers):
-    placed = [place_points(part, 4) for part in components(numbers["mask2"].numpy())]
-    assert torch.equal(torch.cat(placed), numbers["mask2_concomp4_pts"].flip(1).long())
-    assert [i for i, part in enumerate(placed) for _ in part] == numbers["mask2_concomp4_labels"].tolist()
+def test_of_names_that_read_alike_the_exact_one_counts():
+    assert found("q/wave/a.mp4", actions=("Wave", "WAVE"))[0][1] is None
+    assert found("q/wave/a.mp4", actions=("Wave", "wave"))[0][1] == "wave"
+    assert found("q/wave/a.mp4", actions=("Wave",))[0][1] == "Wave"
 
 
-def two_frames() -> torch.Tensor:
-    labels = torch.zeros(2, 4, 4, dtype=torch.long)
-    labels[0, 0, 0] = labels[1, 0, 0] = labels[1, 2:, 2:] = 5
-    return labels
+@pytest.mark.parametrize(("pattern", "names"), [
+    ("*.mp4", ["a.mp4"]), ("q/*/*.mp4", ["q/bow  DOWN/c.mp4", "q/other/d.mp4", "q/wave/a.mp4"]),
+    ("**/*.m[op][v4]", ["a.mp4", "q/bow  DOWN/c.mp4", "q/e.mp4", "q/other/d.mp4", "q/wave/a.mp4"]),
+    ("q/w*", ["q/wave/a.mp4", "q/wave/deep/b.MOV"]), ("mor?", ["more/g.webm"])])
+def test_a_pattern_in_quotes_is_what_a_shell_makes_of_it(pattern, names):
+    assert [query[0] for query in found(pattern)] == names
 
 
-def test_points_lie_on_their_label_in_its_query_frame():
-    labels, size = two_frames(), (20, 40)
-    points, cluster = semantic_query_points(labels, torch.tensor([3, 9]), size)
-    assert cluster.tolist() == [0] * 16 + [5] * 16
-    assert points.dtype == torch.float32 and points[:, 0].tolist() == [3] * 16 + [9] * 16
-    _, x, y = points.long().T
-    frame = (points[:, 0] == 9).long()
-    assert torch.equal(labels[frame, y * 4 // size[0], x * 4 // size[1]], cluster)
+def test_a_file_may_be_called_like_a_pattern(clips):
+    (clips / "a[1].mp4").touch()
+    (clips / "d[1]").mkdir()
+    (clips / "d[1]/x.mp4").touch()
+    assert [query[0] for query in found("a[1].mp4", "d[1]")] == ["a[1].mp4", "d[1]/x.mp4"]
 
 
-def test_each_connected_component_becomes_a_cluster():
-    points, cluster = semantic_query_points(two_frames(), torch.tensor([0, 1]), (8, 8), points_per_entity=4,
-                                            connected_components=True)
-    assert cluster.tolist() == [0] * 4 + [1] * 4 + [2] * 4
-    assert points[4:8, 1:].max() < 2 and points[8:, 1:].min() >= 4
+def test_the_home_folder_in_quotes(clips, monkeypatch):
+    monkeypatch.setenv("HOME", str(clips))
+    assert found("~/more/*.webm") == [(f"{clips}/more/g.webm", None, None)]
 
 
-def test_components_touching_at_a_corner_are_two():
-    assert len(components(torch.eye(2, dtype=torch.bool).numpy())) == 2
+@pytest.mark.parametrize("name", ["list.csv", "LIST.CSV", "list.json", "LIST.JSON"])
+def test_a_list_says_what_its_clips_show_and_may_leave_it_open(clips, name):
+    (clips / "lists").mkdir()
+    text = "path,label\n../a.mp4,juggle\n../q/e.mp4,\n../gone.mp4,WAVE\n"
+    if name.lower().endswith("json"):
+        text = json.dumps([{"path": "../a.mp4", "label": "juggle"}, {"path": "../q/e.mp4"},
+                           {"path": "../gone.mp4", "label": "WAVE"}])
+    (clips / "lists" / name).write_text(text)
+    assert found(f"lists/{name}") == [("lists/../a.mp4", "juggle", None), ("lists/../q/e.mp4", None, None),
+                                      ("lists/../gone.mp4", "wave", "There is no 'lists/../gone.mp4'.")]
 
 
-def test_grid_points_fill_evenly_spaced_frames():
-    points, cluster = grid_query_points(10, (60, 90), grid_size=3, num_query_frames=4)
-    assert points.shape == (36, 3) and not cluster.any()
-    assert points[:, 0].unique().tolist() == [0, 3, 6, 9]
-    assert points[:9, 1].tolist() == [14.5, 44.5, 74.5] * 3 and points[:9:3, 2].tolist() == [9.5, 29.5, 49.5]
-    assert len(grid_query_points(1, (60, 90), grid_size=3)[0]) == 9
+def test_a_clip_is_taken_once_with_what_is_known_of_it(clips, caplog):
+    os.symlink("q/e.mp4", "link.mp4")
+    (clips / "list.csv").write_text("path,label\nq/e.mp4,wave\nq/wave/a.mp4,Bow down\n")
+    assert found("q/e.mp4", "./q/e.mp4", "link.mp4", "list.csv", "q/wave/*.mp4") == [
+        ("q/e.mp4", "wave", None), ("q/wave/a.mp4", "Bow down", None)]
+    assert caplog.messages == ["'q/wave/a.mp4' is given as 'Bow down' and as 'wave'; the first counts."]
+
+
+def test_what_nothing_is_found_for_is_named_and_the_others_go_on(clips):
+    (clips / "empty").mkdir()
+    (clips / "broken.csv").write_text("file\nx\n")
+    os.mkfifo("pipe.mp4")
+    words = ("nowhere.mp4", "empty", "x*.mp4", "broken.csv", "pipe.mp4", "", "a.mp4")
+    queries = find_queries(words, ACTIONS)
+    assert [query.path for query in queries] == list(words)
+    errors = [query.error for query in queries]
+    assert errors.pop(3).startswith("broken.csv has no column 'path'")
+    assert errors == ["There is no 'nowhere.mp4'.", "'empty' holds no video.", "No video fits 'x*.mp4'.",
+                      "'pipe.mp4' is no file.", "There is no ''.", None]
+
+
+def test_whatever_is_a_file_is_asked_about():
+    assert find_queries(["q/other/notes.txt"], ACTIONS) == [Query("q/other/notes.txt")]

@@ -5,7 +5,7 @@ import pytest
 
 from trokens.recognize.cache import Cache
 from trokens.recognize.calibrate import Calibration
-from trokens.recognize.compare import compare, joined
+from trokens.recognize.compare import compare
 from trokens.recognize.describe import Describer, describe_one
 from trokens.recognize.examples import read_examples
 from trokens.recognize.looks import choose_backbone
@@ -30,7 +30,7 @@ def weizmann(request, tmp_path_factory):
     from conftest import _shared
     examples = read_examples(_shared("clips") / "weizmann")
     describer = Describer(choose_backbone("timm:tf_efficientnet_lite0:4"), Cache(tmp_path_factory.mktemp("cache")))
-    described = [describe_one(example.path, describer) for example in examples]
+    described = [describe_one((example.path, None), describer) for example in examples]
     assert all(item.error is None for item in described)
     return [item.description for item in described], np.array([example.label for example in examples])
 
@@ -38,6 +38,6 @@ def weizmann(request, tmp_path_factory):
 @pytest.mark.parametrize(("method", "least"), [("motion", 0.99), ("both", 0.99), ("looks", 0.88)])
 def test_one_example_of_each_of_four_actions_tells_them_apart(weizmann, method, least):
     clips, labels = weizmann
-    distance = joined(compare(clips, clips, method), Calibration().share)
+    distance = compare(clips, clips, method).joined(Calibration().share)
     reached = one_shot(distance, labels)
     assert reached >= least, f"{method}: {reached:.1%}"

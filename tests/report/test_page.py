@@ -15,8 +15,9 @@ from pages import read_page
 from PIL import Image
 
 from trokens import FewShotClassifier
-from trokens.recognize.answers import UNKNOWN, Answer, join
-from trokens.recognize.predictions import Prediction, csv_rows
+from trokens.recognize.answers import Answer, Prediction, csv_rows
+from trokens.recognize.options import UNKNOWN
+from trokens.recognize.windows import join
 from trokens.report import exhibits, films
 from trokens.report.films import Wanted, film
 from trokens.report.page import write_page
@@ -194,7 +195,7 @@ def test_matched_moments_are_shown_at_the_same_time(write, predictions, classifi
         for i, moment in enumerate(moments):
             [x, y] = next((x, y) for at, x, y in reversed(steps) if at <= 100 * i / len(moments) + 1e-3)
             shown = cell(picture, round(x / 100 * (columns - 1)), round(y / 100 * (rows - 1)), columns, rows)
-            place = exact.places[moment][0]
+            place = exact.cells[moment][0]
             wanted = cell(opened(exact.picture), place % exact.grid[0], place // exact.grid[0], *exact.grid)
             assert np.abs(shown - wanted).mean() < 4, (path, moment)
 
@@ -215,7 +216,7 @@ def test_a_film_holds_just_the_frames_that_were_asked_for(tmp_path):
     found = film(Wanted(str(tmp_path / "clip.mp4"), (3, 17, 60, 63)))
     assert found.size == (48, 64)
     for moment, then in ((3, 5), (17, 19), (60, 61), (63, 63)):  # halfway to the next, at most a 32nd of the clip
-        for place, frame in zip(found.places[moment], (moment, then), strict=True):
+        for place, frame in zip(found.cells[moment], (moment, then), strict=True):
             shown = cell(opened(found.picture), place % found.grid[0], place // found.grid[0], *found.grid)
             assert abs(shown.mean() - 3 * frame) < 3, (moment, frame)
 

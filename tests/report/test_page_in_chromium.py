@@ -7,7 +7,7 @@ import pytest
 from chromium import PROGRAM, Chromium
 from test_page import classifier, clips, hostile, predictions, video, write  # noqa: F401  (fixtures)
 
-from trokens.recognize.predictions import csv_rows
+from trokens.recognize.answers import csv_rows
 from trokens.runtime.files import write_csv
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium")

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trokens.recognize.answers import Answer
-    from trokens.recognize.predictions import Prediction
+    from trokens.recognize.answers import Answer, Prediction
 
 WIDEST = 80  # of a column; what is longer moves the rest of its line
 

@@ -7,10 +7,16 @@ support, by motion, by looks, and by both. A trained model has to be better befo
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trokens.runtime.command import check_at_least, run_command
 from trokens.runtime.files import check_writable, write_json
+
+if TYPE_CHECKING:
+    from trokens.fewshot.episodes import EpisodePlan
+    from trokens.recognize.compare import Distances
 
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> int:
@@ -41,13 +47,14 @@ def measure(args: argparse.Namespace) -> int:
     cfg = load_cfg(args.cfg, [*args.overrides, "TRAIN.ENABLE", "False", "TEST.ENABLE", "True"])
     if args.json:
         check_writable(args.json)
+    import torch
+
     from trokens.clips.split import build_split
     from trokens.fewshot.episodes import EpisodeSampler
     from trokens.fewshot.metrics import mean_and_interval
     from trokens.recognize.cache import Cache, default_folder
     from trokens.recognize.compare import Distances, compare
     from trokens.recognize.describe import Describer, describe_all
-    from trokens.recognize.episodes import episode_accuracy
     from trokens.recognize.looks import choose_backbone
 
     split, few_shot = cfg.TEST.SPLIT, cfg.FEW_SHOT
@@ -56,25 +63,46 @@ def measure(args: argparse.Namespace) -> int:
     backbone = None if args.backbone == "none" else choose_backbone(args.backbone)
     describer = Describer(backbone, Cache(args.cache or default_folder()))
     describer.check()
-    shown = sorted({index for plan in plans for index in plan.indices})
-    described = dict(describe_all([clips[index].video for index in shown], describer, args.workers))
+    asked = sorted({index for plan in plans for index in plan.indices})
+    described = dict(describe_all([clips[index].video for index in asked], describer, args.workers))
     for one in described.values():
         if one.error:
             raise ValueError(one.error)
-    descriptions = [described[str(clips[index].video)].description for index in shown]
+    descriptions = [described[str(clips[index].video)].description for index in asked]
     found = compare(descriptions, descriptions, "both" if backbone else "motion")
     kinds = {"motion": Distances(found.motion, None, found.amount)}
     if backbone:
         kinds |= {"looks": Distances(None, found.looks, found.amount), "both": found}
-    rows, figures = {index: row for row, index in enumerate(shown)}, {}
+    rows, figures = {index: row for row, index in enumerate(asked)}, {}
     for kind, some in kinds.items():
-        mean, interval = mean_and_interval(episode_accuracy(some, plans, rows))
+        accuracy = torch.tensor([episode_accuracy(some, plan, rows) for plan in plans], dtype=torch.float64)
+        mean, interval = mean_and_interval(accuracy)
         figures[kind] = {"accuracy": mean, "interval": interval}
         print(f"{kind:7}{100 * mean:.2f} ± {100 * interval:.2f} %")
-    print(f"{few_shot.N_WAY}-way {few_shot.K_SHOT}-shot, untrained, over {len(plans)} episodes of {len(shown)} clips; "
+    print(f"{few_shot.N_WAY}-way {few_shot.K_SHOT}-shot, untrained, over {len(plans)} episodes of {len(asked)} clips; "
           f"chance {100 / few_shot.N_WAY:.1f} %")
     if args.json:
         write_json(args.json, {"n_way": few_shot.N_WAY, "k_shot": few_shot.K_SHOT, "episodes": len(plans),
-                               "split": split, "clips": len(shown), "chance": 1 / few_shot.N_WAY,
+                               "split": split, "clips": len(asked), "chance": 1 / few_shot.N_WAY,
                                "backbone": backbone.name if backbone else None, **figures})
     return 0
+
+
+def episode_accuracy(found: Distances, plan: EpisodePlan, rows: Mapping[int, int]) -> float:
+    """Share of right answers in an episode, whose support set teaches a `FewShotClassifier` of its own.
+
+    Args:
+        found: Between all clips, (C, C).
+        plan: The episode.
+        rows: The clip of each index of a plan, among the C.
+    """
+    import numpy as np
+
+    from trokens.recognize.calibrate import Calibration, calibrate
+    from trokens.recognize.compare import to_actions
+
+    clips, way = np.array([rows[index] for index in plan.indices]), np.array(plan.way)
+    (support, query), (action, true) = (np.split(some, [plan.num_support]) for some in (clips, way))
+    share = calibrate(found.of(support, support), action, plan.n_way, Calibration()).share
+    distance = to_actions(found.of(query, support).joined(share), action, plan.n_way)
+    return float((distance.argmin(1) == true).mean())

@@ -20,19 +20,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trokens.cli.answer_table import Table
-from trokens.runtime.command import check_at_least, run_command
+from trokens.recognize.options import METHODS, UNKNOWN, check_reject
+from trokens.runtime.commands import check_at_least, run_command
 
 if TYPE_CHECKING:
-    from trokens.recognize.answers import Answer
+    from trokens.recognize.answers import Answer, Prediction
     from trokens.recognize.classifier import FewShotClassifier
     from trokens.recognize.examples import Example
-    from trokens.recognize.predictions import Prediction
     from trokens.recognize.queries import Query
 
 logger = logging.getLogger(__name__)
 
 CSV, JSONL, PAGE = "predictions.csv", "predictions.jsonl", "index.html"
-METHODS = ("both", "motion", "looks")
 
 
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> argparse.Namespace:
@@ -81,9 +80,10 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.window is not None and args.stride > args.window:
         parser.error(f"--stride is {args.stride:g}, longer than --window {args.window:g}: nobody would look at what "
                      "lies between.")
-    if args.reject is not None and not 0 < args.reject <= 0.5:
-        parser.error(f"--reject is {args.reject:g}; it is a share of right answers that may be lost, above 0 and at "
-                     "most 0.5.")
+    try:
+        check_reject(args.reject)
+    except ValueError as error:
+        parser.error(f"--{error}")
     for flag in ("method", "backbone", "window"):
         if args.checkpoint is not None and getattr(args, flag) is not None:
             parser.error(f"--{flag} is of the descriptor, and --checkpoint compares a trained model's tokens of whole "
@@ -100,7 +100,6 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 def predict(args: argparse.Namespace, command: str) -> int:
     """Find the examples and the clips, answer, write, and say how many."""
     from trokens.cli.support import build_classifier, cache_folder
-    from trokens.recognize.answers import UNKNOWN
     from trokens.recognize.describe import sensible_workers
     from trokens.recognize.queries import find_queries
     from trokens.recognize.saved import TEXT
@@ -146,8 +145,7 @@ def answer_all(args: argparse.Namespace, classifier: FewShotClassifier, examples
     Returns:
         What is said of each query, in their order.
     """
-    from trokens.recognize.answers import Answer
-    from trokens.recognize.predictions import Prediction
+    from trokens.recognize.answers import Answer, Prediction
 
     found: dict[str, Prediction] = {}
     true = {query.path: query.true_action for query in queries if not query.error}
@@ -176,7 +174,7 @@ def answers(args: argparse.Namespace, classifier: FewShotClassifier, examples: S
             paths: Sequence[str]) -> Iterator[tuple[str, Sequence[Answer], Sequence[Answer]]]:
     """Fit, now, and answer: a path, all pieces of it so far, and those of them that are new."""
     from trokens.cli.support import save_for_later
-    from trokens.recognize.pieces import answer_pieces
+    from trokens.recognize.windows import answer_pieces
 
     pairs = [example.path for example in examples], [example.label for example in examples]
     if args.window is None and examples:
@@ -194,7 +192,7 @@ def answers(args: argparse.Namespace, classifier: FewShotClassifier, examples: S
 
 def write_answers(out: Path, predictions: Sequence[Prediction]) -> None:
     """Write both lists, each whole; the page of an earlier run, which would say something else, goes."""
-    from trokens.recognize.predictions import csv_rows, jsonl_lines
+    from trokens.recognize.answers import csv_rows, jsonl_lines
     from trokens.runtime.files import write_csv, write_text
 
     with suppress(FileNotFoundError):

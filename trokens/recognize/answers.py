@@ -1,15 +1,17 @@
-"""What the classifier says of a clip: the answer itself, and what it rests on."""
+"""What is said of each clip, and the rows of the files that keep it: one place for all figures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from itertools import groupby
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
+from trokens.recognize.options import UNKNOWN
 
-UNKNOWN = "unknown"
+COLUMNS = ("path", "start", "end", "action", "confidence", "runner_up", "true_action", "error")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins with one is computed by spreadsheets
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,7 @@ class Answer:
 
     Attributes:
         path: The clip, as it was given.
-        label: The action; ``UNKNOWN`` where ``reject`` finds it too far from all examples; None where ``error`` says
-            why there is none.
+        label: The action; ``UNKNOWN`` where ``reject`` finds it too far from all examples; None where there is none.
         confidence: Probability of the nearest action among the known ones, in [0, 1].
         runner_up: The second action; where ``label`` is ``UNKNOWN`` the nearest one.
         probabilities: Of every action, in the order of ``classes_``.
@@ -44,96 +45,67 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Match:
-    """A moment of the query, and the moment of the example that resembles it most.
+class Prediction:
+    """What is said of one query.
 
     Attributes:
-        query_frame, example_frame: Frame numbers in the files.
-        query_time, example_time: Seconds.
-        distance: How far they are apart, 0 for equal.
+        path: The clip, as it was given.
+        pieces: One answer for a whole clip; of a windowed video one for each of its joined pieces, in the order of
+            time. What cannot be read has a single one, with an ``error``.
+        true_action: What it shows, where that is known.
+        windowed: Whether it was answered piece by piece.
     """
 
-    query_frame: int
-    example_frame: int
-    query_time: float
-    example_time: float
-    distance: float
-
-
-@dataclass(frozen=True)
-class Trail:
-    """One trajectory of a clip, to be drawn.
-
-    Attributes:
-        frame: Frame number of each position in the file, (P,) int64.
-        xy: Position in pixels of the file's frames, (P, 2) float32.
-        strength: How much each position speaks for the match, (P,) float32, at most 1 in all trails of a clip.
-    """
-
-    frame: np.ndarray
-    xy: np.ndarray
-    strength: np.ndarray
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """The nearest example of an action.
-
-    Attributes:
-        label: The action.
-        path: The example's file.
-        distance: From the query to it.
-        matches: Which moments were matched, in the order of the query's time.
-        query_trails, example_trails: The trajectories of both clips that spoke most for it, the strongest first.
-    """
-
-    label: Any
     path: str
-    distance: float
-    matches: tuple[Match, ...]
-    query_trails: tuple[Trail, ...]
-    example_trails: tuple[Trail, ...]
+    pieces: tuple[Answer, ...]
+    true_action: str | None = None
+    windowed: bool = False
+
+    @property
+    def error(self) -> str | None:
+        """Why there is no answer, in one line; None where there is one."""
+        return self.pieces[0].error
+
+    def right(self, piece: Answer) -> bool | None:
+        """Whether a piece is answered rightly; None where nobody knows. What is none of the actions is unknown."""
+        if self.true_action is None or piece.error:
+            return None
+        label, known = str(piece.label), {str(name) for name in piece.probabilities}
+        return label == self.true_action or (label == UNKNOWN and self.true_action not in known)
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """One of each piece, with the keys of COLUMNS; what is absent is None. Seconds and shares are rounded."""
+        for piece in self.pieces:
+            answered = piece.error is None
+            yield {"path": self.path, "start": round(piece.start, 3) if answered else None,
+                   "end": round(piece.end, 3) if answered else None, "action": _text(piece.label),
+                   "confidence": round(piece.confidence, 4) if answered else None, "runner_up": _text(piece.runner_up),
+                   "true_action": self.true_action, "error": piece.error}
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """What the answer to a clip rests on.
+def _text(label: Any) -> str | None:
+    return None if label is None else str(label)
 
-    Attributes:
-        answer: The answer.
-        nearest: The nearest example of each action, the nearest action first.
-        motion_share: How much of the distances came from motion, in [0, 1]; the rest from looks.
+
+def csv_rows(predictions: Sequence[Prediction]) -> Iterator[tuple]:
+    """The header, and a row of each piece.
+
+    No cell is a formula to a spreadsheet: a path begins with ``./`` instead, and another text with an apostrophe, which
+    says "this is text".
     """
-
-    answer: Answer
-    nearest: tuple[Nearest, ...]
-    motion_share: float
-
-
-def join(answers: Sequence[Answer]) -> list[Answer]:
-    """Join neighboring windows of one action; where two actions overlap, the border is in the middle.
-
-    Args:
-        answers: Of a video's windows, in the order of time.
-
-    Returns:
-        Pieces that follow one another; each has the means of its windows' numbers, their most probable runner-up, and
-        the example that is nearest to one of them.
-    """
-    groups = [list(group) for _, group in groupby(answers, key=lambda answer: answer.label)]
-    pieces = []
-    for number, group in enumerate(groups):
-        start = group[0].start if not number else (groups[number - 1][-1].end + group[0].start) / 2
-        end = group[-1].end if number + 1 == len(groups) else (group[-1].end + groups[number + 1][0].start) / 2
-        probabilities = _mean([answer.probabilities for answer in group])
-        others = {name: value for name, value in probabilities.items() if name != group[0].label}
-        pieces.append(replace(group[0], start=start, end=end, probabilities=probabilities,
-                              distances=_mean([answer.distances for answer in group]),
-                              confidence=sum(answer.confidence for answer in group) / len(group),
-                              nearest=min(group, key=lambda answer: min(answer.distances.values())).nearest,
-                              runner_up=max(others, key=others.get, default=None)))
-    return pieces
+    yield COLUMNS
+    for prediction in predictions:
+        for record in prediction.records():
+            if record["path"].startswith(_FORMULA):
+                record["path"] = os.path.join(os.curdir, record["path"])
+            yield tuple("" if value is None else f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA)
+                        else value for value in record.values())
 
 
-def _mean(rows: Sequence[dict[Any, float]]) -> dict[Any, float]:
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+def jsonl_lines(predictions: Sequence[Prediction]) -> Iterator[str]:
+    """A line of each piece: the keys of COLUMNS, probability and distance of each action, the nearest example."""
+    for prediction in predictions:
+        for piece, record in zip(prediction.pieces, prediction.records(), strict=True):
+            record |= {name: {str(action): round(value, 6) for action, value in values.items()} for name, values in (
+                ("probabilities", piece.probabilities), ("distances", piece.distances))}
+            yield json.dumps(record | {"nearest_example": piece.nearest}) + "\n"

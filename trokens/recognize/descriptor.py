@@ -1,69 +1,69 @@
 """The descriptor: how the points of a clip move, as rows of numbers that can be compared. Nothing in it is trained.
 
-Each point p has at step t a place x[t, p], a displacement d[t, p], and is visible or not. Lengths are in units of the
-frame's longer side. With medians over the visible points, m(c, x) the share of a point at x in cell c of a grid, and
-HoD the histogram of oriented displacements (Gowayyed et al., IJCAI 2013, as in the Trokens paper; linear binning):
+Point p is at step t at x[t, p] and moves by d[t, p]; it is visible or not. Lengths are in units of the frame's longer
+side. Medians are over the visible points. m(c, x) is the share of a point at x in cell c of a grid of 3 x 3. HoD is the
+histogram of oriented displacements (Gowayyed et al., IJCAI 2013, as in the Trokens paper; linear binning):
 
-    e[t, p] = d[t, p] - median_p d[t, p]                                    what moves against the camera
+    e[t, p] = d[t, p] - median_p d[t, p]                                    motion against the camera
     f[t, p] = e[t, p] * max(1 - median_p |e[t, p]| / |e[t, p]|, 0)          less the noise
     H[s, c] = sum of m(c, x[t, p]) * HoD(f[t, p]) over the steps t of segment s, mean over the visible points p
-    r[s]    = sqrt(H[s]) / sqrt(sum H[s] + still)                           a row a segment: all cells and directions
+    r[s]    = sqrt(H[s]) / sqrt(sum H[s] + STILL)                           a row a segment: all cells and directions
 
-for two grids of 3 x 3 cells, side by side: one fitted to the frame, one to the region that moves. Two clips are as far
-apart as Bi-MHM says (bidirectional mean Hausdorff metric; HyRSM, CVPR 2022), with a small price for disorder:
-
-    D[i, j] = |r[i] - r'[j]|^2 / 2 + order * |i - j| / (S - 1)              (rows of length 1: 1 - cosine + ...)
-    distance = mean_i min_j D[i, j] + mean_j min_i D[i, j]
+There are two grids, and their rows stand side by side: one grid fits the frame, one the region that moves. How far two
+clips are apart, `trokens.recognize.compare` says.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from trokens.points.hod import hod
-from trokens.recognize.moving_points import MovingPoints
+from trokens.structures import Tracks, check_shape
 
 SEGMENTS, GRID, BINS = 16, 3, 8
 SPREAD = 2.0        # standard deviations of the moving region from its middle to the border of its grid
 SMALLEST = 0.02     # such a deviation at least, in frame lengths
 STILL = 1e-4        # frame lengths a second, mean over the points: less is as good as none
-PLAIN = 0.1         # share of the mean look beside the deviations from it
-ORDER = 0.2         # price of matching the first moment of a clip with the last one of another
-_AT_ONCE = 64       # steps whose points are sorted into directions at once: 40 MB of a dense grid's
+_AT_ONCE = 64       # steps whose points are sorted into directions at once: 40 MB for a dense grid
 
 
 def motion_rows(points: MovingPoints, seconds: float, f: Tensor | None = None) -> Tensor:
-    """Describe how points move.
+    """Describe how points move: r of both grids.
 
     Args:
-        points: N points at T steps; none of either is allowed.
-        seconds: What the steps cover together.
+        points: N points at T steps; either may be 0.
+        seconds: Duration of all steps.
         f: Their :func:`own_motion`, where it is known.
 
     Returns:
         (SEGMENTS, 2 * GRID ** 2 * BINS) float32, rows no longer than 1; zeros where nothing moves.
     """
     f = own_motion(points) if f is None else f                                                # (T, N, 2)
-    count = points.visible.sum(1).clamp(min=1)[:, None]
     rows = []
-    for place in (points.xy / points.half, from_region(points.xy, f)):
-        shares = cell_shares(place, GRID).expand(*f.shape[:2], -1)                            # (T, N, C)
-        some = zip(shares.split(_AT_ONCE), f.split(_AT_ONCE), strict=True)
-        per_step = torch.cat([_cells(*parts) for parts in some]) / count                      # (T, C*B)
-        h = sum_over_segments(per_step, SEGMENTS) * SEGMENTS / max(seconds, 1e-3)
-        rows.append(h.clamp(min=0).sqrt() / (h.sum(-1, keepdim=True) + STILL).sqrt())
+    for x in (points.xy / points.half, from_region(points.xy, f)):
+        per_step = hod_of_cells(x, f) / points.visible.sum(1).clamp(min=1)[:, None]           # (T, C*B)
+        H = sum_over_segments(per_step, SEGMENTS) * SEGMENTS / max(seconds, 1e-3)
+        rows.append(H.clamp(min=0).sqrt() / (H.sum(-1, keepdim=True) + STILL).sqrt())
     return torch.cat(rows, dim=-1) / len(rows) ** 0.5
 
 
-def _cells(shares: Tensor, f: Tensor) -> Tensor:
-    """Sum the points of each step over cells and directions: (T, N, C) and (T, N, 2) -> (T, C*B)."""
-    directions = hod(torch.stack([torch.zeros_like(f), f], dim=-2), BINS, per_frame=False, binning="linear")
-    return (shares.transpose(1, 2) @ directions).flatten(1)                                   # (T, N, B) between
+def hod_of_cells(x: Tensor, f: Tensor) -> Tensor:
+    """Sum HoD(f) over the points of each step, each point shared among the cells by m(c, x): (T, C*B)."""
+    m = cell_shares(x).expand(*f.shape[:2], -1)                                               # (T, N, C)
+    return torch.cat([(shares.transpose(1, 2) @ directions(some)).flatten(1)                  # (T, C, B) -> (T, C*B)
+                      for shares, some in zip(m.split(_AT_ONCE), f.split(_AT_ONCE), strict=True)])
+
+
+def directions(f: Tensor) -> Tensor:
+    """HoD of each displacement alone: (..., 2) -> (..., BINS)."""
+    return hod(torch.stack([torch.zeros_like(f), f], dim=-2), BINS, per_frame=False, binning="linear")
 
 
 def own_motion(points: MovingPoints) -> Tensor:
-    """Displacements f against the camera, less the noise; none where a point is hidden: (T, N, 2)."""
+    """Displacements f against the camera, less the noise; zero where a point is hidden: (T, N, 2)."""
     e = points.displacement - _median(points.displacement, points.visible)
     length = e.norm(dim=-1, keepdim=True)
     f = e * (1 - _median(length, points.visible) / length.clamp(min=1e-12)).clamp(min=0)
@@ -78,7 +78,7 @@ def _median(x: Tensor, visible: Tensor) -> Tensor:
 
 
 def from_region(xy: Tensor, f: Tensor) -> Tensor:
-    """Places relative to the region that moves: 0 is its middle, 1 is ``SPREAD`` standard deviations from there."""
+    """Positions relative to the region that moves: 0 is its middle, 1 is ``SPREAD`` standard deviations from there."""
     middle, deviation = region(xy, f)
     return (xy - middle) / (SPREAD * deviation)
 
@@ -91,13 +91,14 @@ def region(xy: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
     return middle, ((weight * (xy - middle).square()).sum((0, 1)) / total).sqrt() + SMALLEST
 
 
-def cell_shares(place: Tensor, grid: int) -> Tensor:
-    """How much of points (..., 2), in [-1, 1] inside the grid, lies in each cell, row by row: (..., grid * grid).
+def cell_shares(x: Tensor) -> Tensor:
+    """The share m(c, x) of points (..., 2) in each cell, row by row: (..., GRID * GRID).
 
-    Shares go over linearly between the middles of neighboring cells; a point outside belongs to the nearest cell.
+    The grid covers [-1, 1]. Shares go over linearly between the middles of neighboring cells; a point outside belongs
+    to the nearest cell.
     """
-    at = ((place + 1) / 2 * grid - 0.5).clamp(0, grid - 1)
-    share = (1 - (at[..., None] - torch.arange(grid)).abs()).clamp(min=0)                     # (..., 2, grid)
+    at = ((x + 1) / 2 * GRID - 0.5).clamp(0, GRID - 1)
+    share = (1 - (at[..., None] - torch.arange(GRID)).abs()).clamp(min=0)                     # (..., 2, GRID)
     return (share[..., 1, :, None] * share[..., 0, None, :]).flatten(-2)
 
 
@@ -109,35 +110,61 @@ def sum_over_segments(per_step: Tensor, segments: int) -> Tensor:
     return overlap.clamp(min=0).to(per_step.dtype) @ per_step
 
 
-def pair_distances(query: Tensor, example: Tensor, order: float = ORDER) -> Tensor:
-    """D of every pair of rows: (..., S, D) and (..., S, D) -> (..., S, S)."""
-    squares = [x.square().sum(-1) for x in (query, example)]
-    apart = (squares[0][..., :, None] + squares[1][..., None, :]) / 2 - query @ example.transpose(-1, -2)
-    time = torch.linspace(0, 1, query.shape[-2])
-    return apart.clamp(min=0) + order * (time[:, None] - time).abs()
+@dataclass(frozen=True)
+class MovingPoints:
+    """Where the points of a clip are at each of T steps, and by how much they move.
 
+    Lengths are in units of the frame's longer side; x right, y down, (0, 0) the center of the frame.
 
-def bi_mhm(pairs: Tensor) -> Tensor:
-    """Bi-MHM of pair distances (..., S, S) -> (...). Means, where :func:`trokens.fewshot.matchers.bi_mhm` has sums."""
-    return pairs.amin(-1).mean(-1) + pairs.amin(-2).mean(-1)
-
-
-def looks_rows(cells: Tensor) -> Tensor:
-    """Rows of what a clip looks like: how it deviates from its own mean, and a little of that mean.
-
-    What stays the same in a clip, the room above all, falls out; where hardly anything changes, the mean decides.
-
-    Args:
-        cells: Features of each cell of a grid, T pictures, (..., T, C).
-
-    Returns:
-        (..., T, 2 * C) of length 1: the deviations, and ``PLAIN`` times the mean.
+    Attributes:
+        xy: Position of each point before the step, (T, N, 2) float32; (1, N, 2) where all steps have the same.
+        displacement: What the step adds to it, (T, N, 2) float32.
+        visible: Whether the point is seen before and after the step, (T, N) bool.
+        half: Half the frame's width and height, (2,) float32.
     """
-    cells = cells.float()
-    mean = cells.mean(-2, keepdim=True)
-    return torch.nn.functional.normalize(torch.cat([cells - mean, (PLAIN * mean).expand_as(cells)], dim=-1), dim=-1)
+
+    xy: Tensor
+    displacement: Tensor
+    visible: Tensor
+    half: Tensor
+
+    def __post_init__(self) -> None:
+        sizes: dict[str, int] = {}
+        check_shape("displacement", self.displacement, "T N 2", sizes)
+        check_shape("visible", self.visible, "T N", sizes)
+        check_shape("xy", self.xy, "1 N 2" if len(self.xy) == 1 else "T N 2", sizes)
+
+    @classmethod
+    def from_tracks(cls, tracks: Tracks) -> MovingPoints:
+        """Read trajectories of T + 1 positions; a point is hidden where it is not finite.
+
+        Raises:
+            ValueError: The tracks do not say the size of their frames.
+        """
+        if tracks.size is None:
+            raise ValueError("The tracks do not say the size of their frames; give Tracks a size.")
+        height, width = tracks.size
+        xy = (tracks.xy + 0.5 - tracks.xy.new_tensor([width, height]) / 2) / max(tracks.size)
+        seen = tracks.visibility & xy.isfinite().all(-1)
+        xy = xy.where(seen[..., None], 0.0)
+        return cls(xy[:-1], xy.diff(dim=0), seen[:-1] & seen[1:], half_frame(tracks.size))
+
+    @classmethod
+    def from_flow(cls, flow: Tensor, size: tuple[int, int], stride: int) -> MovingPoints:
+        """Read dense optical flow, as points that start on a grid anew at every step.
+
+        Args:
+            flow: Displacements of every ``stride``-th pixel, in pixels, (T, h, w, 2); T may be 0.
+            size: (height, width) of the frames between which it was computed.
+        """
+        (height, width), side = size, max(size)
+        y, x = torch.meshgrid(torch.arange(0, height, stride), torch.arange(0, width, stride), indexing="ij")
+        xy = torch.stack([x + 0.5 - width / 2, y + 0.5 - height / 2], dim=-1).flatten(0, 1) / side
+        displacement = flow.float().flatten(1, 2) / side
+        return cls(xy[None], displacement, torch.ones(displacement.shape[:2], dtype=torch.bool), half_frame(size))
 
 
-def distances(query: Tensor, examples: Tensor) -> Tensor:
-    """Compare clips: (Q, S, D) and (E, S, D) -> (Q, E)."""
-    return torch.stack([bi_mhm(pair_distances(clip, examples)) for clip in query])
+def half_frame(size: tuple[int, int]) -> Tensor:
+    """Half the width and height of a frame of this (height, width), in units of its longer side, (2,)."""
+    height, width = size
+    return torch.tensor([width, height]) / (2 * max(size))

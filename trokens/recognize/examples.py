@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Number
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from trokens.clips.class_folders import class_videos
 from trokens.clips.classes import clean, reading
 from trokens.clips.records import read_records
 from trokens.recognize.cache import content_key
-from trokens.recognize.describe import one_line
+from trokens.recognize.describe import Described, Describer, describe_all, describe_one, one_line, path_of
+from trokens.recognize.description import Description
+from trokens.recognize.options import UNKNOWN
 from trokens.video import VideoError, probe
 
 logger = logging.getLogger(__name__)
@@ -73,18 +78,16 @@ def read_labeled(path: str | os.PathLike, *, all_labels: bool = True) -> list[Ex
     path = Path(path)
     columns = ("path", "label") if all_labels else ("path",)
     records = read_records(path, columns, raw=lambda text: (path.parent / text).is_file())
-    return [Example(str(path.parent / str(record["path"])), _label(record.get("label"))) for record in records]
-
-
-def _label(value: Any) -> str | None:
-    return None if value in (None, "") else str(value)
+    labels = [record.get("label") for record in records]
+    return [Example(str(path.parent / str(record["path"])), None if label in (None, "") else str(label))
+            for record, label in zip(records, labels, strict=True)]
 
 
 def gather_examples(X: Sequence | Mapping | str | os.PathLike, y: Sequence | None) -> list[Example]:
-    """What `FewShotClassifier.fit` was given, as examples.
+    """The examples that `FewShotClassifier.fit` was given, in any of the forms that it takes.
 
     Raises:
-        FileNotFoundError, ValueError: It is of no form that it takes.
+        FileNotFoundError, ValueError: They have none of these forms.
     """
     if isinstance(X, Mapping):
         if y is not None:
@@ -94,38 +97,17 @@ def gather_examples(X: Sequence | Mapping | str | os.PathLike, y: Sequence | Non
                 raise ValueError(f"Action '{label}' is given one path, not a list of them; write ['{paths}'].")
             if not len(paths):
                 raise ValueError(f"Action '{label}' has no clip; add one, or leave it out.")
-        pairs = [(path, label) for label, paths in X.items() for path in paths]
-        return as_examples([path for path, _ in pairs], [label for _, label in pairs])
+        return [Example(path_of(path), label) for label, paths in X.items() for path in paths]
     if isinstance(X, str | os.PathLike):
         if y is not None:
             raise ValueError("fit was given a folder or a CSV and labels too; these have their own.")
         return read_examples(X)
     if y is None:
         raise ValueError("fit needs the action of every clip: it requires y to be passed, but the target y is None.")
-    return as_examples(X, y)
-
-
-def as_examples(paths: Iterable[str | os.PathLike], labels: Iterable) -> list[Example]:
-    """Pair clips with their actions.
-
-    Raises:
-        ValueError: There are not as many labels as clips, or a path is none.
-    """
-    paths, labels = list(paths), list(labels)
+    paths, labels = list(X), list(y)
     if len(paths) != len(labels):
         raise ValueError(f"There are {len(paths)} clips and {len(labels)} labels; every clip needs one.")
     return [Example(path_of(path), label) for path, label in zip(paths, labels, strict=True)]
-
-
-def path_of(path: Any) -> str:
-    """A clip's path as text.
-
-    Raises:
-        ValueError: It is something else, such as an array of numbers.
-    """
-    if not isinstance(path, str | os.PathLike):
-        raise ValueError(f"A clip is given as {type(path).__name__}; expected the path of a video.")
-    return os.fspath(path)
 
 
 def check_examples(examples: Sequence[Example]) -> list[Example]:
@@ -135,19 +117,9 @@ def check_examples(examples: Sequence[Example]) -> list[Example]:
         The others, with their keys.
 
     Raises:
-        ValueError: There are fewer than two actions, two are called the same, an action has no readable clip, or two
-            actions share a clip.
+        ValueError: The labels cannot tell two actions apart, an action has no readable clip, or two actions share one.
     """
-    labels = list(dict.fromkeys(example.label for example in examples))
-    if len(labels) < 2:
-        shown = f"show one action alone, '{labels[0]}'" if labels else "show no action"
-        raise ValueError(f"The examples {shown}; it takes two or more to tell them apart.")
-    alike: dict[str, Any] = {}
-    for label in labels:
-        other = alike.setdefault(reading(str(label)), label)
-        if other != label:
-            raise ValueError(f"Actions '{other}' and '{label}' are the same but for case, white space or Unicode form; "
-                             "write them alike, or rename one.")
+    _check_labels([example.label for example in examples])
     kept: list[Example] = []
     first: dict[str, Example] = {}
     causes: dict[Any, list[str]] = {}
@@ -167,10 +139,97 @@ def check_examples(examples: Sequence[Example]) -> list[Example]:
         else:
             logger.warning("An example of '%s' is left out: '%s' is the same clip as '%s'.", example.label,
                            example.path, other.path)
-    for label in labels:
-        if label not in {example.label for example in kept}:
-            raise ValueError(f"Action '{label}' has no readable clip: {causes[label][0]}")
+    _check_none_lost(kept, {label: lines[0] for label, lines in causes.items()})
     for label, lines in causes.items():
         for line in lines:
             logger.warning("An example of '%s' is left out: %s", label, line)
     return kept
+
+
+def _check_labels(labels: Sequence) -> None:
+    """Refuse labels that cannot tell two actions apart."""
+    kinds = {"texts": str, "numbers": Number | np.bool_}
+    first: dict[str, Any] = {}
+    for label in labels:
+        kind = next((name for name, types in kinds.items() if isinstance(label, types)), None)
+        if kind is None:
+            raise ValueError(f"A label is {label!r}, of type {type(label).__name__}; expected a text or a number.")
+        first.setdefault(kind, label)
+    if len(first) > 1:
+        raise ValueError(f"Some labels are texts, such as {str(first['texts'])!r}, and some are numbers, such as "
+                         f"{first['numbers']}; give all of one kind.")
+    labels = list(dict.fromkeys(labels))
+    if len(labels) < 2:
+        shown = f"show one action alone, '{labels[0]}'" if labels else "show no action"
+        raise ValueError(f"The examples {shown}; it takes two or more to tell them apart.")
+    alike: dict[str, Any] = {}
+    for label in labels:
+        other = alike.setdefault(reading(str(label)), label)
+        if other != label:
+            raise ValueError(f"Actions '{other}' and '{label}' are the same but for case, white space or Unicode form; "
+                             "write them alike, or rename one.")
+
+
+def _check_none_lost(kept: Sequence[Example], causes: Mapping[Any, str]) -> None:
+    """Refuse to go on without an action; ``causes`` say by label why an example of it is lost."""
+    there = {example.label for example in kept}
+    for label, cause in causes.items():
+        if label not in there:
+            raise ValueError(f"Action '{label}' has no readable clip: {cause}")
+
+
+def check_counts(examples: Sequence[Example], reject: float | None) -> None:
+    """Tell what keeps ``reject`` from being measured.
+
+    Raises:
+        ValueError: An action has one example, or the name of what is none of them.
+    """
+    if reject is None:
+        return
+    labels, counts = np.unique([str(example.label) for example in examples], return_counts=True)
+    if UNKNOWN in labels:
+        raise ValueError(f"An action is called '{UNKNOWN}', which is what reject calls a clip of none; rename it.")
+    if counts.min() < 2:
+        raise ValueError(f"reject is {reject:g}, but action '{labels[counts.argmin()]}' has one example: the distance "
+                         "beyond which a clip is unknown is measured by leaving examples out, so every action needs "
+                         "two.")
+
+
+def describe_examples(
+        examples: Sequence[Example], describer: Describer, workers: int | None, further: Sequence[str] = (),
+) -> tuple[list[Example], list[Description], Iterator[tuple[str, Described]]]:
+    """Describe the examples; those that cannot be are left out with a warning, unless an action has no other.
+
+    Args:
+        examples: Opened ones.
+        describer, workers: As `describe_all` takes them.
+        further: Clips that the same processes, which take seconds to start, describe too.
+
+    Returns:
+        The examples that are kept, their descriptions, and the further clips as they are done, each with its path.
+
+    Raises:
+        ValueError: An action has no example that could be described.
+    """
+    paths = dict.fromkeys(example.path for example in examples)
+    stream = describe_all(list(dict.fromkeys((*paths, *further))), describer, workers)
+    found: dict[str, Described] = {}
+    early: dict[str, Described | None] = {}  # None for what is in the cache: there may be thousands
+    while len(found) < len(paths):
+        path, described = next(stream)
+        if path in paths:
+            found[path] = described
+        else:
+            early[path] = None if described.description is not None and not described.seconds else described
+    kept = [example for example in examples if found[example.path].description is not None]
+    lost = [(example.label, found[example.path].error) for example in examples if found[example.path].error]
+    _check_none_lost(kept, dict(reversed(lost)))
+    for label, error in lost:
+        logger.warning("An example of '%s' is left out: %s", label, error)
+
+    def others() -> Iterator[tuple[str, Described]]:
+        yield from ((path, found[path]) for path in dict.fromkeys(further) if path in found)
+        yield from ((path, described or describe_one((path, None), describer)) for path, described in early.items())
+        yield from stream
+
+    return kept, [found[example.path].description for example in kept], others()

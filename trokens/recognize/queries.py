@@ -45,7 +45,7 @@ def find_queries(words: Sequence[str], actions: Iterable[str]) -> list[Query]:
     names = _Names(actions)
     found: dict[str, Query] = {}
     for word in words:
-        for query in _stands_for(word, names):
+        for query in _clips_of(word, names):
             key = os.path.realpath(query.path)
             first = found.setdefault(key, query)
             if first.true_action is None and query.true_action is not None:
@@ -70,12 +70,12 @@ class _Names:
         return alike[0] if len(alike) == 1 else None
 
     def of_folders(self, path: Path, start: Path) -> str | None:
-        """The action that a folder between ``start``, that too, and a file is called like, the innermost one."""
+        """The action that the innermost folder is called like, of those from ``start`` (that too) to a file."""
         inside = [*path.parent.relative_to(start).parts[::-1], start.resolve().name]
         return next(filter(None, map(self.meant, inside)), None)
 
 
-def _stands_for(word: str, names: _Names) -> Iterator[Query]:
+def _clips_of(word: str, names: _Names) -> Iterator[Query]:
     if not os.path.lexists(word):
         word = os.path.expanduser(word)  # which a shell leaves in quotes
     try:
@@ -85,7 +85,7 @@ def _stands_for(word: str, names: _Names) -> Iterator[Query]:
             for path, label, _ in read_labeled(word, all_labels=False):
                 yield _file(path, label and (names.meant(label) or label))
         elif glob.has_magic(word) and not os.path.lexists(word):
-            yield from _fitting(word, names)
+            yield from _of_pattern(word, names)
         else:
             yield _file(word, names.meant(Path(word).resolve().parent.name))
     except (ValueError, OSError) as error:
@@ -100,23 +100,25 @@ def _file(path: str, action: str | None) -> Query:
 
 
 def _in_folder(folder: str, names: _Names) -> Iterator[Query]:
-    paths, root = find_videos(folder)
-    if not paths:
-        yield Query(folder, error=f"'{folder}' holds no video.")
-    for path in paths:
-        yield Query(str(path), names.of_folders(path, root))
+    found = _below(folder, names)
+    yield from found or [Query(folder, error=f"'{folder}' holds no video.")]
 
 
-def _fitting(pattern: str, names: _Names) -> Iterator[Query]:
-    paths, root = find_videos(pattern)
-    for path in paths:
-        yield Query(str(path), names.of_folders(path, root))
-    if not paths:  # a shell would have made folders of it
-        folders = sorted(filter(os.path.isdir, glob.iglob(pattern, recursive=True)))
-        if not folders:
-            yield Query(pattern, error=f"No video fits '{pattern}'.")
-        for folder in folders:
-            yield from _in_folder(folder, names)
+def _of_pattern(pattern: str, names: _Names) -> Iterator[Query]:
+    if found := _below(pattern, names):
+        yield from found
+        return
+    folders = sorted(filter(os.path.isdir, glob.iglob(pattern, recursive=True)))  # a shell would have made these of it
+    if not folders:
+        yield Query(pattern, error=f"No video fits '{pattern}'.")
+    for folder in folders:
+        yield from _in_folder(folder, names)
+
+
+def _below(source: str, names: _Names) -> list[Query]:
+    """The videos in a folder, or of a pattern."""
+    paths, root = find_videos(source)
+    return [Query(str(path), names.of_folders(path, root)) for path in paths]
 
 
 def examples_among(paths: Sequence[str], examples: Sequence[Example]) -> int:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 TEXT, NUMBERS = "classifier.json", "examples.safetensors"
-_CHANGES = ("cache", "workers")
+CHANGES = ("cache", "workers")  # options that belong to the one who loads
 
 
 def is_saved(folder: Path) -> bool:
@@ -55,8 +55,8 @@ def load(cls: type[FewShotClassifier], folder: Path, changes: dict[str, Any]) ->
         FileNotFoundError: There is no saved classifier.
         ValueError: It is broken, of a newer schema, or a change is of an option that belongs to what was kept.
     """
-    if unknown := changes.keys() - set(_CHANGES):
-        raise ValueError(f"Option '{min(unknown)}' belongs to the saved classifier: only {' and '.join(_CHANGES)} can "
+    if unknown := changes.keys() - set(CHANGES):
+        raise ValueError(f"Option '{min(unknown)}' belongs to the saved classifier: only {' and '.join(CHANGES)} can "
                          "be changed when it is loaded; fit a new one.")
     if not is_saved(folder):
         raise FileNotFoundError(f"'{folder}' holds no saved classifier: there is no {TEXT}.")

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +25,8 @@ from trokens.fewshot.task import matching_options
 from trokens.models.checkpoint import load_checkpoint
 from trokens.models.trokens import Trokens, build_model
 from trokens.models.weights import load_weights
-from trokens.recognize.cache import Cache, content_key
+from trokens.recognize.cache import Content, content_key
+from trokens.recognize.calibrate import Calibration
 from trokens.recognize.describe import VERSION, Describer
 from trokens.recognize.description import Description
 from trokens.recognize.looks import choose_backbone
@@ -58,70 +58,50 @@ class Trained(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TrainedDescriber:
-    """Describes clips by a trained model's tokens; by how they move too, for what is drawn.
+class TrainedDescriber(Describer):
+    """Describes clips by a trained model's tokens, and by how they move, for what is drawn.
 
     Attributes:
         checkpoint: The file.
-        cache: Where descriptions are kept, or None.
 
     Raises:
-        FileNotFoundError, ValueError: There is no such checkpoint, it is none, or its model cannot be built here.
+        FileNotFoundError: There is no such checkpoint.
     """
 
-    checkpoint: Path
-    cache: Cache | None = None
-    _key: str = field(default="", init=False, repr=False)
+    checkpoint: Path = Path()
+    _checkpoint_key: str = field(default="", init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.checkpoint.is_file():
             raise FileNotFoundError(f"No checkpoint at {self.checkpoint}.")
-        object.__setattr__(self, "_key", content_key(self.checkpoint))
+        object.__setattr__(self, "_checkpoint_key", content_key(self.checkpoint))
+
+    @property
+    def model(self) -> Trained:
+        """The model, loaded once in each process; see `trained`."""
+        return trained(self.checkpoint, self._checkpoint_key)
 
     def check(self) -> None:
         """Load the model, so that what is wrong with it is said before any clip is looked at."""
-        trained(self.checkpoint, self._key)
+        self.model  # noqa: B018
 
     @property
-    def temperature(self) -> float:
-        """Of the confidence, before any example is left out."""
-        return trained(self.checkpoint, self._key).temperature
+    def calibration(self) -> Calibration:
+        """The temperature is that of the model's logits."""
+        return Calibration(temperature=self.model.temperature)
 
-    def kept(self, path: str | os.PathLike) -> Description | None:
-        """What the cache has of a clip, or None.
+    def describe(self, path: str | os.PathLike) -> Description:
+        """Describe a whole clip."""
+        tokens = _tokens(Path(path), self.model, _extractor(self.checkpoint, self._checkpoint_key))
+        return replace(Describer(None, self.cache)(path), tokens=tokens)
 
-        Raises:
-            OSError: There is no such file.
-        """
-        arrays = self.cache and self.cache.load(self._name(content_key(path)))
-        return Description(**arrays) if arrays else None
-
-    def __call__(self, path: str | os.PathLike) -> Description:
-        """Describe a clip, unless the cache has it.
-
-        Raises:
-            VideoError, OSError: It cannot be read; the message names it.
-        """
-        description = self.kept(path)
-        if description is None:
-            tokens = _tokens(Path(path), trained(self.checkpoint, self._key))
-            description = replace(Describer(None, self.cache)(path), tokens=tokens)
-            if self.cache is not None:
-                self.cache.save(self._name(content_key(path)), description.arrays())
-        return description
-
-    def windows(self, path: str | os.PathLike, _window: float, _stride: float) -> None:
-        """Refuse: a trained model sees whole clips."""
-        raise ValueError("Windows of a long video are answered by the descriptor alone; leave the checkpoint out, or "
-                         f"cut '{os.fspath(path)}' into clips.")
-
-    def _name(self, content: str) -> str:
-        return f"{VERSION} {content} tokens {self._key}"
+    def _key(self, content: Content, span: tuple[float, float] | None) -> str:  # noqa: ARG002 -- whole clips alone
+        return f"{VERSION} {content.key} tokens {self._checkpoint_key}"
 
 
 @lru_cache(maxsize=2)
 def trained(checkpoint: Path, _key: str) -> Trained:
-    """Load a checkpoint's model, as the config it keeps describes it.
+    """Load a checkpoint's model, as the config it keeps describes it; another content of the file is another key.
 
     Raises:
         ValueError: It keeps no config, or lacks parameters of the model.
@@ -139,19 +119,14 @@ def trained(checkpoint: Path, _key: str) -> Trained:
         cfg.defrost()
         cfg.MODEL.NUM_CLASSES = len(state["model_state"]["head.bias"])
         cfg.freeze()
-    return _from_config(cfg, lambda model: _load(model, state, checkpoint))
-
-
-def _load(model: Trokens, state: dict, checkpoint: Path) -> None:
-    report = load_weights(model, state)
-    if report.missing:
-        raise ValueError(f"{checkpoint} lacks {len(report.missing)} parameters of its model (first: "
-                         f"{report.missing[0]}); give a checkpoint that training wrote.")
-
-
-def _from_config(cfg, load: Callable[[Trokens], None]) -> Trained:
     model = build_model(cfg)
-    load(model)
+    if missing := load_weights(model, state).missing:
+        raise ValueError(f"{checkpoint} lacks {len(missing)} parameters of its model (first: {missing[0]}); give a "
+                         "checkpoint that training wrote.")
+    return _from_config(cfg, model)
+
+
+def _from_config(cfg, model: Trokens) -> Trained:
     matching, dataset = matching_options(cfg), cfg.TEST.DATASET
     length = {"spatial": cfg.DATA.NUM_FRAMES, "temporal": cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE}.get(
         matching["aggregation"], cfg.DATA.NUM_FRAMES * cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE)
@@ -182,8 +157,8 @@ def _point_options(name: str, backbone: str | None, weights: str) -> Options:
 
 
 @lru_cache(maxsize=1)
-def _extractor(tracker: str, options: tuple) -> Extractor:
-    points = Options(**{"tracker": tracker, **dict(options)})
+def _extractor(checkpoint: Path, key: str) -> Extractor:
+    points = trained(checkpoint, key).points
     try:
         return Extractor(points)
     except FileNotFoundError as error:
@@ -194,10 +169,8 @@ def _extractor(tracker: str, options: tuple) -> Extractor:
 
 
 @torch.no_grad()
-def _tokens(path: Path, of: Trained) -> np.ndarray:
+def _tokens(path: Path, of: Trained, extractor: Extractor) -> np.ndarray:
     """What of a clip's tokens is compared, (L, D) float32."""
-    extractor = _extractor(of.points.tracker, tuple(sorted(
-        (key, value) for key, value in vars(of.points).items() if key not in ("tracker", "tracker_options"))))
     with tempfile.TemporaryDirectory() as folder:
         points = Path(folder) / "points" / "clip.safetensors"
         extract_video(Job(path, points, of.fps), extractor)

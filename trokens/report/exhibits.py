@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from trokens.recognize.answers import Explanation, Match, Nearest, Trail
+from trokens.recognize.answers import Prediction
 from trokens.recognize.classifier import FewShotClassifier
 from trokens.recognize.describe import one_line
-from trokens.recognize.predictions import Prediction
+from trokens.recognize.explain import Explanation, Match, Trajectory
 from trokens.report.films import Film, Wanted, make_films, moments_between
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ EXPLAINED = 8       # pieces of all videos, the least certain, beside their near
 AROUND = 3.0        # ... of a longer one so many seconds in its middle
 PIECE_MOMENTS = 6   # pictures of each
 LOOP = (1.6, 6.4)   # seconds in which a clip is shown, at the least and at the most
-SILENT = 0.25       # opacity of a trajectory at other moments than its own
+DIM = 0.25          # opacity of a trajectory at other moments than its own
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Line:
 
     Attributes:
         points: Its positions.
-        strength: How much it speaks, 1 for the strongest one.
-        spoken: Name of the keyframes that say when it is spoken.
+        strength: How much it counts, 1 for the strongest one.
+        keyframes: Name of those that say when it lights up.
     """
 
     points: list[tuple[float, float]]
     strength: float
-    spoken: str
+    keyframes: str
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,16 @@ class Panel:
     Attributes:
         path: The clip.
         film: Its pictures, or one line that says why there are none.
-        steps: Name of the keyframes that say which picture is shown when.
-        lines: What is drawn over them, the strongest last.
-        label, distance: Of an example: its action, and how far it is from the query.
+        keyframes: Name of those that say which picture is shown when.
+        lines: What is drawn over the pictures, the strongest last.
+        label: The action of an example.
     """
 
     path: str
     film: Film | str
-    steps: str = ""
+    keyframes: str = ""
     lines: tuple[Line, ...] = ()
     label: str | None = None
-    distance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Strip:
 
     Attributes:
         films: Of query and example.
-        cells: Of each row: place in its film, and seconds.
+        cells: Of each row: cells of its film, and their seconds.
         joints: Row position of each query moment and of its match, in [0, 1], and how close they are, in [0, 1].
     """
 
@@ -86,8 +85,8 @@ class Exhibit:
         motion_share: How much of the distances came from motion.
         seconds: In which its pictures are shown once.
         film: Of a long video.
-        thumbs: Of its pieces: keyframes of each and the place of its first picture, or None.
-        parts: Of its least certain pieces, by number, what is shown of each.
+        thumbs: Of each of its pieces: keyframes and the cell of its first picture, or None.
+        parts: What is shown of its least certain pieces, by number.
         gone: Why there are no pictures, in one line.
     """
 
@@ -176,38 +175,32 @@ def _beside(path: str, found: Explanation | str, films: dict[tuple[str, bool], F
     if isinstance(found, str):
         return Exhibit(gone=found)
     own, chosen = films[path, False], found.nearest[0]
-    panels = [_panel(path, own, [match.query_frame for match in chosen.matches], chosen.query_trails,
-                     keyframes)]
-    panels += [_example(nearest, films[nearest.path, False], keyframes) for nearest in found.nearest[:2]]
     beside = films[chosen.path, False]
+    panels = [_panel(path, own, [match.query_frame for match in chosen.matches], chosen.query_trails, keyframes)]
+    panels += [_panel(nearest.path, films[nearest.path, False], [match.example_frame for match in nearest.matches],
+                      nearest.example_trails, keyframes, str(nearest.label)) for nearest in found.nearest[:2]]
     strip = None if isinstance(own, str) or isinstance(beside, str) else _strip(chosen.matches, own, beside)
     seconds = float(np.clip(found.answer.end - found.answer.start, *LOOP))
     return Exhibit(tuple(panels), strip, found.motion_share, round(seconds, 2))
 
 
-def _example(nearest: Nearest, film: Film | str, keyframes: dict[str, Keyframes]) -> Panel:
-    return _panel(nearest.path, film, [match.example_frame for match in nearest.matches], nearest.example_trails,
-                  keyframes, label=str(nearest.label), distance=nearest.distance)
-
-
-def _panel(path: str, film: Film | str, moments: Sequence[int], trails: Sequence[Trail],
-           keyframes: dict[str, Keyframes], **about) -> Panel:
+def _panel(path: str, film: Film | str, moments: Sequence[int], trails: Sequence[Trajectory],
+           keyframes: dict[str, Keyframes], label: str | None = None) -> Panel:
     if isinstance(film, str):
-        return Panel(path, film, **about)
-    shown = [place for moment in moments for place in film.places[moment]]
-    steps = keyframes["pictures"].name([film.position(place) for place in shown])
+        return Panel(path, film, label=label)
+    pictures = keyframes["pictures"].name([film.position(cell) for moment in moments for cell in film.cells[moment]])
     strongest = max((float(trail.strength.mean()) for trail in trails), default=0) or 1.0
     lines = [_line(trail, float(trail.strength.mean()) / strongest, film, moments, keyframes["lines"].name)
              for trail in reversed(trails)]
-    return Panel(path, film, steps, tuple(lines), **about)
+    return Panel(path, film, pictures, tuple(lines), label)
 
 
-def _line(trail: Trail, strength: float, film: Film, moments: Sequence[int], name: Callable) -> Line:
+def _line(trail: Trajectory, strength: float, film: Film, moments: Sequence[int], name: Callable) -> Line:
     width = film.size[1]
     points = [(round(float(x) * 100 / width, 2), round(float(y) * 100 / width, 2))
               for x, y in (trail.xy + 0.5)[np.diff(trail.frame, prepend=-1) > 0]]
-    spoken = [1 if trail.frame[0] <= moment <= trail.frame[-1] else SILENT for moment in moments]
-    return Line(points, round(strength, 3), name(spoken))
+    opacity = [1 if trail.frame[0] <= moment <= trail.frame[-1] else DIM for moment in moments]
+    return Line(points, round(strength, 3), name(opacity))
 
 
 def _strip(matches: Sequence[Match], query: Film, example: Film) -> Strip:
@@ -215,7 +208,7 @@ def _strip(matches: Sequence[Match], query: Film, example: Film) -> Strip:
     given = sorted({(match.example_time, match.example_frame) for match in matches})
     far = np.array([match.distance for match in matches])
     close = 1 - (far - far.min()) / max(float(np.ptp(far)), 1e-9)
-    rows = [[(film.places[frame][0], time) for time, frame in some]
+    rows = [[(film.cells[frame][0], time) for time, frame in some]
             for film, some in ((query, asked), (example, given))]
     joints = [((asked.index((match.query_time, match.query_frame)) + 0.5) / len(asked),
                (given.index((match.example_time, match.example_frame)) + 0.5) / len(given), round(float(near), 3))
@@ -229,8 +222,8 @@ def _long(prediction: Prediction, film: Film | str, shown: dict[tuple[str, int],
         return Exhibit(gone=film)
     thumbs: list[tuple[str, int] | None] = []
     for number, piece in enumerate(prediction.pieces):
-        places = [film.places[moment][0] for moment in moments_between(piece.start, piece.end, PIECE_MOMENTS)
-                  ] if number < PIECES else []
-        thumbs.append((keyframes.name([film.position(place) for place in places]), places[0]) if places else None)
+        cells = [film.cells[moment][0] for moment in moments_between(piece.start, piece.end, PIECE_MOMENTS)
+                 ] if number < PIECES else []
+        thumbs.append((keyframes.name([film.position(cell) for cell in cells]), cells[0]) if cells else None)
     parts = {number: exhibit for (path, number), exhibit in shown.items() if path == prediction.path}
     return Exhibit(film=film, thumbs=tuple(thumbs), parts=parts)

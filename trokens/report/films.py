@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 SIDE = 208       # pixels of the longer side of a frame; a smaller one stays as it is
 QUALITY = 50     # of WebP
 COLUMNS = 8      # frames in a row of the picture
-HALF = 32        # a moment's second frame comes the so manyth part of a clip after it, ...
+LATER = 32       # a moment's second frame comes a clip's duration by this number after it, ...
 MOST_LATER = 0.5  # ... and at most so many seconds
 
 
@@ -42,20 +42,20 @@ class Film:
     Attributes:
         picture: All frames, as a data URI.
         still: One of them alone, as a data URI.
-        places: Where each moment is, and what comes half a moment later: places in the picture, row by row.
+        cells: Where each moment is, and what comes half a moment later: cells of the picture, row by row.
         grid: Columns and rows of the picture.
         size: The file's frame (height, width) in pixels, upright.
     """
 
     picture: str
     still: str
-    places: dict[int | float, tuple[int, int]]
+    cells: dict[int | float, tuple[int, int]]
     grid: tuple[int, int]
     size: tuple[int, int]
 
-    def position(self, place: int) -> tuple[float, float]:
-        """Where a place is, as CSS counts ``background-position``: percents of x and y."""
-        (columns, rows), (row, column) = self.grid, divmod(place, self.grid[0])
+    def position(self, cell: int) -> tuple[float, float]:
+        """Where a cell is, as CSS counts ``background-position``: percents of x and y."""
+        (columns, rows), (row, column) = self.grid, divmod(cell, self.grid[0])
         return (round(100 * column / max(columns - 1, 1), 3), round(100 * row / max(rows - 1, 1), 3))
 
 
@@ -86,12 +86,11 @@ def film(wanted: Wanted) -> Film:
     info = probe(wanted.path)
     pairs = _in_seconds(wanted.moments, info) if wanted.in_seconds else _with_next(wanted.moments, info)
     numbers = sorted({number for pair in pairs.values() for number in pair})
-    cells = [_reduced(frame) for frame in stream_video(wanted.path, numbers)]
-    place = {number: i for i, number in enumerate(numbers)}
-    columns = min(COLUMNS, len(cells))
-    return Film(_data_uri(_side_by_side(cells, columns)), _data_uri(cells[len(cells) // 2]),
-                {moment: (place[first], place[then]) for moment, (first, then) in pairs.items()},
-                (columns, -(-len(cells) // columns)), info.size)
+    frames = [_reduced(frame) for frame in stream_video(wanted.path, numbers)]
+    columns = min(COLUMNS, len(frames))
+    return Film(_data_uri(_side_by_side(frames, columns)), _data_uri(frames[len(frames) // 2]),
+                {moment: (numbers.index(first), numbers.index(then)) for moment, (first, then) in pairs.items()},
+                (columns, -(-len(frames) // columns)), info.size)
 
 
 def _in_seconds(moments: Sequence[float], info: VideoInfo) -> dict[float, tuple[int, int]]:
@@ -102,7 +101,7 @@ def _in_seconds(moments: Sequence[float], info: VideoInfo) -> dict[float, tuple[
 def _with_next(moments: Sequence, info: VideoInfo) -> dict[int, tuple[int, int]]:
     """Each with the frame half a moment later: moments may lie in a part of a clip, or be some of its own."""
     moments = sorted(moments)
-    most = min(info.num_frames // HALF, round(MOST_LATER * info.fps))
+    most = min(info.num_frames // LATER, round(MOST_LATER * info.fps))
     gaps = np.diff(moments).tolist() or [2 * most]
     later = [min(most, gap // 2) for gap in [*gaps, gaps[-1]]]
     return {moment: (moment, max(moment, min(moment + ahead, info.num_frames - 1)))
@@ -117,12 +116,14 @@ def _reduced(frame: ndarray) -> ndarray:
     return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _side_by_side(cells: Sequence[ndarray], columns: int) -> ndarray:
-    height, width = cells[0].shape[:2]
-    out = np.zeros((-(-len(cells) // columns) * height, columns * width, 3), np.uint8)
-    for i, cell in enumerate(cells):  # frames of one file may differ in size
+def _side_by_side(frames: Sequence[ndarray], columns: int) -> ndarray:
+    height, width = frames[0].shape[:2]
+    out = np.zeros((-(-len(frames) // columns) * height, columns * width, 3), np.uint8)
+    for i, frame in enumerate(frames):
+        if frame.shape != frames[0].shape:  # frames of one file may differ in size
+            frame = cv2.resize(frame, (width, height))
         y, x = i // columns * height, i % columns * width
-        out[y:y + height, x:x + width] = cell if cell.shape == cells[0].shape else cv2.resize(cell, (width, height))
+        out[y:y + height, x:x + width] = frame
     return out
 
 

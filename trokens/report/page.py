@@ -11,9 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import trokens
-from trokens.recognize.answers import UNKNOWN
+from trokens.recognize.answers import Prediction
 from trokens.recognize.classifier import FewShotClassifier
-from trokens.recognize.predictions import Prediction
+from trokens.recognize.options import UNKNOWN
 from trokens.report import plots, texts
 from trokens.report.exhibits import Keyframes, least_certain, make_exhibits
 from trokens.report.films import Film

@@ -9,8 +9,8 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from trokens.recognize.answers import UNKNOWN, Answer
-from trokens.recognize.predictions import Prediction
+from trokens.recognize.answers import Answer, Prediction
+from trokens.recognize.options import UNKNOWN
 
 # At least 3 : 1 beside both papers of the page, light and dark; told apart by hue and, neighbors, by lightness.
 COLORS = ("#3b7dd8", "#cf6a1f", "#2b9170", "#c2527d", "#8a6fd1", "#9c7a12", "#2488a1", "#c9503f", "#64873a", "#a3609b",

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from trokens.recognize.answers import UNKNOWN, Answer
-from trokens.recognize.predictions import COLUMNS, Prediction, csv_rows, jsonl_lines
+from trokens.recognize.answers import COLUMNS, Answer, Prediction, csv_rows, jsonl_lines
+from trokens.recognize.options import UNKNOWN
 from trokens.runtime.files import write_csv
 
 BOTH = {"wave": 0.75, "bow": 0.25}
