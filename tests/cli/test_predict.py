@@ -239,7 +239,7 @@ def test_a_video_that_cannot_be_read_does_not_end_the_others(run, long_video):
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    (["--stride", "1"], "--stride is of the pieces of a video; give --window too."),
+    (["--stride", "1"], "--stride belongs to --window; give that too."),
     (["--window", "0"], "--window is 0; it must be a number of seconds above 0."),
     (["--window", "nan"], "--window is nan; it must be a number of seconds above 0."),
     (["--window", "1", "--stride", "inf"], "--stride is inf; it must be a number of seconds above 0."),
@@ -247,7 +247,7 @@ def test_a_video_that_cannot_be_read_does_not_end_the_others(run, long_video):
      "between."),
     (["--reject", "0.6"], "--reject is 0.6; it is a share of right answers that may be lost, above 0 and at most "
      "0.5."),
-    (["--checkpoint", "x"], "--method is of the descriptor, and --checkpoint compares a trained model's tokens of "
+    (["--checkpoint", "x"], "--method belongs to the descriptor, and --checkpoint compares a trained model's tokens of "
      "whole clips; leave one of them out."),
     (["--workers", "-1"], "--workers is -1; it must be at least 0.")])
 def test_options_that_do_not_go_together_end_it_at_once(run, options, message):

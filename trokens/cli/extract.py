@@ -164,8 +164,9 @@ def extract(args: argparse.Namespace, options, out: Path, owned: ExitStack) -> t
     Nobody else extracts this list until ``owned`` is left.
     """
     from trokens.extraction.jobs import list_jobs, own_list
-    from trokens.extraction.settings import compare_settings
-    from trokens.runtime.distributed import in_main, rank, world_size
+    from trokens.extraction.run import extract_list, jobs_to_do, write_failures
+    from trokens.extraction.settings import compare_settings, keep_settings
+    from trokens.runtime.distributed import in_main, local_world_size, rank, world_size
 
     if rank():
         logging.getLogger("trokens.clips").setLevel(logging.WARNING)  # what is passed over is said once
@@ -179,17 +180,6 @@ def extract(args: argparse.Namespace, options, out: Path, owned: ExitStack) -> t
     compare_settings(out, settings, jobs, rerun=args.rerun)
     in_main(lambda: owned.enter_context(own_list(out, jobs, args.shard)))
     number, count = args.shard[0] * world_size() + rank(), args.shard[1] * world_size()
-    return extract_part(args, options, out, jobs, (number, count), settings)
-
-
-def extract_part(args: argparse.Namespace, options, out: Path, jobs: Sequence, part: tuple[int, int],
-                 settings: dict) -> tuple[int, int]:
-    """Do part I of N of the jobs; return how many that are, and how many of them failed."""
-    from trokens.extraction.run import extract_list, jobs_to_do, write_failures
-    from trokens.extraction.settings import keep_settings
-    from trokens.runtime.distributed import local_world_size
-
-    number, count = part
     mine = jobs[number::count]  # every count-th video: the list alone decides who does what
     todo = jobs_to_do(mine, rerun=args.rerun)
     outcomes = extract_list(todo, options, min(args.workers, len(todo)), processes_here=local_world_size())

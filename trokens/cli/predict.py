@@ -70,7 +70,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.workers is not None:
         check_at_least(parser, args, workers=0)
     if args.stride is not None and args.window is None:
-        parser.error("--stride is of the pieces of a video; give --window too.")
+        parser.error("--stride belongs to --window; give that too.")
     if args.stride is None and args.window is not None:
         args.stride = args.window / 2
     for flag in ("window", "stride"):
@@ -86,8 +86,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(f"--{error}")
     for flag in ("method", "backbone", "window"):
         if args.checkpoint is not None and getattr(args, flag) is not None:
-            parser.error(f"--{flag} is of the descriptor, and --checkpoint compares a trained model's tokens of whole "
-                         "clips; leave one of them out.")
+            parser.error(f"--{flag} belongs to the descriptor, and --checkpoint compares a trained model's tokens of "
+                         "whole clips; leave one of them out.")
 
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:

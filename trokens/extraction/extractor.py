@@ -128,19 +128,17 @@ class Extractor:
         rows = torch.empty(0, dtype=torch.long)
         if not self.options.use_grid:
             rows = frame_positions(num_frames, self.options.num_frames).unique()  # a repeated frame adds nothing
+        clustered, newest, reduced, frame = set(rows.tolist()), None, None, None
+        squares = [torch.empty(0, IMAGE_SIZE, IMAGE_SIZE, 3, dtype=torch.uint8)]
         with closing(HeldFrames(folder, num_frames, min(IN_MEMORY, available_memory() // 4))) as held:
-            yield HeldClip(size, rows, self._hold(frames, held, set(rows.tolist())), held)
-
-    def _hold(self, frames: Iterable[np.ndarray], held: HeldFrames, rows: set[int]) -> Tensor:
-        """Give all frames, as the tracker takes them, to ``held``; return those of the rows as the backbone does."""
-        squares, newest, reduced = [torch.empty(0, IMAGE_SIZE, IMAGE_SIZE, 3, dtype=torch.uint8)], None, None
-        for row, frame in enumerate(frames):
-            if row in rows:
-                squares.append(resize(torch.from_numpy(frame)[None], IMAGE_SIZE))
-            if frame is not newest:
-                newest, reduced = frame, self._reducing.reduce(frame)
-            held.append(reduced)
-        return torch.cat(squares)
+            for row, frame in enumerate(frames):
+                if row in clustered:
+                    squares.append(resize(torch.from_numpy(frame)[None], IMAGE_SIZE))
+                if frame is not newest:
+                    newest, reduced = frame, self._reducing.reduce(frame)
+                held.append(reduced)
+            del newest, reduced, frame  # while points are followed, no frame of full size is held
+            yield HeldClip(size, rows, torch.cat(squares), held)
 
     def query_points(self, clip: HeldClip) -> Queries:
         """Choose points in a clip."""

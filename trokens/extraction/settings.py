@@ -26,7 +26,7 @@ def compare_settings(out: Path, settings: dict[str, Any], jobs: Sequence[Job], *
     Raises:
         ValueError: The folder was filled with other settings.
     """
-    there, here = _read(out), json.loads(_text(settings))
+    there, here = _read(out), json.loads(json.dumps(settings))
     if there is None or there == here:
         return
     parts = ", ".join(f"{key} is {there.get(key)!r} there and {here.get(key)!r} here" for key in there | here
@@ -47,7 +47,7 @@ def keep_settings(out: Path, settings: dict[str, Any]) -> None:
     Of several processes that start together the first one does it; the others find the settings there.
     """
     remove_unfinished([out / SETTINGS])
-    before, text = _read(out), _text(settings)
+    before, text = _read(out), json.dumps(settings, indent=1, sort_keys=True) + "\n"
     if before == json.loads(text):
         return
     for path in _points(out) if before is not None else ():
@@ -58,10 +58,6 @@ def keep_settings(out: Path, settings: dict[str, Any]) -> None:
 def _read(out: Path) -> dict[str, Any] | None:
     path = out / SETTINGS
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def _text(settings: dict[str, Any]) -> str:
-    return json.dumps(settings, indent=1, sort_keys=True) + "\n"
 
 
 def _points(out: Path) -> list[Path]:

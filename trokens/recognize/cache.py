@@ -23,36 +23,25 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trokens" / "clips"
 
 
-def content_key(path: str | os.PathLike) -> str:
-    """What tells a file's content from any other: its SHA-256."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 class Content(NamedTuple):
-    """The content of a file: its key, and the file's size and time of change when it was read."""
+    """What tells a file's content from any other: its SHA-256; and when the file was changed, in nanoseconds."""
 
     key: str
-    stamp: tuple[int, int]
-
-    @classmethod
-    def of(cls, path: str | os.PathLike) -> Content:
-        """Read a file.
-
-        Raises:
-            OSError: It cannot be read.
-        """
-        before = stamp(path)
-        return cls(content_key(path), before)
+    changed: int
 
 
-def stamp(path: str | os.PathLike) -> tuple[int, int]:
-    """Size and time of change of a file."""
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
+def content_of(path: str | os.PathLike) -> Content:
+    """Read a file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        changed = os.fstat(file.fileno()).st_mtime_ns
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return Content(digest.hexdigest(), changed)
 
 
 class Cache:

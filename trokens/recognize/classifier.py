@@ -138,7 +138,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         self._refuse_parts(path)
         with named(path):
             for description in describe_windows(self._describer(), path, window, stride):
-                yield self._answer(path, description, self._to_examples([description])[0])
+                yield self._answer(path, description)
 
     def explain(self, path: str | os.PathLike, part: tuple[float, float] | None = None) -> Explanation:
         """What the answer to a clip rests on: of each action the nearest example, matched moments, trajectories.
@@ -161,13 +161,13 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         distance = found.joined(self.calibration_.share)[0]                                   # (E,)
         motion_share = _motion_share(found, self.calibration_.share)
         nearest = []
-        for number in np.argsort(self._to_actions(distance[None])[0], kind="stable"):
+        for number in np.argsort(to_actions(distance[None], self.action_, len(self.classes_))[0], kind="stable"):
             row = self._nearest(distance, number)
             example = self.descriptions_[row]
             nearest.append(Nearest(self.classes_[number].item(), self.examples_[row].path, float(distance[row]),
                                    matched_moments(query, example, "motion" if motion_share > 0.5 else "looks"),
                                    *strongest_trajectories(query, example)))
-        return Explanation(self._answer(path, query, distance), tuple(nearest), motion_share)
+        return Explanation(self._answer(path, query), tuple(nearest), motion_share)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Keep the fitted classifier in a folder: ``classifier.json`` and ``examples.safetensors``."""
@@ -243,19 +243,13 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         method = "motion" if self.method == "both" and self.backbone_ is None else self.method
         return compare(clips, self.descriptions_, "tokens" if self.checkpoint is not None else method)
 
-    def _to_examples(self, clips: Sequence[Description]) -> ndarray:
-        """Distance of each clip to each example, (Q, E)."""
-        return self._compare(clips).joined(self.calibration_.share)
-
-    def _to_actions(self, distance: ndarray) -> ndarray:
-        """Distances to examples (Q, E) as those to actions, (Q, C)."""
-        return to_actions(distance, self.action_, len(self.classes_))
-
     def _distances(self, X: Sequence) -> ndarray:
         """Distance of each clip to each action, (Q, C)."""
         check_is_fitted(self)
         clips = self._described([path_of(path) for path in X])
-        return self._to_actions(self._to_examples(clips)) if clips else np.zeros((0, len(self.classes_)))
+        if not clips:
+            return np.zeros((0, len(self.classes_)))
+        return to_actions(self._compare(clips).joined(self.calibration_.share), self.action_, len(self.classes_))
 
     def _nearest(self, distance: ndarray, number: int) -> int:
         """Which example of an action is nearest, by the distances to all, (E,)."""
@@ -271,11 +265,11 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             if described.description is None:
                 yield Answer(path, error=described.error)
             else:
-                to_examples = self._to_examples([described.description])[0]
-                yield self._answer(path, described.description, to_examples, described.seconds)
+                yield self._answer(path, described.description, described.seconds)
 
-    def _answer(self, path: str, clip: Description, to_examples: ndarray, seconds: float = 0.0) -> Answer:
-        distance = self._to_actions(to_examples[None])[0]
+    def _answer(self, path: str, clip: Description, seconds: float = 0.0) -> Answer:
+        to_examples = self._compare([clip]).joined(self.calibration_.share)
+        distance = to_actions(to_examples, self.action_, len(self.classes_))[0]
         probability = softmax(-distance / self.calibration_.temperature)
         first, second = np.argsort(distance, kind="stable")[:2]
         known = self.limits_ is None or distance[first] <= self.limits_[first]
@@ -284,7 +278,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
                       names[second] if known else names[first],
                       dict(zip(names, probability.tolist(), strict=True)),
                       dict(zip(names, distance.tolist(), strict=True)), *clip.span.tolist(), None, seconds,
-                      self.examples_[self._nearest(to_examples, first)].path)
+                      self.examples_[self._nearest(to_examples[0], first)].path)
 
 
 def _motion_share(found: Distances, share: float) -> float:

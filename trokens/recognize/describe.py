@@ -10,15 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from trokens.recognize.cache import Cache, Content, stamp
+from trokens.recognize.cache import Cache, Content, content_of
 from trokens.recognize.calibrate import Calibration
 from trokens.recognize.description import Description, describe_motion
-from trokens.recognize.looks import PICTURES, Backbone, cell_features, check_backbone
+from trokens.recognize.looks import PICTURES, Backbone, build, cell_features
 from trokens.recognize.optical_flow import MOST_PAIRS, Flow, flow_and_pictures, frame_pairs
 from trokens.runtime.distributed import available_memory, num_cores
 from trokens.runtime.parallel import DIED, parallel_map
@@ -63,9 +64,14 @@ class Describer:
         return Calibration()
 
     def check(self) -> None:
-        """Load the backbone, where its weights may be missing, so that it is said before any clip is looked at."""
-        if self.backbone is not None:
-            check_backbone(self.backbone)
+        """Load the backbone, where its weights may be missing, so that it is said before any clip is looked at.
+
+        Raises:
+            ValueError, FileNotFoundError: As `trokens.recognize.looks.build`.
+        """
+        weights = self.backbone.weights if self.backbone else "package:"
+        if not (Path(weights).is_file() or weights.startswith("package:")):
+            build(self.backbone)
 
     def __call__(self, path: str | os.PathLike, content: Content | None = None) -> Description:
         """Describe a whole clip, unless the cache has it.
@@ -76,7 +82,7 @@ class Describer:
         Raises:
             VideoError, OSError: It cannot be read; the message names it.
         """
-        if content is None or content.stamp != stamp(path):  # nobody has asked the cache for this content yet
+        if content is None or content.changed != os.stat(path).st_mtime_ns:  # the cache was not asked for this content
             content = self.content(path)
             if kept := self.kept(content):
                 return kept
@@ -113,7 +119,7 @@ class Describer:
         Raises:
             OSError: There is no such file.
         """
-        return None if self.cache is None else Content.of(path)
+        return None if self.cache is None else content_of(path)
 
     def kept(self, content: Content | None, span: tuple[float, float] | None = None) -> Description | None:
         """What the cache has of a clip, or of a part of it from a second to another; None where it has nothing."""

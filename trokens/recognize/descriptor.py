@@ -42,8 +42,9 @@ def motion_rows(points: MovingPoints, seconds: float, f: Tensor | None = None) -
         (SEGMENTS, 2 * GRID ** 2 * BINS) float32, rows no longer than 1; zeros where nothing moves.
     """
     f = own_motion(points) if f is None else f                                                # (T, N, 2)
+    middle, deviation = region(points.xy, f)
     rows = []
-    for x in (points.xy / points.half, from_region(points.xy, f)):
+    for x in (points.xy / points.half, (points.xy - middle) / (SPREAD * deviation)):
         per_step = hod_of_cells(x, f) / points.visible.sum(1).clamp(min=1)[:, None]           # (T, C*B)
         H = sum_over_segments(per_step, SEGMENTS) * SEGMENTS / max(seconds, 1e-3)
         rows.append(H.clamp(min=0).sqrt() / (H.sum(-1, keepdim=True) + STILL).sqrt())
@@ -75,12 +76,6 @@ def _median(x: Tensor, visible: Tensor) -> Tensor:
     if not x.numel():
         return x.new_zeros(len(x), 1, x.shape[-1])
     return x.where(visible[..., None], torch.nan).nanmedian(dim=1, keepdim=True).values.nan_to_num(0.0)
-
-
-def from_region(xy: Tensor, f: Tensor) -> Tensor:
-    """Positions relative to the region that moves: 0 is its middle, 1 is ``SPREAD`` standard deviations from there."""
-    middle, deviation = region(xy, f)
-    return (xy - middle) / (SPREAD * deviation)
 
 
 def region(xy: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,11 +138,11 @@ class MovingPoints:
         """
         if tracks.size is None:
             raise ValueError("The tracks do not say the size of their frames; give Tracks a size.")
-        height, width = tracks.size
-        xy = (tracks.xy + 0.5 - tracks.xy.new_tensor([width, height]) / 2) / max(tracks.size)
+        frame, side = torch.tensor(tracks.size[::-1]), max(tracks.size)                       # width, height
+        xy = (tracks.xy + 0.5 - frame / 2) / side
         seen = tracks.visibility & xy.isfinite().all(-1)
         xy = xy.where(seen[..., None], 0.0)
-        return cls(xy[:-1], xy.diff(dim=0), seen[:-1] & seen[1:], half_frame(tracks.size))
+        return cls(xy[:-1], xy.diff(dim=0), seen[:-1] & seen[1:], frame / (2 * side))
 
     @classmethod
     def from_flow(cls, flow: Tensor, size: tuple[int, int], stride: int) -> MovingPoints:
@@ -161,10 +156,5 @@ class MovingPoints:
         y, x = torch.meshgrid(torch.arange(0, height, stride), torch.arange(0, width, stride), indexing="ij")
         xy = torch.stack([x + 0.5 - width / 2, y + 0.5 - height / 2], dim=-1).flatten(0, 1) / side
         displacement = flow.float().flatten(1, 2) / side
-        return cls(xy[None], displacement, torch.ones(displacement.shape[:2], dtype=torch.bool), half_frame(size))
-
-
-def half_frame(size: tuple[int, int]) -> Tensor:
-    """Half the width and height of a frame of this (height, width), in units of its longer side, (2,)."""
-    height, width = size
-    return torch.tensor([width, height]) / (2 * max(size))
+        return cls(xy[None], displacement, torch.ones(displacement.shape[:2], dtype=torch.bool),
+                   torch.tensor([width, height]) / (2 * side))

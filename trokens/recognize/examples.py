@@ -14,7 +14,7 @@ import numpy as np
 from trokens.clips.class_folders import class_videos
 from trokens.clips.classes import clean, reading
 from trokens.clips.records import read_records
-from trokens.recognize.cache import content_key
+from trokens.recognize.cache import content_of
 from trokens.recognize.describe import Described, Describer, describe_all, describe_one, one_line, path_of
 from trokens.recognize.description import Description
 from trokens.recognize.options import UNKNOWN
@@ -126,7 +126,7 @@ def check_examples(examples: Sequence[Example]) -> list[Example]:
     for example in examples:
         try:
             probe(example.path)
-            key = content_key(example.path)
+            key = content_of(example.path).key
         except (VideoError, OSError) as error:
             causes.setdefault(example.label, []).append(one_line(example.path, error))
             continue

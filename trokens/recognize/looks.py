@@ -6,7 +6,6 @@ import importlib.util
 import logging
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -73,12 +72,6 @@ def build(backbone: Backbone) -> torch.nn.Module:
     """
     from trokens.models.backbone import named_backbone  # timm takes seconds to import; what is cached needs none
     return named_backbone(backbone.name, backbone.weights)
-
-
-def check_backbone(backbone: Backbone) -> None:
-    """Load a backbone where its weights may be missing, so that what is wrong with it is said at once; see `build`."""
-    if not (Path(backbone.weights).is_file() or backbone.weights.startswith("package:")):
-        build(backbone)
 
 
 @torch.no_grad()

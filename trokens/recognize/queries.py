@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from trokens.clips.classes import reading
 from trokens.clips.walk import find_videos
-from trokens.recognize.cache import content_key
+from trokens.recognize.cache import content_of
 from trokens.recognize.examples import Example, read_labeled
 
 logger = logging.getLogger(__name__)
@@ -125,4 +125,5 @@ def examples_among(paths: Sequence[str], examples: Sequence[Example]) -> int:
     """How many clips have the content of an example."""
     keys = {example.key for example in examples}
     sizes = {os.path.getsize(example.path) for example in examples if os.path.isfile(example.path)}
-    return sum(os.path.isfile(path) and os.path.getsize(path) in sizes and content_key(path) in keys for path in paths)
+    return sum(os.path.isfile(path) and os.path.getsize(path) in sizes and content_of(path).key in keys
+               for path in paths)

@@ -25,7 +25,7 @@ from trokens.fewshot.task import matching_options
 from trokens.models.checkpoint import load_checkpoint
 from trokens.models.trokens import Trokens, build_model
 from trokens.models.weights import load_weights
-from trokens.recognize.cache import Content, content_key
+from trokens.recognize.cache import Content, content_of
 from trokens.recognize.calibrate import Calibration
 from trokens.recognize.describe import VERSION, Describer
 from trokens.recognize.description import Description
@@ -74,7 +74,7 @@ class TrainedDescriber(Describer):
     def __post_init__(self) -> None:
         if not self.checkpoint.is_file():
             raise FileNotFoundError(f"No checkpoint at {self.checkpoint}.")
-        object.__setattr__(self, "_checkpoint_key", content_key(self.checkpoint))
+        object.__setattr__(self, "_checkpoint_key", content_of(self.checkpoint).key)
 
     @property
     def model(self) -> Trained:
@@ -174,6 +174,6 @@ def _tokens(path: Path, of: Trained, extractor: Extractor) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         points = Path(folder) / "points" / "clip.safetensors"
         extract_video(Job(path, points, of.fps), extractor)
-        clip = Clip(content_key(path), path, points, 0, "")
+        clip = Clip(content_of(path).key, path, points, 0, "")
         clips = replace(of.reader, clips=[clip], cache=None).read(0, with_video=of.model.appearance)
     return clip_features(of.model(clips)[1].float(), of.aggregation)[0].numpy()
