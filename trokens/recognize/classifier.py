@@ -273,11 +273,11 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         probability = softmax(-distance / self.calibration_.temperature)
         first, second = np.argsort(distance, kind="stable")[:2]
         known = self.limits_ is None or distance[first] <= self.limits_[first]
-        names = self.classes_.tolist()
+        names, (start, end) = self.classes_.tolist(), clip.span.tolist()
         return Answer(path, names[first] if known else UNKNOWN, float(probability[first]),
                       names[second] if known else names[first],
                       dict(zip(names, probability.tolist(), strict=True)),
-                      dict(zip(names, distance.tolist(), strict=True)), *clip.span.tolist(), None, seconds,
+                      dict(zip(names, distance.tolist(), strict=True)), start, end, None, seconds,
                       self.examples_[self._nearest(to_examples[0], first)].path)
 
 

@@ -12,7 +12,7 @@ With r[i] the rows of one clip, r'[j] those of another, S of each, and a how muc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ def bounded(motion: Tensor) -> Tensor:
     return 1 - torch.exp(-(motion / NEAR) ** 2)
 
 
-def trust(amount: ndarray | float) -> ndarray | float:
+def trust(amount: Any) -> Any:
     """a / (a + MOVES), in [0, 1): how much motion counts. Of a clip that hardly moves, it is mostly noise."""
     return amount / (amount + MOVES)
 
@@ -104,8 +104,8 @@ class Distances(NamedTuple):
 
     def of(self, clips: ndarray, examples: ndarray) -> Distances:
         """Those of some clips to some examples, by their numbers."""
-        parts = (None if part is None else part[np.ix_(clips, examples)] for part in (self.motion, self.looks))
-        return Distances(*parts, self.amount[clips])
+        motion, looks = (None if part is None else part[np.ix_(clips, examples)] for part in (self.motion, self.looks))
+        return Distances(motion, looks, self.amount[clips])
 
 
 def compare(clips: Sequence[Description], examples: Sequence[Description], method: str) -> Distances:

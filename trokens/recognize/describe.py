@@ -185,7 +185,7 @@ def describe_all(paths: Sequence[str | os.PathLike], describer: Describer,
             is `sensible_workers`.
     """
     waiting = []
-    for path in map(os.fspath, paths):
+    for path in [os.fspath(path) for path in paths]:
         content = kept = None
         try:
             content = describer.content(path)

@@ -74,7 +74,7 @@ def flow_and_pictures(path: str | os.PathLike, info: VideoInfo, pairs: Sequence[
     starts = set(start_of.values())
     wanted = sorted({*start_of, *starts, *pictured})
     scale = FLOW_SIDE / max(info.size)  # above 1 for a smaller video
-    reduced = tuple(max(1, round(side * scale)) for side in info.size)
+    reduced = max(1, round(info.size[0] * scale)), max(1, round(info.size[1] * scale))
     flow, last = DenseFlow(), None
     for number, frame in zip(wanted, stream_video(path, wanted), strict=True):
         if number in pictured:
