@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from trokens.cli.answer_table import Table
 from trokens.recognize.options import METHODS, UNKNOWN, check_reject
-from trokens.runtime.commands import check_at_least, run_command
+from trokens.runtime.command import check_at_least, run_command
 
 if TYPE_CHECKING:
     from trokens.recognize.answers import Answer, Prediction

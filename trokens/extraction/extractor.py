@@ -24,7 +24,8 @@ from trokens.points.geometry import frame_positions
 from trokens.points.io import write_tracks
 from trokens.points.queries import MOST_PIXELS, grid_query_points, semantic_query_points
 from trokens.points.source import describe_video
-from trokens.runtime.distributed import available_memory, check_memory, pick_device
+from trokens.runtime.distributed import pick_device
+from trokens.runtime.machine import available_memory, check_memory
 from trokens.structures import Tracks
 from trokens.trackers import ReducingTracker, build_tracker
 from trokens.trackers.held import IN_MEMORY, HeldFrames

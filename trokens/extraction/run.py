@@ -17,8 +17,8 @@ from trokens.extraction.extractor import Extractor, Options, extract_video
 from trokens.extraction.jobs import Job, unfinished_jobs
 from trokens.points.io import read_metadata
 from trokens.points.source import video_change
-from trokens.runtime.distributed import num_cores
 from trokens.runtime.files import WriteError, remove_unfinished, write_csv
+from trokens.runtime.machine import num_cores
 from trokens.runtime.parallel import DIED, parallel_map
 from trokens.video import VideoError
 
@@ -89,7 +89,7 @@ def extract_list(jobs: Sequence[Job], options: Options, num_workers: int = 0, *,
 
 def _from_workers(jobs: Sequence[Job], num_workers: int, set_up: Callable[[], None]) -> Iterator[Outcome]:
     try:
-        with closing(parallel_map(_work, jobs, num_workers, died=DIED, set_up=set_up)) as results:
+        with closing(parallel_map(_work, jobs, num_workers, if_died=DIED, set_up=set_up)) as results:
             for job, failure in results:
                 yield _noted(Outcome(job, failure))
     finally:

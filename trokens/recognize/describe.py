@@ -21,7 +21,7 @@ from trokens.recognize.calibrate import Calibration
 from trokens.recognize.description import Description, describe_motion
 from trokens.recognize.looks import PICTURES, Backbone, build, cell_features
 from trokens.recognize.optical_flow import MOST_PAIRS, Flow, flow_and_pictures, frame_pairs
-from trokens.runtime.distributed import available_memory, num_cores
+from trokens.runtime.machine import available_memory, num_cores
 from trokens.runtime.parallel import DIED, parallel_map
 from trokens.video import VideoError, VideoInfo, check_whole, probe
 
@@ -200,7 +200,7 @@ def describe_all(paths: Sequence[str | os.PathLike], describer: Describer,
         describer.check()
         workers = sensible_workers(len(waiting)) if workers is None else workers
         results = parallel_map(partial(describe_one, describer=describer), waiting, workers,
-                               died=Described(None, DIED), set_up=one_thread)
+                               if_died=Described(None, DIED), set_up=one_thread)
         yield from ((path, described) for (path, _), described in results)
 
 
