@@ -32,7 +32,7 @@ def small_golden() -> Path:
     return Path(__file__).parent / "golden"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_clips() -> Path:
     """The folder of real videos."""
     return _shared("clips")

@@ -208,7 +208,7 @@ def test_a_glob_names_clips_from_its_fixed_part(clips, tmp_path):
     (["--csv_path", "nowhere.csv"], "nowhere.csv"),
     (["--videos", "{clips}", "--tracker", "flaw"], "Unknown tracker 'flaw'. Did you mean 'flow'?"),
     (["--videos", "{clips}", "--backbone", "timm:resnet18:x"], "The stage in 'timm:resnet18:x'"),
-    (["--videos", "{clips}", "--backbone", "timm:resnet18:30"], "Stage 30 of resnet18 is asked for"),
+    (["--videos", "{clips}", "--backbone", "timm:resnet18:30"], "stage is 30; resnet18 has the stages 0 to 4"),
     (["--videos", "{clips}", "--tracker_options", "max_side=abc"], "Option max_side of tracker 'flow' is 'abc'")])
 def test_problems_are_named_before_any_work(clips, tmp_path, capsys, flags, message):
     assert run(*(flag.format(clips=clips) for flag in flags), "--base_feat_path", tmp_path) == 2

@@ -15,7 +15,6 @@ import torch
 from extracting import Colors, contents, run
 from PIL import Image
 
-from trokens.extraction import clip as clip_module
 from trokens.extraction import extractor as module
 from trokens.extraction import pictures
 from trokens.extraction.extractor import READING, Extractor, Options, extract_video
@@ -81,10 +80,10 @@ def test_points_are_those_of_all_frames_in_memory_at_full_size(colors, large, tm
 def test_frames_on_disk_and_flow_computed_again_change_no_byte(colors, large, tmp_path, tracker, monkeypatch):
     extractor = Extractor(Options(tracker=tracker, num_frames=5, points_per_entity=3))
     extract_video(job_of(large, tmp_path / "memory"), extractor)
-    monkeypatch.setattr(clip_module, "IN_MEMORY", 3 * 512 * 400)
+    monkeypatch.setattr(module, "IN_MEMORY", 3 * 512 * 400)
     monkeypatch.setattr(flow, "KEPT_FIELDS", 3 * 8 * 512 * 400)
     held = []
-    monkeypatch.setattr(clip_module, "closing", lambda frames: held.append(frames) or closing(frames))
+    monkeypatch.setattr(module, "closing", lambda frames: held.append(frames) or closing(frames))
     extract_video(job_of(large, tmp_path / "disk"), extractor)
     assert held[0]._in_file == 21 and held[0]._file.closed
     assert contents(job_of(large, tmp_path / "disk").points) == contents(job_of(large, tmp_path / "memory").points)
@@ -179,7 +178,7 @@ def test_a_full_disk_for_frames_is_named(large, tmp_path, monkeypatch):
     def full(**_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(clip_module, "IN_MEMORY", 0)
+    monkeypatch.setattr(module, "IN_MEMORY", 0)
     monkeypatch.setattr("trokens.trackers.held.TemporaryFile", full)
     assert run("--videos", large, "--base_feat_path", tmp_path, "--name", "n", *GRID) == 1
     assert failure_of(tmp_path / "n") == (

@@ -26,9 +26,8 @@ def one_shot(distance, labels, seed=0):
 
 
 @pytest.fixture(scope="module")
-def weizmann(request, tmp_path_factory):
-    from conftest import _shared
-    examples = read_examples(_shared("clips") / "weizmann")
+def weizmann(real_clips, tmp_path_factory):
+    examples = read_examples(real_clips / "weizmann")
     describer = Describer(choose_backbone("timm:tf_efficientnet_lite0:4"), Cache(tmp_path_factory.mktemp("cache")))
     described = [describe_one((example.path, None), describer) for example in examples]
     assert all(item.error is None for item in described)
