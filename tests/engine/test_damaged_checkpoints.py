@@ -161,7 +161,7 @@ def test_where_nothing_is_whole_nothing_begins_anew(tiny_data, out, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "checkpoint_epoch_00003.pyth cannot be read" in error
     assert error.endswith(f"no checkpoint in {checkpoint_dir(out)} can be gone on from; remove them to start anew, or "
-                          "choose another OUTPUT_DIR.\n")
+                          "choose another output folder.\n")
     assert {path: path.read_bytes() for path in checkpoint_dir(out).iterdir()} == contents
 
 

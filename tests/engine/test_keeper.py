@@ -1,6 +1,7 @@
 """Which checkpoints stay: the newest two, the best, what an option asks for, and whatever another rule wrote."""
 
 import os
+from functools import partial
 
 import pytest
 import torch
@@ -105,7 +106,7 @@ def test_what_cannot_go_on_is_never_written(tmp_path, changes, message):
     check_sound(sound())
     keeper.save_epoch(3, sound())
     before = epoch_path(tmp_path, 3).read_bytes()
-    for save in (keeper.save_best, keeper.save_interrupted, lambda state: keeper.save_epoch(3, state)):
+    for save in (partial(keeper.save, BEST), partial(keeper.save, INTERRUPTED), partial(keeper.save_epoch, 3)):
         with pytest.raises(FloatingPointError, match=message):
             save(sound(**changes))
     assert os.listdir(checkpoint_dir(tmp_path)) == [epoch_path(tmp_path, 3).name]

@@ -10,6 +10,7 @@ from processes import in_processes
 from small_task import MATCHING, episode, model
 from tiny import MOTION, assert_same_run, stopped_at_every_step, tiny_cfg
 
+from trokens.config import get_cfg
 from trokens.engine.optim import restore_optimizer
 from trokens.engine.run import run_experiment
 from trokens.engine.trainer import Trainer
@@ -113,10 +114,10 @@ def test_compiled_blocks_keep_their_names_and_numbers():
 def trainer_of(task: FewShotTask, device: str = "cpu", **options) -> Trainer:
     """A trainer for single steps: it has neither a loader nor a log."""
     optimizer = torch.optim.AdamW(task.parameters(), lr=1e-3, **options)
-    return Trainer(task, optimizer, None, SimpleNamespace(rank=0, world_size=1, num_episodes=9), keeper=None,
-                   device=torch.device(device), seed=1, lr_at=None, max_epoch=1, validate=None, eval_period=1,
-                   checkpoint_period=1, log_period=1, log=None, clip_ids=[],
-                   clip_gradients=lambda task: torch.nn.utils.clip_grad_norm_(task.parameters(), 1.0))
+    cfg = get_cfg()
+    cfg.merge_from_list(["SOLVER.CLIP_GRAD_L2NORM", 1.0, "SOLVER.ACCUMULATE", 1])
+    return Trainer(cfg, task, optimizer, None, SimpleNamespace(rank=0, world_size=1, num_episodes=9), keeper=None,
+                   log=None, device=torch.device(device), validate=None, clip_ids=[])
 
 
 def test_a_step_never_waits_for_the_device(monkeypatch):

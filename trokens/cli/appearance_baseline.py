@@ -44,10 +44,11 @@ def measure(args: argparse.Namespace) -> int:
     clips = data.splits[split]
     evaluator = Evaluator.from_config(cfg, clips, split=split)
     reader = ClipReader.from_config(cfg, clips, augment=False)
-    embedder = ClipEmbedder.from_config(cfg, build_model(cfg).eval(), reader, device=torch.device("cpu"), name=split)
+    model = build_model(cfg).eval()
+    embedder = ClipEmbedder.from_config(cfg, model, reader, device=torch.device("cpu"), name=split)
     plans, rows = evaluator.plans[cfg.FEW_SHOT.K_SHOT], evaluator.shown()
-    means = embedder.collect(lambda batch: embedder.patch_features(batch).mean((1, 2, 3))[:, None], rows)  # (B, 1, D)
-    means = means - means.mean(0)  # what all clips share says nothing; without it every cosine is near 1
+    means = embedder.collect(lambda batch: model.patch_features(batch.video).mean((1, 2, 3))[:, None], rows)
+    means = means - means.mean(0)  # (C, 1, D); what all clips share says nothing; without it every cosine is near 1
     bank = TokenBank(means, rows, is_aggregated=True, aggregation="spatial", norm="none", matcher="bi_mhm",
                      prototype="per_clip")
     mean, interval = mean_and_interval(bank.accuracy(plans))

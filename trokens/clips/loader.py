@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from trokens.clips.reader import ClipReader
@@ -20,12 +19,8 @@ from trokens.structures import Clips, Episode
 
 def collate(clips: Sequence[Clips]) -> Clips:
     """Join batches along the clips."""
-
-    def join(name: str) -> Tensor | None:
-        parts = [getattr(c, name) for c in clips]
-        return None if parts[0] is None else torch.cat(parts)
-
-    return Clips(**{name: join(name) for name in Clips.__dataclass_fields__})
+    parts = {name: [getattr(c, name) for c in clips] for name in Clips.__dataclass_fields__}
+    return Clips(**{name: None if some[0] is None else torch.cat(some) for name, some in parts.items()})
 
 
 def read_episode(reader: ClipReader, with_video: bool, plan: EpisodePlan) -> Episode:

@@ -88,22 +88,25 @@ class Data:
         for finding in self.findings:
             if finding.severity == ERROR:
                 found[finding.split, "" if finding.kind in _MISSING else finding.kind].append(finding)
-        return [ValueError(_WRONG[kind].format(count=len(some), **some[0]._asdict())) if kind
-                else FileNotFoundError(self._missing(split, some)) for (split, kind), some in found.items()]
+        errors: list[Exception] = []
+        for (split, kind), some in found.items():
+            if kind:
+                errors.append(ValueError(_WRONG[kind].format(count=len(some), **some[0]._asdict())))
+                continue
+            share = len({finding.clip for finding in some}) / len(self.lists[split])
+            published = " (the published code leaves out up to 5 % of hmdb, ucf and finegym without a word)"
+            errors.append(FileNotFoundError(
+                f"{self._files(split, some)} {100 * share:.3g} % of the clips lack a file; DATA.ALLOW_MISSING permits "
+                f"{100 * self.cfg.DATA.ALLOW_MISSING:g} %{published * (share < 0.05)}."))
+        return errors
 
     def tell_missing(self) -> None:
         """Log the missing files of clips that the run goes on without."""
         for split, clips in self.splits.items():
             if left_out := len(self.lists[split]) - len(clips):
-                some = [one for one in self.findings if one.split == split and one.kind in _MISSING]
+                some = [one for one in self.findings if one.split == split]
                 logger.warning("%s Going on without these %d clips, as DATA.ALLOW_MISSING %g permits.",
                                self._files(split, some), left_out, self.cfg.DATA.ALLOW_MISSING)
-
-    def _missing(self, split: str, findings: list[Finding]) -> str:
-        share = len({finding.clip for finding in findings}) / len(self.lists[split])
-        published = " (the published code leaves out up to 5 % of hmdb, ucf and finegym without a word)"
-        return (f"{self._files(split, findings)} {100 * share:.3g} % of the clips lack a file; DATA.ALLOW_MISSING "
-                f"permits {100 * self.cfg.DATA.ALLOW_MISSING:g} %{published * (share < 0.05)}.")
 
     def _files(self, split: str, findings: list[Finding]) -> str:
         sentences = []

@@ -40,7 +40,8 @@ def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], devi
         + ("in training" if cfg.TRAIN.ENABLE else "in testing"),
     ]
     if cfg.MODEL.FEATURE_CACHE and used_splits(cfg)[0]:
-        kept = len(splits["train"]) * cached_views(cfg) + len(splits[cfg.TRAIN.VAL_SPLIT])
+        views = cfg.AUG.CACHED_VIEWS if cfg.DATA.USE_RAND_AUGMENT else 1  # 0: every look is augmented anew
+        kept = len(splits["train"]) * views + len(splits[cfg.TRAIN.VAL_SPLIT])
         size = kept * feature_bytes(model) / 2**30
         lines.append(f"Features    {size:.3g} GB on disk (MODEL.FEATURE_CACHE), of {kept} clips and views of clips")
     evaluated = max((len(clips) for name, clips in splits.items() if name != "train"), default=0)
@@ -51,11 +52,6 @@ def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], devi
         lines.append(f"Token bank  {size:.1f} GB in each process, or once on disk (TEST.BANK {cfg.TEST.BANK}): several "
                      "shots need every token with FEW_SHOT.PROTOTYPE published, not with per_clip")
     return lines
-
-
-def cached_views(cfg) -> int:
-    """Views of a training clip whose features may be kept; 0 where every look at it is augmented anew."""
-    return cfg.AUG.CACHED_VIEWS if cfg.DATA.USE_RAND_AUGMENT else 1
 
 
 def estimated_bytes(cfg, model: Trokens, trained: int, frozen: int, device: torch.device) -> float:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trokens.config import dump
 from trokens.engine.sources import Sources
-from trokens.models.checkpoint import BEST, INTERRUPTED, checkpoint_dir, epoch_path, out_of_range, save_checkpoint
+from trokens.models.checkpoint import INTERRUPTED, checkpoint_dir, epoch_path, out_of_range, save_checkpoint
 from trokens.models.trokens import Trokens
 from trokens.models.weights import backbone_norms
 from trokens.runtime.distributed import in_main, is_main
@@ -17,22 +18,25 @@ NEWEST = 2  # epochs' checkpoints that are kept: where the last one is damaged, 
 REMEDY = "lower SOLVER.BASE_LR, set SOLVER.CLIP_GRAD_L2NORM (1.0 is usual) or TRAIN.MIXED_PRECISION False"
 
 
+@dataclass
 class CheckpointKeeper:
     """Writes a run's checkpoints, and removes those of older epochs once newer ones are whole.
 
     It removes only what runs with this rule wrote: each checkpoint lists the epochs written last.
 
-    Args:
+    Attributes:
         output_dir: Gets the checkpoints.
         about: What each of them says of the run: ``cfg``, ``trained`` and ``backbone``.
         keep_every: The checkpoints of every n-th epoch stay; 0 for none but the newest two.
         spared: Epochs whose checkpoints stay in any case.
+        recent: Epochs written last, ascending, one more than are kept.
     """
 
-    def __init__(self, output_dir: str | Path, about: dict[str, Any], *, keep_every: int = 0,
-                 spared: Collection[int] = ()):
-        self.output_dir, self.about, self.keep_every, self.spared = output_dir, about, keep_every, spared
-        self.recent: list[int] = []  # epochs written last, ascending, one more than are kept
+    output_dir: str | Path
+    about: dict[str, Any]
+    keep_every: int = 0
+    spared: Collection[int] = ()
+    recent: list[int] = field(default_factory=list)
 
     def resume(self, recent: list[int]) -> None:
         """Go on from a checkpoint that lists these epochs."""
@@ -42,22 +46,17 @@ class CheckpointKeeper:
     def save_epoch(self, epochs: int, state: dict[str, Any]) -> None:
         """Write the state after so many whole epochs, and remove what it makes superfluous."""
         self.recent = [*(number for number in self.recent if number < epochs), epochs][-NEWEST - 1:]
-        self._save(epoch_path(self.output_dir, epochs), state)
+        self.save(epoch_path(self.output_dir, epochs).name, state)
         if is_main():
             (checkpoint_dir(self.output_dir) / INTERRUPTED).unlink(missing_ok=True)
         self._remove_old()
 
-    def save_best(self, state: dict[str, Any]) -> None:
-        """Write the state that did best in validation."""
-        self._save(checkpoint_dir(self.output_dir) / BEST, state)
-
-    def save_interrupted(self, state: dict[str, Any]) -> None:
-        """Write a state within an epoch."""
-        self._save(checkpoint_dir(self.output_dir) / INTERRUPTED, state)
-
-    def _save(self, path: Path, state: dict[str, Any]) -> None:
+    def save(self, name: str, state: dict[str, Any]) -> None:
+        """Write a state under this name: as ``BEST`` what did best in validation, as ``INTERRUPTED`` one within an
+        epoch. Errors are those of :func:`check_sound`."""
         check_sound(state)
-        in_main(lambda: save_checkpoint(path, {**state, **self.about, "recent": self.recent}))
+        in_main(lambda: save_checkpoint(checkpoint_dir(self.output_dir) / name,
+                                        {**state, **self.about, "recent": self.recent}))
 
     def _remove_old(self) -> None:
         for epochs in self.recent[:-NEWEST] if is_main() else ():

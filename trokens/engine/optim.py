@@ -94,14 +94,18 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, state:
     if not isinstance(saved["state"], Mapping) or not all(
             isinstance(group, Mapping) and isinstance(group.get("params"), list) for group in saved["param_groups"]):
         return "it is none of torch.optim"
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    order = {name.removeprefix("module."): place for place, name in enumerate(state["model_state"])}
-    groups = _match_groups(saved["param_groups"], [group["params"] for group in optimizer.param_groups])
-    if groups is None:
+    theirs = sorted((group["params"] for group in saved["param_groups"]), key=len)
+    ours = sorted((group["params"] for group in optimizer.param_groups), key=len)
+    if [len(group) for group in theirs] != [len(group) for group in ours]:
         return "it has other groups of parameters"
-    wanted = _moment_names(optimizer)
-    moments, place = {}, {p: i for i, p in enumerate(p for g in optimizer.param_groups for p in g["params"])}
-    for numbers, parameters in groups:
+    wanted = {"step", "exp_avg", "exp_avg_sq"}
+    if isinstance(optimizer, torch.optim.SGD):
+        wanted = {"momentum_buffer"} if optimizer.defaults["momentum"] else set()
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    order = {name.removeprefix("module."): number for number, name in enumerate(state["model_state"])}
+    own_number = {p: i for i, p in enumerate(p for g in optimizer.param_groups for p in g["params"])}
+    moments = {}
+    for numbers, parameters in zip(theirs, ours, strict=True):
         there = sorted(parameters, key=lambda parameter: order.get(names[parameter], -1))
         for number, parameter in zip(numbers, there, strict=True):
             entry = saved["state"].get(number)
@@ -110,22 +114,6 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, state:
             if entry and any(isinstance(x, Tensor) and x.ndim and x.shape != parameter.shape for x in entry.values()):
                 return f"it does not fit {names[parameter]}"
             if entry and wanted:
-                moments[place[parameter]] = {name: entry[name] for name in wanted}
+                moments[own_number[parameter]] = {name: entry[name] for name in wanted}
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     return ""
-
-
-def _match_groups(saved: Sequence[Mapping[str, Any]], own: Sequence[Sequence[nn.Parameter]]
-                  ) -> list[tuple[list[int], Sequence[nn.Parameter]]] | None:
-    """Pair the groups of a checkpoint with those of an optimizer by their sizes; None where they are other ones."""
-    theirs = sorted((list(group["params"]) for group in saved), key=len)
-    ours = sorted(own, key=len)
-    if [len(group) for group in theirs] != [len(group) for group in ours]:
-        return None
-    return list(zip(theirs, ours, strict=True))
-
-
-def _moment_names(optimizer: torch.optim.Optimizer) -> set[str]:
-    if isinstance(optimizer, torch.optim.SGD):
-        return {"momentum_buffer"} if optimizer.defaults["momentum"] else set()
-    return {"step", "exp_avg", "exp_avg_sq"}

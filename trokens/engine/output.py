@@ -41,7 +41,7 @@ def own_output(folder: str | Path) -> Iterator[None]:
     lock = folder_lock(folder, remedy=OTHER_FOLDER)
     with ExitStack() as stack:
         in_main(lambda: stack.enter_context(lock))
-        in_main(lambda: [remove_all_unfinished(place) for place in (Path(folder), checkpoint_dir(folder))])
+        in_main(lambda: [remove_all_unfinished(one) for one in (Path(folder), checkpoint_dir(folder))])
         in_main(lambda: setup_logging(folder))
         yield
 
@@ -95,9 +95,9 @@ def provenance() -> dict[str, Any]:
             "python": platform.python_version(), "processes": world_size()}
 
 
-def gather_results(cfg, split: str, scores: Sequence[dict[str, Any]], checkpoint: str,
-                   about: dict[str, Any]) -> dict[str, Any]:
-    """What results.json says.
+def tell_results(cfg, split: str, scores: Sequence[dict[str, Any]], checkpoint: str,
+                 about: dict[str, Any]) -> dict[str, Any]:
+    """Log a line for each number of shots; returns what results.json says.
 
     Args:
         cfg: Of the run.
@@ -106,18 +106,14 @@ def gather_results(cfg, split: str, scores: Sequence[dict[str, Any]], checkpoint
         checkpoint: The scored checkpoint.
         about: From :func:`provenance` and :func:`trokens.engine.sources.check_unseen`.
     """
-    dataset = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
-    by_k_shot = [{key: one[key] for key in ("k_shot", "accuracy", "interval", "clips")} for one in scores]
-    return {**scores[0], "by_k_shot": by_k_shot, "checkpoint": checkpoint, "seed": cfg.RNG_SEED, "dataset": dataset,
-            "config_hash": config_hash(cfg), **about}
-
-
-def tell_scores(split: str, scores: Sequence[dict[str, Any]]) -> None:
-    """Log a line for each number of shots."""
     for one in scores:
         logger.info("%s: %d-way %d-shot accuracy %.2f ± %.2f %% (95 %%) over %d episodes of %d clips; "
                     "chance %.1f %%", split, one["n_way"], one["k_shot"], 100 * one["accuracy"],
                     100 * one["interval"], one["episodes"], one["clips"], 100 * one["chance"])
+    by_k_shot = [{key: one[key] for key in ("k_shot", "accuracy", "interval", "clips")} for one in scores]
+    dataset = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
+    return {**scores[0], "by_k_shot": by_k_shot, "checkpoint": checkpoint, "seed": cfg.RNG_SEED, "dataset": dataset,
+            "config_hash": config_hash(cfg), **about}
 
 
 def result_paths(cfg) -> list[Path]:

@@ -16,7 +16,7 @@ from trokens.config import ConfigError
 from trokens.engine.data import evaluated_shots, raise_all, read_data, used_splits
 from trokens.engine.evaluator import Evaluator
 from trokens.engine.output import provenance, start_output
-from trokens.engine.sources import Sources, find_sources, list_name
+from trokens.engine.sources import Sources, check_unseen, find_sources, list_name
 from trokens.fewshot.episodes import EpisodeSampler
 from trokens.fewshot.matchers import MATCHERS
 from trokens.runtime.distributed import agreed, in_main, rank, world_size
@@ -69,16 +69,27 @@ def prepare(cfg, device: torch.device) -> Prepared:
     listed = data.lists["train"] if trained else []
     training = TrainingList.of(list_name(cfg, "train"), listed) if listed else None
     with collecting(errors):
-        check_features(cfg)
+        MATCHERS.get(cfg.FEW_SHOT.MATCHER)
+        if cfg.MODEL.FEAT_EXTRACTOR == "none" and not cfg.MODEL.APPEARANCE_MODULE_DISABLE:
+            raise ConfigError("MODEL.FEAT_EXTRACTOR is 'none', which leaves the patch features to a caller; a run "
+                              "needs dino or timm, or MODEL.APPEARANCE_MODULE_DISABLE True.")
     with collecting(errors):
-        sources, known = agreed(lambda: find_sources(cfg, training, splits))
+        sources = agreed(lambda: find_sources(cfg, training))
+        known = agreed(lambda: check_unseen(cfg, splits, sources))
     raise_all(errors)
-    sampler = build_training_sampler(cfg, splits["train"]) if trained else None
+    few_shot, sampler, precision = cfg.FEW_SHOT, None, None
+    if trained:  # this process's episodes
+        sampler = EpisodeSampler(
+            [clip.class_id for clip in splits["train"]], n_way=few_shot.N_WAY, k_shot=few_shot.K_SHOT,
+            n_query=few_shot.TRAIN_QUERY_PER_CLASS, num_episodes=steps_per_epoch(cfg) * world_size(),
+            seed=f"{cfg.RNG_SEED}/train", rank=rank(), world_size=world_size())
     evaluators = {split: Evaluator.from_config(cfg, splits[split], split=split, k_shots=evaluated_shots(cfg, split))
                   for split in dict.fromkeys(evaluated) if splits[split]}
+    if cfg.TRAIN.MIXED_PRECISION and device.type == "cuda":
+        precision = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     about = known | provenance()  # now: the code on disk may change while the run goes on
     in_main(lambda: start_output(cfg))
-    return Prepared(cfg, device, mixed_precision(cfg, device), splits, sampler, evaluators, sources, about)
+    return Prepared(cfg, device, precision, splits, sampler, evaluators, sources, about)
 
 
 @contextmanager
@@ -90,35 +101,7 @@ def collecting(errors: list[Exception]) -> Iterator[None]:
         errors.append(error)
 
 
-def check_features(cfg) -> None:
-    """Check that the model has features, or needs none, and that there is the matcher that compares them.
-
-    Raises:
-        ConfigError, ValueError: It is not so.
-    """
-    MATCHERS.get(cfg.FEW_SHOT.MATCHER)
-    if cfg.MODEL.FEAT_EXTRACTOR == "none" and not cfg.MODEL.APPEARANCE_MODULE_DISABLE:
-        raise ConfigError("MODEL.FEAT_EXTRACTOR is 'none', which leaves the patch features to a caller; a run "
-                          "needs dino or timm, or MODEL.APPEARANCE_MODULE_DISABLE True.")
-
-
-def build_training_sampler(cfg, clips: list[Clip]) -> EpisodeSampler:
-    """This process's training episodes."""
-    few_shot = cfg.FEW_SHOT
-    return EpisodeSampler(
-        [clip.class_id for clip in clips], n_way=few_shot.N_WAY, k_shot=few_shot.K_SHOT,
-        n_query=few_shot.TRAIN_QUERY_PER_CLASS, num_episodes=steps_per_epoch(cfg) * world_size(),
-        seed=f"{cfg.RNG_SEED}/train", rank=rank(), world_size=world_size())
-
-
 def steps_per_epoch(cfg) -> int:
     """Optimizer steps an epoch: TRAIN_EPISODES, or its share of each process where the total is divided."""
     total = cfg.FEW_SHOT.TRAIN_EPISODES
     return total if cfg.FEW_SHOT.TRAIN_OG_EPISODES else max(1, total // world_size())
-
-
-def mixed_precision(cfg, device: torch.device) -> torch.dtype | None:
-    """bfloat16 or float16 on a GPU where the config wants mixed precision; None (float32) on the CPU."""
-    if not cfg.TRAIN.MIXED_PRECISION or device.type != "cuda":
-        return None
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16

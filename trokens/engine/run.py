@@ -14,14 +14,14 @@ from trokens.clips.loader import episode_loader, loading_from_config
 from trokens.clips.reader import ClipReader
 from trokens.config import ConfigError
 from trokens.engine.data import final_split, tested_shots, used_splits
-from trokens.engine.forecast import cached_views, describe_run
+from trokens.engine.forecast import describe_run
 from trokens.engine.keeper import build_keeper
 from trokens.engine.loggers import build_log
-from trokens.engine.optim import build_optimizer, clip_gradients, learning_rate_from_config
-from trokens.engine.output import check_room, gather_results, tell_scores, write_results
+from trokens.engine.optim import build_optimizer
+from trokens.engine.output import check_room, tell_results, write_results
 from trokens.engine.prepare import Prepared, prepare
 from trokens.engine.start import load_start, load_tested
-from trokens.engine.trainer import Trainer, last_record
+from trokens.engine.trainer import Trainer
 from trokens.fewshot.task import FewShotTask
 from trokens.models.describe import describe_model
 from trokens.models.trokens import Trokens, build_model
@@ -29,7 +29,7 @@ from trokens.reuse.embed import ClipEmbedder
 from trokens.reuse.features import Features, ViewReader, feature_bytes
 from trokens.reuse.store import FeatureStore
 from trokens.runtime.distributed import in_main, in_some, local_rank, local_world_size
-from trokens.runtime.workers import check_shared_memory
+from trokens.runtime.workers import check_shared_memory, kept_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -67,20 +67,18 @@ def train(run: Prepared, model: Trokens) -> None:
     reader = ClipReader.from_config(cfg, clips, augment=True)
     features = build_train_features(cfg, model, reader, store, device)
     loader = build_training_loader(run, reader, with_video=model.appearance and features is None,
-                                   beside=embedder.shared_bytes if embedder is not None else 0)
+                                   beside=embedder)
     if evaluator is not None and cfg.TRAIN.VAL_SPLIT == cfg.TEST.SPLIT and cfg.TEST.TEST_EPOCH_NUM < 1:
         logger.info("Checkpoints are selected on '%s', the split that is tested: the test accuracy is optimistic. "
                     "The published code validates there too, but tests its last epoch (TEST.TEST_EPOCH_NUM %d).",
                     cfg.TEST.SPLIT, cfg.SOLVER.MAX_EPOCH)
-    log = build_log(cfg, start=last_record(state))
+    # The steps whose figures a checkpoint carries have no record yet.
+    log = build_log(cfg, start=(state["epoch"] + 1, state["step"] - len(state["pending"])) if state else (0, 0))
     trainer = Trainer(
-        FewShotTask.from_config(cfg, model), optimizer, loader, run.sampler,
-        keeper=build_keeper(cfg, run.sources, model), device=device, seed=cfg.RNG_SEED,
-        lr_at=partial(learning_rate_from_config, cfg), clip_gradients=partial(clip_gradients, cfg),
-        max_epoch=cfg.SOLVER.MAX_EPOCH, validate=partial(evaluator.run, embedder) if evaluator else None,
-        eval_period=cfg.TRAIN.EVAL_PERIOD, checkpoint_period=cfg.TRAIN.CHECKPOINT_PERIOD, log_period=cfg.LOG_PERIOD,
-        log=log, clip_ids=[clip.id for clip in clips], precision=run.precision, accumulate=cfg.SOLVER.ACCUMULATE,
-        features=features)
+        cfg, FewShotTask.from_config(cfg, model), optimizer, loader, run.sampler,
+        keeper=build_keeper(cfg, run.sources, model), log=log, device=device,
+        validate=partial(evaluator.run, embedder) if evaluator else None, clip_ids=[clip.id for clip in clips],
+        precision=run.precision, features=features)
     if state:
         trainer.resume(state)
     try:
@@ -94,8 +92,7 @@ def test(run: Prepared, model: Trokens) -> dict[str, Any]:
     cfg, split = run.cfg, final_split(run.cfg)
     checkpoint = load_tested(cfg, model, run.sources)
     scores = run.evaluators[split].score(build_embedder(run, model, split), tested_shots(cfg))
-    result = gather_results(cfg, split, scores, checkpoint, run.about)
-    tell_scores(split, scores)
+    result = tell_results(cfg, split, scores, checkpoint, run.about)
     in_main(lambda: write_results(cfg, result))
     return result
 
@@ -115,10 +112,11 @@ def build_train_features(cfg, model: Trokens, reader: ClipReader, store: Feature
     Raises:
         ConfigError: Cached views are asked for, and there is no room for them.
     """
-    views, name, options = cached_views(cfg), "train", ""
+    shown: ClipReader | ViewReader = reader
+    views, name, options = 1, "train", ""
     if cfg.DATA.USE_RAND_AUGMENT:
-        name, options = f"train-{views}-views", f"{cfg.AUG.AA_TYPE} {cfg.AUG.ORDER}"
-    shown = ViewReader(reader, views) if cfg.DATA.USE_RAND_AUGMENT else reader
+        views = cfg.AUG.CACHED_VIEWS
+        name, options, shown = f"train-{views}-views", f"{cfg.AUG.AA_TYPE} {cfg.AUG.ORDER}", ViewReader(reader, views)
     rows = range(len(shown.clips))
     features = store.keep(ClipEmbedder.from_config(cfg, model, shown, device=device, name=name), rows, options=options)
     if features is None and cfg.DATA.USE_RAND_AUGMENT and (size := len(rows) * feature_bytes(model)):
@@ -127,15 +125,17 @@ def build_train_features(cfg, model: Trokens, reader: ClipReader, store: Feature
     return features and Features(features.values, views=views)
 
 
-def build_training_loader(run: Prepared, reader: ClipReader, *, with_video: bool, beside: int) -> DataLoader:
-    """Training episodes; their processes stay, with what they have read, while those of a validation work.
+def build_training_loader(run: Prepared, reader: ClipReader, *, with_video: bool,
+                          beside: ClipEmbedder | None) -> DataLoader:
+    """Training episodes; their processes stay, with what they have read, while those of a validation work ``beside``.
 
     Raises:
         ValueError: All of them, those of the other processes of this machine too, would fill shared memory.
         EndedElsewhere: So it is on another machine.
     """
     loading = loading_from_config(run.cfg)
-    size = reader.batch_bytes(len(run.sampler[0].indices), with_video=with_video)
-    in_some(local_rank() == 0, lambda: check_shared_memory(size, loading["num_workers"], beside=beside,
+    workers, size = loading["num_workers"], reader.batch_bytes(len(run.sampler[0].indices), with_video=with_video)
+    validation = beside.reader.batch_bytes(beside.batch_size, with_video=beside.with_video) if beside else 0
+    in_some(local_rank() == 0, lambda: check_shared_memory(size, workers, beside=kept_bytes(validation, workers),
                                                            processes=local_world_size()))
     return episode_loader(reader, run.sampler, with_video=with_video, **loading)

@@ -4,24 +4,23 @@ whether that has learned from what it is evaluated on."""
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from trokens.clips.split import Clip
-from trokens.clips.trained import UNKNOWN, Learned, TrainingList, learned
+from trokens.clips.trained import UNKNOWN, TrainingList, learned
 from trokens.config import ConfigError, kept_options
 from trokens.engine.data import final_split, used_splits
 from trokens.models.checkpoint import (
     BEST,
-    LastCheckpoint,
+    INTERRUPTED,
     checkpoint_dir,
     epoch_path,
     find_last,
-    has_checkpoints,
-    is_there,
     malformed,
     read_head,
     saved_epochs,
@@ -62,110 +61,90 @@ def _list_name(dataset: str, ssv2_split: str) -> str:
     return dataset.lower() + (f"/{ssv2_split}" if dataset.lower() == "ssv2" else "")
 
 
-def find_sources(cfg, training: TrainingList | None, splits: Mapping[str, Sequence[Clip]]
-                 ) -> tuple[Sources, dict[str, Any]]:
-    """Find the checkpoints; check that they are whole, belong to this run, and do not know what it evaluates on.
+def find_sources(cfg, training: TrainingList | None) -> Sources:
+    """Find the checkpoints, and check that they are whole and belong to this run.
 
     Args:
         cfg: Of the run.
         training: Its training list; None where it does not train.
-        splits: Clips of each split.
-
-    Returns:
-        The checkpoints, and what results.json says of what they were trained on, see :func:`check_unseen`.
 
     Raises:
         ConfigError, FileNotFoundError, ValueError: The run could not start from them, or would mix with another one.
     """
-    sources = _find_sources(cfg, training)
-    return sources, check_unseen(cfg, splits, sources)
-
-
-def _find_sources(cfg, training: TrainingList | None) -> Sources:
+    start, tested = cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg.TEST.CHECKPOINT_FILE_PATH
     if training is None:
-        return _tested_sources(cfg)
-    start = _start(cfg, training)
-    _check_will_be_there(cfg, start.get("head", {}) if start.get("is_own") else {})
-    tested = cfg.TEST.CHECKPOINT_FILE_PATH
+        path = _named(cfg) or _best_or_last(cfg) or (Path(start) if start else None)
+        if path is None:
+            return Sources()
+        head = _read(path, "TRAIN" if str(path) == start else "TEST")
+        return Sources(tested=path, tested_history=_history(path, head))
+    sources = _start(cfg, training)
+    _check_will_be_there(cfg, sources.head.get("epoch", -1) + 1 if sources.is_own else 0)
     if not tested or not cfg.TEST.ENABLE or _is_own(cfg, tested):
-        return Sources(**start, tested_history=start["history"])
-    return Sources(**start, tested=Path(tested), tested_history=_history(tested, _read(tested, "TEST")))
+        return replace(sources, tested_history=sources.history)
+    return replace(sources, tested=Path(tested), tested_history=_history(tested, _read(tested, "TEST")))
 
 
-def _check_will_be_there(cfg, head: Mapping[str, Any]) -> None:
+def _check_will_be_there(cfg, done: int) -> None:
     """Refuse to train for hours where the test at the end asks for a checkpoint that the training does not write.
 
     Args:
         cfg: Of the run.
-        head: Of its own checkpoint that it goes on from, if there is one.
+        done: Epochs that it has done already.
     """
-    wanted, number = cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TEST.TEST_EPOCH_NUM
+    wanted, number, last = cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TEST.TEST_EPOCH_NUM, cfg.SOLVER.MAX_EPOCH
     if not cfg.TEST.ENABLE or (not wanted and number <= 0) or (wanted and not _is_own(cfg, wanted)):
         return
-    path = Path(wanted) if wanted else epoch_path(cfg.OUTPUT_DIR, number)
-    last = cfg.SOLVER.MAX_EPOCH
+    path, option = epoch_path(cfg.OUTPUT_DIR, number), "TEST.TEST_EPOCH_NUM"
     if wanted:
+        path, option = Path(wanted), "TEST.CHECKPOINT_FILE_PATH"
         match = re.fullmatch(r"checkpoint_epoch_(\d+)\.pyth", path.name)
         number = int(match[1]) if match else 0
-    is_made = head.get("epoch", -1) + 1 < number <= last and (
-        number == last or number % cfg.TRAIN.CHECKPOINT_PERIOD == 0)
-    if not (is_made or path.name == BEST or is_there(path)):
-        option = f"TEST.{'CHECKPOINT_FILE_PATH' if wanted else 'TEST_EPOCH_NUM'}"
+    is_made = done < number <= last and (number == last or number % cfg.TRAIN.CHECKPOINT_PERIOD == 0)
+    if not (is_made or path.name == BEST or os.path.lexists(path)):
         raise FileNotFoundError(f"{option} asks for {path}, which is not there, and which this training does not write "
                                 f"(SOLVER.MAX_EPOCH {last}, TRAIN.CHECKPOINT_PERIOD {cfg.TRAIN.CHECKPOINT_PERIOD}); "
                                 f"correct {option}.")
 
 
-def _start(cfg, training: TrainingList) -> dict[str, Any]:
+def _start(cfg, training: TrainingList) -> Sources:
+    """What training goes on from, or starts from."""
     own, start = checkpoint_dir(cfg.OUTPUT_DIR), cfg.TRAIN.CHECKPOINT_FILE_PATH
-    best_alone = None if has_checkpoints(cfg.OUTPUT_DIR) else _best_alone(cfg, training)
-    if not cfg.TRAIN.AUTO_RESUME and (has_checkpoints(cfg.OUTPUT_DIR) or best_alone):
+    of_epochs = bool(saved_epochs(cfg.OUTPUT_DIR)) or os.path.lexists(own / INTERRUPTED)
+    best_alone = None if of_epochs else _best_alone(cfg, training)
+    if not cfg.TRAIN.AUTO_RESUME and (of_epochs or best_alone):
         raise ConfigError(f"{own} holds the checkpoints of another run, and "
                           "TRAIN.AUTO_RESUME is False; remove them, or choose another OUTPUT_DIR.")
-    last = best_alone or find_last(cfg.OUTPUT_DIR)
-    if last.path is not None:
-        _check_same_list(last.path, last.head, training)
-        path, head = last.path, last.head
+    path, head, damaged = (own / BEST, best_alone, {}) if best_alone else find_last(cfg.OUTPUT_DIR)
+    is_own = path is not None
+    if is_own:
+        _check_same_list(path, head, training)
     elif start:
         path, head = Path(start), _read(start, "TRAIN")
         if goes_on(cfg, head) and (bad := malformed(head)):
             raise ConfigError(f"{path} is not a checkpoint of Trokens that training can go on from ({bad}); set "
                               "TRAIN.CHECKPOINT_EPOCH_RESET True to start from its weights alone.")
     else:
-        return {"history": (training,)}
+        return Sources(history=(training,))
     others = tuple(one for one in _history(path, head) if one.digest != training.digest)
-    return {"start": path, "head": head, "is_own": last.path is not None, "damaged": last.damaged,
-            "history": (*others, training)}
+    return Sources(path, head, is_own, damaged, (*others, training))
 
 
-def _best_alone(cfg, training: TrainingList) -> LastCheckpoint | None:
-    """The best checkpoint, where those of the epochs must have been removed by hand: a run that was killed before its
-    first one leaves the best alone, too, and begins again."""
+def _best_alone(cfg, training: TrainingList) -> dict[str, Any] | None:
+    """The head of the best checkpoint, where those of the epochs must have been removed by hand: a run that was killed
+    before its first one leaves the best alone, too, and begins again."""
     best = checkpoint_dir(cfg.OUTPUT_DIR) / BEST
-    if not is_there(best):
+    if not os.path.lexists(best):
         return None
     head = read_head(best, to_go_on=True)
     _check_same_list(best, head, training)  # else a run that validates nothing would test it as its own
     first = min(cfg.TRAIN.CHECKPOINT_PERIOD, cfg.SOLVER.MAX_EPOCH)
-    return LastCheckpoint(best, head, {}) if head.get("epoch", -1) + 1 > first else None
-
-
-def _tested_sources(cfg) -> Sources:
-    """What a run tests that trains nothing."""
-    path = _named(cfg)
-    if path is None:
-        best, start = checkpoint_dir(cfg.OUTPUT_DIR) / BEST, cfg.TRAIN.CHECKPOINT_FILE_PATH
-        path = best if is_there(best) else _last(cfg) or (Path(start) if start else None)
-    if path is None:
-        return Sources()
-    head = _read(path, "TRAIN" if str(path) == cfg.TRAIN.CHECKPOINT_FILE_PATH else "TEST")
-    return Sources(tested=path, tested_history=_history(path, head))
+    return head if head.get("epoch", -1) + 1 > first else None
 
 
 def trained_checkpoint(cfg, sources: Sources) -> Path | None:
     """What is tested of a training that has ended; None where nothing was saved."""
-    path, best = _named(cfg), checkpoint_dir(cfg.OUTPUT_DIR) / BEST
-    return path or (best if is_there(best) else _last(cfg) or sources.start)
+    return _named(cfg) or _best_or_last(cfg) or sources.start
 
 
 def _named(cfg) -> Path | None:
@@ -175,14 +154,18 @@ def _named(cfg) -> Path | None:
     number = cfg.TEST.TEST_EPOCH_NUM
     if number <= 0:
         return None
-    if not is_there(path := epoch_path(cfg.OUTPUT_DIR, number)):
+    if not os.path.lexists(path := epoch_path(cfg.OUTPUT_DIR, number)):
         there = ", ".join(map(str, saved_epochs(cfg.OUTPUT_DIR))) or "none"
         raise FileNotFoundError(f"No checkpoint at {path}, which TEST.TEST_EPOCH_NUM asks for; there are those of "
                                 f"epochs {there} (TRAIN.KEEP_EVERY keeps more).")
     return path
 
 
-def _last(cfg) -> Path | None:
+def _best_or_last(cfg) -> Path | None:
+    """What an earlier training in OUTPUT_DIR left to be tested."""
+    best = checkpoint_dir(cfg.OUTPUT_DIR) / BEST
+    if os.path.lexists(best):
+        return best
     last = find_last(cfg.OUTPUT_DIR)
     for what in last.damaged.values():
         logger.warning("%s; so %s is tested.", what, last.path)
@@ -204,7 +187,7 @@ def _is_own(cfg, path: str) -> bool:
 
 
 def _read(path: str | Path, section: str) -> dict[str, Any]:
-    if not is_there(Path(path)):
+    if not os.path.lexists(path):
         raise FileNotFoundError(f"No checkpoint at {path}; correct {section}.CHECKPOINT_FILE_PATH.")
     return read_head(path)
 
@@ -244,12 +227,11 @@ def _check_same_list(path: Path, head: dict[str, Any], training: TrainingList) -
 
 def _differing(before: TrainingList, now: TrainingList) -> str:
     """What two lists do not share, in brackets."""
-    gone, new = sorted(set(before.classes) - set(now.classes)), sorted(set(now.classes) - set(before.classes))
-    parts = [f"{where} {_some(names)}" for where, names in (("gone are", gone), ("new are", new)) if names]
-    if not parts:
-        shared = len(set(before.clips.tolist()) & set(now.clips.tolist()))
-        parts = [f"the classes are the same, {shared} clips are in both"]
-    return f" ({'; '.join(parts)})"
+    there, here = set(before.classes), set(now.classes)
+    found = ("gone are", there - here), ("new are", here - there)
+    parts = [f"{where} {_some(sorted(names))}" for where, names in found if names]
+    shared = len(set(before.clips.tolist()) & set(now.clips.tolist()))
+    return f" ({'; '.join(parts) or f'the classes are the same, {shared} clips are in both'})"
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:
@@ -275,21 +257,18 @@ def check_unseen(cfg, splits: Mapping[str, Sequence[Clip]], sources: Sources) ->
     tested = final_split(cfg) if cfg.TRAIN.VAL_ONLY or cfg.TEST.ENABLE else None
     found = {}
     for split, history in {(validated, sources.history), (tested, sources.tested_history)}:
-        if splits.get(split):
-            found[split] = learned(history, list_name(cfg, split), splits[split])
-            if found[split].classes:
-                _refuse_trained(cfg, split, splits[split], found[split])
-    known = found.get(tested, Learned([], 0))
-    if not known.classes and not all(one.is_known for one in sources.tested_history):
+        clips = splits.get(split)
+        if not clips:
+            continue
+        found[split] = classes, num_clips = learned(history, list_name(cfg, split), clips)
+        if classes:
+            what = (f"The weights were trained on {len(classes)} of the {len({clip.class_name for clip in clips})} "
+                    f"classes of the {split} split ({_some(classes)}), and on {num_clips} of its {len(clips)} clips")
+            if not cfg.TEST.ALLOW_TRAINED_CLASSES:
+                raise ConfigError(f"{what}: evaluate on classes that are new to them, or set "
+                                  "TEST.ALLOW_TRAINED_CLASSES True if that is meant.")
+            logger.warning("%s (TEST.ALLOW_TRAINED_CLASSES): the accuracy is not one on new classes.", what)
+    classes, num_clips = found.get(tested, ([], 0))
+    if not classes and not all(one.is_known for one in sources.tested_history):
         return {"trained_classes": None, "trained_clips": None}
-    return {"trained_classes": known.classes, "trained_clips": known.clips}
-
-
-def _refuse_trained(cfg, split: str, clips: Sequence[Clip], found: Learned) -> None:
-    names = {clip.class_name for clip in clips}
-    what = (f"The weights were trained on {len(found.classes)} of the {len(names)} classes of the {split} split "
-            f"({_some(found.classes)}), and on {found.clips} of its {len(clips)} clips")
-    if not cfg.TEST.ALLOW_TRAINED_CLASSES:
-        raise ConfigError(f"{what}: evaluate on classes that are new to them, or set TEST.ALLOW_TRAINED_CLASSES True "
-                          "if that is meant.")
-    logger.warning("%s (TEST.ALLOW_TRAINED_CLASSES): the accuracy is not one on new classes.", what)
+    return {"trained_classes": classes, "trained_clips": num_clips}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,6 @@ from trokens.runtime.files import whole_file
 
 logger = logging.getLogger(__name__)
 
-_PUBLISHED_BEST = "checkpoint_best_published.pyth"
-
 
 def load_start(cfg, model: Trokens, optimizer: torch.optim.Optimizer, sources: Sources) -> dict[str, Any] | None:
     """Load the weights that training starts from, and the optimizer's state where it goes on.
@@ -38,8 +38,8 @@ def load_start(cfg, model: Trokens, optimizer: torch.optim.Optimizer, sources: S
     """
     if sources.start is None:
         return None
-    state, path = load_checkpoint(sources.start), sources.start
-    report = _load(model, state, path)
+    path = sources.start
+    state, report = _load(model, path)
     published = is_published(state)
     if sources.is_own and (report.missing or (report.unexpected and not published)):
         raise ValueError(f"The weights of {path} cannot be trained on: "
@@ -54,21 +54,18 @@ def load_start(cfg, model: Trokens, optimizer: torch.optim.Optimizer, sources: S
         return None
     best = agreed(lambda: _take_over(cfg, sources)) if sources.is_own else NO_BEST  # that lies in another folder
     lost = restore_optimizer(optimizer, model, state)
-    epoch, step = sources.head.get("epoch", -1), state.get("step", 0)
-    logger.info("Going on from %s (%d epochs and %d steps)%s.", path, epoch + 1, step,
-                _published(lost) if published else "")
+    epoch, step, what = sources.head.get("epoch", -1), state.get("step", 0), ""
+    if published:
+        optimizer = f"its optimizer's state is not ({lost})" if lost else "so is its optimizer's state"
+        what = (f", a checkpoint of the published code: its weights are taken, {optimizer}; figures and the best "
+                "checkpoint begin anew")
+    logger.info("Going on from %s (%d epochs and %d steps)%s.", path, epoch + 1, step, what)
     if lost and not published:
         _warn("The optimizer's state of %s is not taken (%s): it starts fresh.", path, lost)
-    _tell_backbone(model, path, state)
-    _tell_changes(cfg, path, state)
+    if changed := _changes(model, path, state, partial(changed_options, cfg)):
+        _warn("%s was trained with other values of %s.", path, ", ".join(changed))
     return {"epoch": epoch, "step": step, "best": best, "pending": state.get("pending", []),
             "recent": state.get("recent", []), "scaler_state": state.get("scaler_state")}
-
-
-def _published(lost: str) -> str:
-    optimizer = f"its optimizer's state is not ({lost})" if lost else "so is its optimizer's state"
-    return (f", a checkpoint of the published code: its weights are taken, {optimizer}; figures and the best "
-            "checkpoint begin anew")
 
 
 def _take_over(cfg, sources: Sources) -> dict[str, float]:
@@ -84,7 +81,7 @@ def _take_over(cfg, sources: Sources) -> dict[str, float]:
     best = checkpoint_dir(cfg.OUTPUT_DIR) / BEST
     if "best" not in sources.head:  # how good it is, the published code does not keep
         if best.is_file():
-            kept = _free_name(best.with_name(_PUBLISHED_BEST))
+            kept = _free_name(best.with_name("checkpoint_best_published.pyth"))
             if best == sources.start:  # a run that is killed soon goes on from it again
                 _copy(best, kept)
             else:
@@ -95,9 +92,8 @@ def _take_over(cfg, sources: Sources) -> dict[str, float]:
     known = sources.head["best"]
     if known["epoch"] < 1 or best == sources.start:
         return known
-    if not best.is_file():
-        what = f"{best} is gone"
-    else:
+    what = f"{best} is gone"
+    if best.is_file():
         try:
             load_checkpoint(best, mapped=True)
             return known
@@ -137,50 +133,41 @@ def load_tested(cfg, model: Trokens, sources: Sources) -> str:
     if path is None:
         logger.info("There is no checkpoint: testing the initial weights (no training at all).")
         return "none (initial weights)"
-    state = load_checkpoint(path)
-    report = _load(model, state, path)
+    state, report = _load(model, path)
     if report.missing:
         raise ValueError(f"The weights of {path} cannot be tested: {misfit(report.missing, [], MODEL_KEYS)}.")
     if report.unexpected:
         _warn("The weights of %s are not all used: %s.", path, misfit([], report.unexpected, MODEL_KEYS))
     logger.info("Testing %s.", path)
-    _tell_backbone(model, path, state)
-    try:
-        changed = changed_meaning(cfg, state.get("cfg"))
-    except ConfigError as error:
-        logger.info("%s does not say with which options it was trained: %s", path, error)
-        return str(path)
-    if changed:
+    if changed := _changes(model, path, state, partial(changed_meaning, cfg)):
         _warn("%s was trained with other options than it is tested with, so its weights mean something else: %s.", path,
               ", ".join(f"{key} {'was not there' if there is None else there} (now {here})"
                         for key, (there, here) in changed.items()))
     return str(path)
 
 
-def _load(model: Trokens, state: dict[str, Any], path: Path) -> LoadReport:
+def _load(model: Trokens, path: Path) -> tuple[dict[str, Any], LoadReport]:
+    state = load_checkpoint(path)
     try:
         with keys_of(**MODEL_KEYS):
-            return load_weights(model, state)
+            return state, load_weights(model, state)
     except ValueError as error:
         raise ValueError(f"{path} does not fit the model: {error}") from error
 
 
-def _tell_backbone(model: Trokens, path: Path, state: dict[str, Any]) -> None:
-    """A checkpoint leaves a frozen backbone out: another file of it would give other features without a word."""
+def _changes(model: Trokens, path: Path, state: dict[str, Any], compare: Callable[[str], dict]) -> dict[str, tuple]:
+    """Tell whether the frozen backbone is another one: a checkpoint leaves it out, and another file of it would give
+    other features without a word. Returns which options are other ones, by key: there and here."""
     here, there = backbone_norms(model), state.get("backbone")
-    if here is None or not isinstance(there, torch.Tensor):
-        return
-    if here.shape != there.shape or not torch.allclose(here, there.float(), rtol=1e-3):
+    if here is not None and isinstance(there, torch.Tensor) and (
+            here.shape != there.shape or not torch.allclose(here, there.float(), rtol=1e-3)):
         _warn("%s was trained with other weights of the frozen backbone than are here (MODEL.BACKBONE_WEIGHTS), so its "
               "own mean something else.", path)
-
-
-def _tell_changes(cfg, path: Path, state: dict[str, Any]) -> None:
     try:
-        if changed := changed_options(cfg, state.get("cfg")):
-            _warn("%s was trained with other values of %s.", path, ", ".join(changed))
+        return compare(state.get("cfg"))
     except ConfigError as error:
         logger.info("%s does not say with which options it was trained: %s", path, error)
+        return {}
 
 
 def _warn(text: str, *args) -> None:

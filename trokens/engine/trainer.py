@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader
 
 from trokens.engine.keeper import REMEDY, CheckpointKeeper, check_sound
 from trokens.engine.loggers import RunLog
+from trokens.engine.optim import clip_gradients, learning_rate_from_config
 from trokens.fewshot.episodes import EpisodeSampler
 from trokens.fewshot.task import FIGURES, FewShotTask
-from trokens.models.checkpoint import trained_state
+from trokens.models.checkpoint import BEST, INTERRUPTED, trained_state
 from trokens.points.sampling import text_seed
 from trokens.reuse.features import Features
 from trokens.runtime.distributed import StopFlag, rank, world_size
@@ -44,39 +45,30 @@ class Trainer:
     one bit for bit.
 
     Args:
+        cfg: Of the run: its seed, schedule, periods, and how gradients are clipped and accumulated. With
+            SOLVER.ACCUMULATE, ``step`` counts episodes; an epoch's last group may be smaller, and only between groups
+            does training stop.
         task: The model with its losses.
         optimizer: Over the task's trainable parameters.
         loader: This process's training episodes, in the order of ``sampler``.
         sampler: Told the epoch, and how much of it is done.
         keeper: Writes the checkpoints.
-        device: Where the task lives.
-        seed: Seed of dropout and stochastic depth.
-        lr_at: Learning rate of an epoch.
-        clip_gradients: Called with the task between backward and step.
-        max_epoch: Epochs.
-        validate: Returns a result with ``accuracy``; None where there is no validation split.
-        eval_period: Epochs between two validations.
-        checkpoint_period: Epochs between two checkpoints.
-        log_period: Steps between two records.
         log: Takes the records.
+        device: Where the task lives.
+        validate: Returns a result with ``accuracy``; None where there is no validation split.
         clip_ids: Ids of the clips that ``sampler`` numbers, for messages.
         precision: Type for mixed precision, or None.
-        accumulate: Episodes whose gradients are averaged for one step of the optimizer. ``step`` counts episodes; an
-            epoch's last group may be smaller, and only between groups does training stop.
         features: Patch features of all training clips, or None.
     """
 
-    def __init__(self, task: FewShotTask, optimizer: torch.optim.Optimizer, loader: DataLoader,
-                 sampler: EpisodeSampler, *, keeper: CheckpointKeeper, device: torch.device, seed: int,
-                 lr_at: Callable[[int], float], clip_gradients: Callable[[nn.Module], None], max_epoch: int,
-                 validate: Callable[[], dict] | None, eval_period: int, checkpoint_period: int, log_period: int,
-                 log: RunLog, clip_ids: Sequence[str], precision: torch.dtype | None = None, accumulate: int = 1,
-                 features: Features | None = None):
-        self.task, self.optimizer, self.loader, self.sampler = task, optimizer, loader, sampler
-        self.keeper, self.device, self.seed, self.features = keeper, device, seed, features
-        self.lr_at, self.clip_gradients, self.validate, self.log = lr_at, clip_gradients, validate, log
-        self.max_epoch, self.eval_period, self.checkpoint_period = max_epoch, eval_period, checkpoint_period
-        self.log_period, self.clip_ids, self.precision, self.accumulate = log_period, clip_ids, precision, accumulate
+    def __init__(self, cfg, task: FewShotTask, optimizer: torch.optim.Optimizer, loader: DataLoader,
+                 sampler: EpisodeSampler, *, keeper: CheckpointKeeper, log: RunLog, device: torch.device,
+                 validate: Callable[[], dict] | None, clip_ids: Sequence[str],
+                 precision: torch.dtype | None = None, features: Features | None = None):
+        self.cfg, self.task, self.optimizer, self.loader, self.sampler = cfg, task, optimizer, loader, sampler
+        self.keeper, self.log, self.device, self.validate = keeper, log, device, validate
+        self.clip_ids, self.precision, self.features = clip_ids, precision, features
+        self.max_epoch = cfg.SOLVER.MAX_EPOCH
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
         self.epoch, self.step = 0, 0  # where the next step stands
         self.best: dict[str, float] = NO_BEST
@@ -126,14 +118,14 @@ class Trainer:
         self.task.train()
         self.sampler.set_epoch(self.epoch, start=self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr_at(self.epoch)
+            group["lr"] = learning_rate_from_config(self.cfg, self.epoch)
         self._since = time.perf_counter()
         title = f"Epoch {self.epoch + 1} of {self.max_epoch}"
         for episode in progress(self.loader, len(self.sampler), title, lines=False):
             self.stop.start()
             self.pending.append(self.train_step(episode))
             self.step += 1
-            if self.step % self.log_period == 0:
+            if self.step % self.cfg.LOG_PERIOD == 0:
                 self._record()
             if self.stop.result() and self._number_in_group()[0] == 0:
                 self._interrupt()
@@ -144,7 +136,7 @@ class Trainer:
         """One episode forward and backward; after the last one of a group, a step of the optimizer."""
         number, size = self._number_in_group()
         is_last = number == size - 1
-        torch.manual_seed(text_seed(f"{self.seed}/{self.epoch}/{self.step}/{rank()}"))
+        torch.manual_seed(text_seed(f"{self.cfg.RNG_SEED}/{self.epoch}/{self.step}/{rank()}"))
         features = None
         if self.features is not None:
             features = self.features.look(episode.clips.index, torch.default_generator)  # seeded a line above
@@ -159,15 +151,15 @@ class Trainer:
             self.scaler.scale(out["loss"] / size).backward()
         if is_last:
             self.scaler.unscale_(self.optimizer)
-            self.clip_gradients(self.task)
+            clip_gradients(self.cfg, self.task)
             self.scaler.step(self.optimizer)
             self.scaler.update()
         return {k: out[k].detach() for k in FIGURES}
 
     def _number_in_group(self) -> tuple[int, int]:
         """Number of the next episode within those of its optimizer step, and how many these are."""
-        number = self.step % self.accumulate
-        return number, min(self.accumulate, self._steps_per_epoch() - self.step + number)
+        number, most = self.step % self.cfg.SOLVER.ACCUMULATE, self.cfg.SOLVER.ACCUMULATE
+        return number, min(most, self._steps_per_epoch() - self.step + number)
 
     def _steps_per_epoch(self) -> int:
         return len(range(self.sampler.rank, self.sampler.num_episodes, self.sampler.world_size))
@@ -178,7 +170,7 @@ class Trainer:
         self.pending, self._since = [], time.perf_counter()
         means = {k: sum(f[k] for f in figures) / len(figures) for k in figures[0]}
         self.log.write({"phase": "train", "epoch": self.epoch, "step": self.step, "global_step": self._global_step(),
-                        **means, "lr": self.lr_at(self.epoch), "seconds_per_step": seconds})
+                        **means, "lr": learning_rate_from_config(self.cfg, self.epoch), "seconds_per_step": seconds})
         logger.info("epoch %d step %d/%d  loss %.4f (class %.4f match %.4f)  accuracy %.1f %%  %.2f s/step",
                     self.epoch + 1, self.step, self._steps_per_epoch(), means["loss"], means["loss_class"],
                     means["loss_match"], 100 * means["accuracy"], seconds)
@@ -188,7 +180,7 @@ class Trainer:
 
     def _interrupt(self) -> None:
         if self.step or not self._is_checkpoint_due():
-            self.keeper.save_interrupted(self.state())
+            self.keeper.save(INTERRUPTED, self.state())
         already_ending()
         raise Interrupted(f"Stopped after {self.epoch} epochs and {self.step} steps; the same command goes on from "
                           "there.")
@@ -196,9 +188,8 @@ class Trainer:
     def _finish_epoch(self) -> None:
         """Validate, then write: a crash in between repeats the epoch and comes to the same files."""
         self.epoch, self.step = self.epoch + 1, 0
-        last = self.epoch == self.max_epoch
         check_sound(self.state())  # the last step's loss says nothing of what it did to the weights
-        if self.validate and (last or self.epoch % self.eval_period == 0):
+        if self.validate and (self.epoch == self.max_epoch or self.epoch % self.cfg.TRAIN.EVAL_PERIOD == 0):
             result = self.validate()
             self.log.write({"phase": "val", "epoch": self.epoch, "step": 0, "global_step": self._global_step(),
                             **result})
@@ -206,12 +197,12 @@ class Trainer:
                         100 * result["accuracy"], 100 * result["interval"])
             if result["accuracy"] > self.best["accuracy"]:
                 self.best = {"accuracy": result["accuracy"], "epoch": self.epoch}
-                self.keeper.save_best(self.state())
+                self.keeper.save(BEST, self.state())
         if self._is_checkpoint_due():
             self.keeper.save_epoch(self.epoch, self.state())
 
     def _is_checkpoint_due(self) -> bool:
-        return self.epoch == self.max_epoch or self.epoch % self.checkpoint_period == 0
+        return self.epoch == self.max_epoch or self.epoch % self.cfg.TRAIN.CHECKPOINT_PERIOD == 0
 
     def _figures(self, steps: list[dict[str, Tensor]] | None = None, last: int | None = None) -> list[dict[str, float]]:
         """The figures of steps as numbers, checked; a GPU is waited for once.
@@ -236,11 +227,6 @@ class Trainer:
                     f"Loss is {f['loss']} at epoch {self.epoch + 1}, step {step}: loss_class={f['loss_class']:.4g} "
                     f"loss_match={f['loss_match']:.4g}, on the clips {clips}; {REMEDY}, or look at these clips.")
         return figures
-
-
-def last_record(state: dict[str, Any] | None) -> tuple[int, int]:
-    """(epoch, step) of the last record before a checkpoint; the steps whose figures it carries have none yet."""
-    return (state["epoch"] + 1, state["step"] - len(state["pending"])) if state else (0, 0)
 
 
 def parallel(task: nn.Module, device: torch.device) -> DistributedDataParallel:

@@ -63,7 +63,7 @@ class EpisodeSampler(Sampler[EpisodePlan]):
         self._by_class = {c: by_class[c] for c in sorted(by_class)}
         self.n_way, self.k_shot, self.n_query = n_way, k_shot, n_query
         self.num_episodes, self.seed, self.rank, self.world_size = num_episodes, seed, rank, world_size
-        self._epoch, self._start = 0, 0
+        self.set_epoch(0)
 
     @classmethod
     def from_config(cls, cfg, class_ids: Sequence[int], *, split: str, n_way: int = 0,
@@ -76,7 +76,8 @@ class EpisodeSampler(Sampler[EpisodePlan]):
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Choose the epoch to draw, and how many of this process's episodes of it are behind us already."""
-        self._epoch, self._start = epoch, start
+        self._epoch = epoch
+        self._mine = range(self.rank + start * self.world_size, self.num_episodes, self.world_size)
 
     def __getitem__(self, episode: int) -> EpisodePlan:
         key = f"{self.seed}/{self._epoch}/{episode}"
@@ -89,13 +90,10 @@ class EpisodeSampler(Sampler[EpisodePlan]):
         return EpisodePlan(indices, way, self.n_way, len(support), key)
 
     def __len__(self) -> int:
-        return len(self._mine())
+        return len(self._mine)
 
     def __iter__(self) -> Iterator[EpisodePlan]:
-        return (self[episode] for episode in self._mine())
-
-    def _mine(self) -> range:
-        return range(self.rank + self._start * self.world_size, self.num_episodes, self.world_size)
+        return (self[episode] for episode in self._mine)
 
 
 def small_classes(counts: Mapping[int, int], needed: int) -> list[tuple[int, int]]:

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trokens.fewshot.matchers import match
-from trokens.models.trokens import Trokens
 from trokens.structures import Episode
 
 FIGURES = ("loss", "loss_class", "loss_match", "accuracy")  # of a step, which are logged
@@ -25,7 +24,7 @@ class FewShotTask(nn.Module):
         match_weight: Weight of the matching loss (over the episode's query clips and ways).
     """
 
-    def __init__(self, model: Trokens, *, matching: dict[str, str], temperature: float = 1.0,
+    def __init__(self, model: nn.Module, *, matching: dict[str, str], temperature: float = 1.0,
                  label_smoothing: float = 0.1, class_weight: float = 1.0, match_weight: float = 1.0):
         super().__init__()
         self.model = model
@@ -34,7 +33,7 @@ class FewShotTask(nn.Module):
         self.class_weight, self.match_weight = class_weight, match_weight
 
     @classmethod
-    def from_config(cls, cfg, model: Trokens) -> FewShotTask:
+    def from_config(cls, cfg, model: nn.Module) -> FewShotTask:
         smoothing = cfg.MIXUP.LABEL_SMOOTH_VALUE if cfg.MODEL.LOSS_FUNC == "label_smoothing_cross_entropy" else 0.0
         return cls(model, matching=matching_options(cfg), temperature=cfg.SOLVER.TEMPRATURE,
                    label_smoothing=smoothing, class_weight=cfg.FEW_SHOT.CLASS_LOSS_LAMBDA,

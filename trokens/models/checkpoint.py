@@ -7,9 +7,8 @@ import math
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -63,10 +62,13 @@ def load_checkpoint(path: str | Path, *, mapped: bool = False) -> dict[str, Any]
         ValueError: The file is not a checkpoint, is damaged, or has weights that are not finite.
     """
     path = Path(path)
-    if not is_there(path):
+    if not os.path.lexists(path):
         raise FileNotFoundError(f"No checkpoint at {path}.")
     try:
-        check_is_file(path)
+        if path.is_symlink() and not path.exists():
+            raise ValueError(f"it is a link to {os.readlink(path)}, which is not there")
+        if not path.is_file():
+            raise ValueError(f"it is a {'folder' if path.is_dir() else 'device or a pipe'}")
         state = read_torch_file(path, mapped=mapped)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as a checkpoint ({error}); give another one, or "
@@ -79,19 +81,6 @@ def load_checkpoint(path: str | Path, *, mapped: bool = False) -> dict[str, Any]
     return state
 
 
-def is_there(path: Path) -> bool:
-    """Whether anything has that name: a file, a folder, or a link whose target is gone."""
-    return os.path.lexists(path)
-
-
-def check_is_file(path: Path) -> None:
-    """Raise a ValueError, whose message is the cause alone, where something other than a file has that name."""
-    if path.is_symlink() and not path.exists():
-        raise ValueError(f"it is a link to {os.readlink(path)}, which is not there")
-    if not path.is_file():
-        raise ValueError(f"it is a {'folder' if path.is_dir() else 'device or a pipe'}")
-
-
 def saved_epochs(output_dir: str | Path) -> dict[int, Path]:
     """Whole-epoch checkpoints by number of epochs, ascending."""
     found = {int(m[1]): p for p in checkpoint_dir(output_dir).glob("checkpoint_epoch_*.pyth")
@@ -99,13 +88,7 @@ def saved_epochs(output_dir: str | Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def has_checkpoints(output_dir: str | Path) -> bool:
-    """Whether a training left anything to go on from, whole or not."""
-    return bool(saved_epochs(output_dir)) or is_there(checkpoint_dir(output_dir) / INTERRUPTED)
-
-
-@dataclass(frozen=True)
-class LastCheckpoint:
+class LastCheckpoint(NamedTuple):
     """The furthest state that a run can go on from.
 
     Attributes:
@@ -130,30 +113,28 @@ def find_last(output_dir: str | Path) -> LastCheckpoint:
     damaged: dict[Path, str] = {}
     heads: dict[Path, dict[str, Any]] = {}
 
-    def is_whole(path: Path) -> bool:
+    def is_whole(path: Path, epochs: int = 0) -> bool:
         try:
-            heads[path] = read_head(path, to_go_on=True)
+            heads[path] = {"epoch": epochs - 1, **read_head(path, to_go_on=True)}
         except ValueError as error:
             damaged[path] = str(error).partition(";")[0]
-            return False
-        heads[path].setdefault("epoch", reached.get(path, (0,))[0] - 1)
-        return True
+        return path in heads
 
     # Whole epochs, further steps, and of the same ones an interruption before an epoch:
     reached = {path: (epochs, 0, False) for epochs, path in saved_epochs(output_dir).items()}
-    interrupted, best = (checkpoint_dir(output_dir) / name for name in (INTERRUPTED, BEST))
-    if is_there(interrupted) and is_whole(interrupted):
+    folder = checkpoint_dir(output_dir)
+    if os.path.lexists(interrupted := folder / INTERRUPTED) and is_whole(interrupted):
         head = heads[interrupted]
         reached[interrupted] = (head["epoch"] + 1, head.get("step", 0), True)
     for path in sorted(reached, key=reached.__getitem__, reverse=True):
-        if path in heads or is_whole(path):
+        if path in heads or is_whole(path, reached[path][0]):
             return LastCheckpoint(path, heads[path], damaged)
-    if damaged and is_there(best) and is_whole(best):
+    if not damaged:
+        return LastCheckpoint(None, {}, {})
+    if os.path.lexists(best := folder / BEST) and is_whole(best):
         return LastCheckpoint(best, heads[best], damaged)
-    if damaged:
-        raise ValueError(f"{'; '.join(damaged.values())}: no checkpoint in {checkpoint_dir(output_dir)} can be gone on "
-                         "from; remove them to start anew, or choose another OUTPUT_DIR.")
-    return LastCheckpoint(None, {}, {})
+    raise ValueError(f"{'; '.join(damaged.values())}: no checkpoint in {folder} can be gone on from; remove them to "
+                     "start anew, or choose another output folder.")
 
 
 def read_head(path: str | Path, *, to_go_on: bool = False) -> dict[str, Any]:
@@ -178,11 +159,10 @@ def read_head(path: str | Path, *, to_go_on: bool = False) -> dict[str, Any]:
 def out_of_range(state: dict[str, Any]) -> str:
     """Why training cannot go on from a state, or "": weights or moments are not finite, or weights are so large that
     their products overflow."""
-    for key, what, most in (("model_state", "Weights are", MOST), ("optimizer_state", "The optimizer's moments are",
-                                                                   math.inf)):
+    for key, what, most in (("model_state", f"Weights are beyond {MOST:g} or", MOST),
+                            ("optimizer_state", "The optimizer's moments are", math.inf)):
         if bad := not_finite(tensors_in(state.get(key)), most):
-            beyond = f"beyond {most:g} or " if most < math.inf else ""
-            return f"{what} {beyond}not finite ({len(bad)} tensors, the first is {bad[0]})"
+            return f"{what} not finite ({len(bad)} tensors, the first is {bad[0]})"
     return ""
 
 

@@ -24,7 +24,6 @@ from trokens.runtime.distributed import (
     world_size,
 )
 from trokens.runtime.progress import progress
-from trokens.runtime.workers import kept_bytes
 from trokens.structures import Clips
 
 PORTION = 1024  # clips; an interruption costs those since the last portion
@@ -64,12 +63,6 @@ class ClipEmbedder:
         """Whether frames are read."""
         return self.model.appearance and self.features is None
 
-    @property
-    def shared_bytes(self) -> int:
-        """Shared memory that the loader's processes take."""
-        size = self.reader.batch_bytes(self.batch_size, with_video=self.with_video)
-        return kept_bytes(size, self.loading.get("num_workers", 0))
-
     def checked(self, values: Tensor, batch: Clips, what: str, remedy: str) -> Tensor:
         """Check what was computed of a batch, and give it back.
 
@@ -101,10 +94,6 @@ class ClipEmbedder:
         return self.checked(tokens, batch, "Tokens are",
                             "the weights, or what is read of these clips, are out of range")
 
-    def patch_features(self, batch: Clips) -> Tensor:
-        """The backbone's features (B, T, S, S, D) of a batch's frames."""
-        return self.model.patch_features(batch.to(self.device).video)
-
     def collect(self, embed: Embed, rows: Sequence[int], *, title: str = "Clips") -> Tensor:
         """Apply ``embed`` to every clip once.
 
@@ -116,13 +105,13 @@ class ClipEmbedder:
         Returns:
             (C, ...) in the order of ``rows``, on the CPU, in every process.
         """
-        batches, place = clip_batches(rows, self.batch_size), {row: place for place, row in enumerate(rows)}
+        batches = clip_batches(range(len(rows)), self.batch_size)
         mine = batches[rank()::world_size()] or batches[:1]  # an idle process still has to learn the shape
         values = torch.empty(0)
-        for own, embedded in self._embedded(embed, mine, title):
+        for numbers, embedded in self._embedded(embed, rows, mine, title):
             if not len(values):
                 values = torch.empty(len(rows), *embedded.shape[1:], dtype=embedded.dtype)  # once: it is large
-            values[[place[row] for row in own]] = embedded.cpu()
+            values[numbers] = embedded.cpu()
         for number, part in enumerate(values.split(self.batch_size)):
             broadcast(part, source=number % world_size())
         return values
@@ -146,24 +135,25 @@ class ClipEmbedder:
 
     def _fill_portion(self, file: RowFile, embed: Embed, rows: Sequence[int], title: str) -> None:
         in_some(local_rank() == 0, lambda: file.open(rows))
-        batches, place = clip_batches(rows, self.batch_size), {row: place for place, row in enumerate(rows)}
+        batches = clip_batches(range(len(rows)), self.batch_size)
         sums = torch.zeros(len(rows), dtype=torch.int64)
-        for own, embedded in self._embedded(embed, batches[rank()::world_size()], title):
-            sums[[place[row] for row in own]] = torch.tensor(file.write(own, embedded.cpu()))
+        for numbers, embedded in self._embedded(embed, rows, batches[rank()::world_size()], title):
+            sums[numbers] = torch.tensor(file.write([rows[number] for number in numbers], embedded.cpu()))
         sums = sum_over_processes(sums)  # which also waits for all of them
         if world_size() > local_world_size():  # other nodes have rows for this node's file
-            for number, batch in enumerate(batches):
+            for source, batch in enumerate(clip_batches(rows, self.batch_size)):
                 values = file.values()[batch]
-                broadcast(values, source=number % world_size())
+                broadcast(values, source=source % world_size())
                 if local_rank() == 0:
                     file.write(batch, values)
         in_some(local_rank() == 0, lambda: file.commit(rows, sums.tolist()))
 
     @torch.no_grad()
-    def _embedded(self, embed: Embed, batches: Sequence[Sequence[int]], title: str
+    def _embedded(self, embed: Embed, rows: Sequence[int], batches: Sequence[list[int]], title: str
                   ) -> Iterator[tuple[list[int], Tensor]]:
-        """The rows of each batch and what ``embed`` makes of them, while the loader's processes read the next ones."""
+        """What ``embed`` makes of each batch of ``rows``, given by their numbers; processes read the next ones."""
         reader: Any = self.reader  # both read rows alike
-        loader = clip_loader(reader, batches, with_video=self.with_video, **self.loading)
-        for batch in progress(loader, len(batches), f"{title} of {self.name}"):
-            yield batch.index.tolist(), embed(batch)
+        loader = clip_loader(reader, [[rows[number] for number in batch] for batch in batches],
+                             with_video=self.with_video, **self.loading)
+        for index, clips in enumerate(progress(loader, len(batches), f"{title} of {self.name}")):
+            yield batches[index], embed(clips)

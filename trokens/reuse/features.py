@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,14 +14,12 @@ from trokens.models.trokens import Trokens
 from trokens.structures import Clips
 
 
-def feature_shape(model: Trokens) -> tuple[int, ...]:
-    """Shape (T, S, S, D) of the backbone's features of one clip."""
-    return model.num_frames, model.grid, model.grid, model.backbone.embed_dim
-
-
 def feature_bytes(model: Trokens) -> int:
-    """Memory for the backbone's features of one clip; 0 where there are none to keep (no backbone, or it learns)."""
-    return 0 if model.backbone is None or model.train_backbone else 4 * math.prod(feature_shape(model))
+    """Memory for the backbone's features (T, S, S, D) of one clip, float32; 0 where there are none to keep (no
+    backbone, or it learns)."""
+    if model.backbone is None or model.train_backbone:
+        return 0
+    return 4 * model.num_frames * model.grid**2 * model.backbone.embed_dim
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class Features:
 
     def __init__(self, values: Tensor, rows: Sequence[int] | None = None, views: int = 1):
         self.values, self.views = values, views
-        self._place = None if rows is None else {row: place for place, row in enumerate(rows)}
+        self._numbers = None if rows is None else {row: number for number, row in enumerate(rows)}
 
     def look(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The features of clips.
@@ -76,8 +73,8 @@ class Features:
         Returns:
             (V, T, S, S, D).
         """
-        if self._place is not None:
-            rows = torch.tensor([self._place[row] for row in rows.tolist()])
+        if self._numbers is not None:
+            rows = torch.tensor([self._numbers[row] for row in rows.tolist()])
         if self.views > 1:
             assert generator is not None
             rows = rows * self.views + torch.randint(self.views, rows.shape, generator=generator)

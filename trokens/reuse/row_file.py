@@ -52,11 +52,8 @@ class RowFile:
         self.row_bytes = int(np.prod(shape)) * self.dtype().itemsize
 
     def _made(self, *, tell: bool = False) -> list[tuple[str, int] | None]:
-        """The stamp and the check sum of each row; None for all of them where the index cannot be read.
-
-        Args:
-            tell: Whether to log that the index is damaged.
-        """
+        """The stamp and the check sum of each row; None for all of them where the index cannot be read, which is logged
+        where ``tell`` is true."""
         count = len(self.stamps)
         if not self.index.is_file() or not self.data.is_file() or self.data.stat().st_size != count * self.row_bytes:
             return [None] * count
@@ -64,11 +61,11 @@ class RowFile:
             made = json.loads(self.index.read_bytes())
         except (ValueError, RecursionError):
             made = None
-        if not isinstance(made, list) or len(made) != count:
-            if tell:
-                logger.warning("%s is damaged: its rows are made again.", self.index)
-            return [None] * count
-        return [tuple(one) if isinstance(one, list) and len(one) == 2 else None for one in made]
+        if isinstance(made, list) and len(made) == count:
+            return [tuple(one) if isinstance(one, list) and len(one) == 2 else None for one in made]
+        if tell:
+            logger.warning("%s is damaged: its rows are made again.", self.index)
+        return [None] * count
 
     def missing(self, rows: Sequence[int], part: int = 0, parts: int = 1) -> list[int]:
         """Those of the rows that are not in the file, were made from other files than there are now, or are damaged.
@@ -84,8 +81,7 @@ class RowFile:
         if len(there) * self.row_bytes > 2**31:
             logger.info("%s: comparing check sums, of %.0f GB.", self.data, len(there) * self.row_bytes / 2**30)
         values = self.values().numpy() if there else None
-        damaged = {row for row in there if check_sum(values[row]) != made[row][1]}
-        if damaged:
+        if damaged := {row for row in there if check_sum(values[row]) != made[row][1]}:
             logger.warning("%s: %d of %d rows do not match their check sums, so they are made again.", self.data,
                            len(damaged), len(there))
         return [row for row in rows if row in lacking or row in damaged]
@@ -112,18 +108,14 @@ class RowFile:
             self._stamp(rows, [None] * len(rows))
             with open(self.data, "ab") as file:
                 file.truncate(size)
-                if taken < size and hasattr(os, "posix_fallocate"):  # which macOS lacks
-                    self._allocate(file.fileno(), size)
-
-    def _allocate(self, file: int, size: int) -> None:
-        """Reserve the room now: else a disk that others fill ends the run hours later, or kills it at a read."""
-        try:
-            os.posix_fallocate(file, 0, size)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # else this disk cannot do it
-                self.data.unlink()  # what it did take would fill it
-                raise ValueError(f"{self.data} needs {size / 2**30:.1f} GB, which its disk refuses ({error.strerror}); "
-                                 f"{self.if_full}.") from error
+                try:  # else a disk that others fill ends the run hours later, or kills it at a read
+                    if taken < size and hasattr(os, "posix_fallocate"):  # which macOS lacks
+                        os.posix_fallocate(file.fileno(), 0, size)
+                except OSError as error:
+                    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # else this disk cannot do it
+                        self.data.unlink()  # what it did take would fill it
+                        raise ValueError(f"{self.data} needs {size / 2**30:.1f} GB, which its disk refuses "
+                                         f"({error.strerror}); {self.if_full}.") from error
 
     def write(self, rows: Sequence[int], values: Tensor) -> list[int]:
         """Put ``values`` (len(rows), ...) into the file; returns their check sums, for :meth:`commit`."""

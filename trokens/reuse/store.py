@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trokens.reuse.embed import ClipEmbedder
-from trokens.reuse.features import Features, feature_bytes, feature_shape
+from trokens.reuse.features import Features, feature_bytes
 from trokens.reuse.row_file import RowFile, row_key
 from trokens.structures import Clips
 
@@ -64,19 +64,21 @@ class FeatureStore:
         Raises:
             FloatingPointError: They are not finite.
         """
-        size = len(rows) * feature_bytes(embedder.model)
+        model = embedder.model
+        size = len(rows) * feature_bytes(model)
         if not size or (self.folder is None and size > self.room):
             return None
         embedder = replace(embedder, batch_size=self.batch_size)
 
         def embed(batch: Clips) -> Tensor:
-            return embedder.checked(embedder.patch_features(batch), batch, "The backbone's features are",
-                                    self.if_not_finite)
+            features = model.patch_features(batch.to(embedder.device).video)
+            return embedder.checked(features, batch, "The backbone's features are", self.if_not_finite)
 
         if self.folder is None:
             self.room -= size
             return Features(embedder.collect(embed, rows, title="Backbone features"), rows)
-        clips, backbone, shape = embedder.reader.clips, embedder.model.backbone, feature_shape(embedder.model)
+        clips, backbone = embedder.reader.clips, model.backbone
+        shape = model.num_frames, model.grid, model.grid, backbone.embed_dim
         options = f"{self.options} {options} {[x.tolist() for x in (backbone.mean, backbone.std)]}"
         key = row_key(backbone, options, clips, shape, torch.float32)
         file = RowFile(self.folder, f"features-{embedder.name}", key, clips, shape, torch.float32, if_full=self.if_full)
