@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -23,33 +22,35 @@ def collate(clips: Sequence[Clips]) -> Clips:
     return Clips(**{name: None if some[0] is None else torch.cat(some) for name, some in parts.items()})
 
 
-def read_episode(reader: ClipReader, with_video: bool, plan: EpisodePlan) -> Episode:
-    """An episode by its plan, on which alone the draws of its clips depend."""
-    clips = [reader.read(index, with_video=with_video, key=f"{plan.key}/{position}")
-             for position, index in enumerate(plan.indices)]
-    return Episode(collate(clips), torch.tensor(plan.way), plan.n_way, plan.num_support)
+@dataclass(frozen=True)
+class _Episodes(Dataset):
+    """Episodes by their plans, on which alone the draws of their clips depend."""
 
+    reader: ClipReader
+    with_video: bool
 
-def read_clips(reader: ClipReader, with_video: bool, indices: Sequence[int]) -> Clips:
-    """Clips by their rows; the draws of each depend on the clip alone."""
-    return collate([reader.read(index, with_video=with_video) for index in indices])
+    def __getitem__(self, plan: EpisodePlan) -> Episode:
+        clips = [self.reader.read(index, with_video=self.with_video, key=f"{plan.key}/{position}")
+                 for position, index in enumerate(plan.indices)]
+        return Episode(collate(clips), torch.tensor(plan.way), plan.n_way, plan.num_support)
 
 
 @dataclass(frozen=True)
-class _Items(Dataset):
-    """What ``read`` makes of the keys that a sampler yields."""
+class _Batches(Dataset):
+    """Clips by their rows; the draws of each depend on the clip alone."""
 
-    read: Callable[[Any], Any]
+    reader: ClipReader
+    with_video: bool
 
-    def __getitem__(self, key: Any) -> Any:
-        return self.read(key)
+    def __getitem__(self, rows: Sequence[int]) -> Clips:
+        return collate([self.reader.read(row, with_video=self.with_video) for row in rows])
 
 
-def _loader(read: Callable[[Any], Any], order, batch_bytes: int, *, num_workers: int = 0, pin_memory: bool = False,
+def _loader(items: Dataset, order, batch_bytes: int, *, num_workers: int = 0, pin_memory: bool = False,
             patience: float = 0, keep_workers: bool = False) -> DataLoader:
     num_workers = min(num_workers, num_cores())
     check_shared_memory(batch_bytes, num_workers)
-    return SteadyLoader(_Items(read), sampler=order, batch_size=None, collate_fn=share, num_workers=num_workers,
+    return SteadyLoader(items, sampler=order, batch_size=None, collate_fn=share, num_workers=num_workers,
                         pin_memory=pin_memory and torch.cuda.is_available(), patience=patience,
                         prefetch_factor=PREFETCH if num_workers else None,
                         persistent_workers=keep_workers and num_workers > 0)
@@ -75,7 +76,7 @@ def episode_loader(reader: ClipReader, sampler: EpisodeSampler, *, with_video: b
         ValueError: Shared memory does not hold what the workers read ahead.
     """
     size = reader.batch_bytes(len(sampler[0].indices), with_video=with_video)
-    return _loader(partial(read_episode, reader, with_video), sampler, size, keep_workers=True, **loading)
+    return _loader(_Episodes(reader, with_video), sampler, size, keep_workers=True, **loading)
 
 
 def clip_batches(indices: Sequence[int], batch_size: int) -> list[list[int]]:
@@ -87,4 +88,4 @@ def clip_loader(reader: ClipReader, batches: Sequence[Sequence[int]], *, with_vi
                 **loading) -> Iterator[Clips]:
     """Evaluation clips, batch by batch; further arguments and errors are those of :func:`episode_loader`."""
     size = reader.batch_bytes(max(map(len, batches), default=0), with_video=with_video)
-    return iter(_loader(partial(read_clips, reader, with_video), batches, size, **loading))
+    return iter(_loader(_Batches(reader, with_video), batches, size, **loading))

@@ -68,7 +68,7 @@ class Trainer:
         self.cfg, self.task, self.optimizer, self.loader, self.sampler = cfg, task, optimizer, loader, sampler
         self.keeper, self.log, self.device, self.validate = keeper, log, device, validate
         self.clip_ids, self.precision, self.features = clip_ids, precision, features
-        self.max_epoch = cfg.SOLVER.MAX_EPOCH
+        self.max_epoch, self.num_steps = cfg.SOLVER.MAX_EPOCH, sampler.num_episodes // sampler.world_size
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
         self.epoch, self.step = 0, 0  # where the next step stands
         self.best: dict[str, float] = NO_BEST
@@ -158,25 +158,21 @@ class Trainer:
 
     def _number_in_group(self) -> tuple[int, int]:
         """Number of the next episode within those of its optimizer step, and how many these are."""
-        number, most = self.step % self.cfg.SOLVER.ACCUMULATE, self.cfg.SOLVER.ACCUMULATE
-        return number, min(most, self._steps_per_epoch() - self.step + number)
-
-    def _steps_per_epoch(self) -> int:
-        return len(range(self.sampler.rank, self.sampler.num_episodes, self.sampler.world_size))
+        accumulate = self.cfg.SOLVER.ACCUMULATE
+        number = self.step % accumulate
+        return number, min(accumulate, self.num_steps - self.step + number)
 
     def _record(self) -> None:
         figures = self._figures()
         seconds = (time.perf_counter() - self._since) / len(figures)
         self.pending, self._since = [], time.perf_counter()
         means = {k: sum(f[k] for f in figures) / len(figures) for k in figures[0]}
-        self.log.write({"phase": "train", "epoch": self.epoch, "step": self.step, "global_step": self._global_step(),
-                        **means, "lr": learning_rate_from_config(self.cfg, self.epoch), "seconds_per_step": seconds})
+        self.log.write({"phase": "train", "epoch": self.epoch, "step": self.step,
+                        "global_step": self.epoch * self.num_steps + self.step, **means,
+                        "lr": learning_rate_from_config(self.cfg, self.epoch), "seconds_per_step": seconds})
         logger.info("epoch %d step %d/%d  loss %.4f (class %.4f match %.4f)  accuracy %.1f %%  %.2f s/step",
-                    self.epoch + 1, self.step, self._steps_per_epoch(), means["loss"], means["loss_class"],
+                    self.epoch + 1, self.step, self.num_steps, means["loss"], means["loss_class"],
                     means["loss_match"], 100 * means["accuracy"], seconds)
-
-    def _global_step(self) -> int:
-        return self.epoch * (self.sampler.num_episodes // self.sampler.world_size) + self.step
 
     def _interrupt(self) -> None:
         if self.step or not self._is_checkpoint_due():
@@ -191,8 +187,8 @@ class Trainer:
         check_sound(self.state())  # the last step's loss says nothing of what it did to the weights
         if self.validate and (self.epoch == self.max_epoch or self.epoch % self.cfg.TRAIN.EVAL_PERIOD == 0):
             result = self.validate()
-            self.log.write({"phase": "val", "epoch": self.epoch, "step": 0, "global_step": self._global_step(),
-                            **result})
+            self.log.write({"phase": "val", "epoch": self.epoch, "step": 0,
+                            "global_step": self.epoch * self.num_steps, **result})
             logger.info("epoch %d  %s accuracy %.2f ± %.2f %%", self.epoch, result["split"],
                         100 * result["accuracy"], 100 * result["interval"])
             if result["accuracy"] > self.best["accuracy"]:
