@@ -62,9 +62,9 @@ def main(argv: list[str] | None = None, prog: str | None = None, *, trains: bool
         with ends_on_signals(f"Ended at once. {KEPT}"):
             return run(args)
     except KeyboardInterrupt:
-        return say_last(f"Interrupted. {KEPT}", 130)
+        return end(f"Interrupted. {KEPT}", 130)
     except Stopped:
-        return say_last(f"Stopped. {KEPT}", 143)
+        return end(f"Stopped. {KEPT}", 143)
 
 
 def speaks() -> bool:
@@ -72,17 +72,14 @@ def speaks() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def say_last(sentence: object, code: int) -> int:
-    """Say why all processes end; returns the exit code."""
-    if speaks():
-        say(sentence)
+def end(sentence: object, code: int, *, known_to_all: bool = True) -> int:
+    """Say on standard error why the process ends, if it can be written to: it may be a terminal that was closed.
+
+    Returns the exit code; of a sentence that is ``known_to_all`` processes of a run, one alone speaks."""
+    if speaks() or not known_to_all:
+        with suppress(OSError):
+            print(sentence, file=sys.stderr)
     return code
-
-
-def say(sentence: object) -> None:
-    """Write to standard error, if it can be written to: it may be a terminal that was closed."""
-    with suppress(OSError):
-        print(sentence, file=sys.stderr)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -93,11 +90,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         cfg = load_cfg(args.cfg, args.overrides)
     except ConfigError as error:
-        return say_last(f"ConfigError: {error}", 2)
+        return end(f"ConfigError: {error}", 2)
     try:
         refuse_if_locked(cfg.OUTPUT_DIR, remedy=OTHER_FOLDER)
     except InUse as error:
-        return say_last(f"InUse: {error}", 2)
+        return end(f"InUse: {error}", 2)
 
     from trokens.engine.console import note, setup_logging
     from trokens.engine.output import own_output
@@ -115,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     except Interrupted as stopped:
         note(str(stopped))
-        return say_last(stopped, 143)
+        return end(stopped, 143)
     except Exception as error:  # caught, so that what it holds is let go: the loader's processes then end at once
         return fail(error)
     return 0
@@ -134,9 +131,8 @@ def fail(error: Exception) -> int:
     text = in_words(error)
     if text.startswith("Caught "):  # in a loader's process: torch gives its traceback, with the error last
         text = text.rstrip().rpartition("\n")[2].partition(": ")[2]
-    say(f"{type(error).__name__}: {text}")
     note(f"{type(error).__name__}: {text}")
-    return 2 if can_be_mended else 1
+    return end(f"{type(error).__name__}: {text}", 2 if can_be_mended else 1, known_to_all=False)
 
 
 def out_of_memory(error: BaseException) -> MemoryError | None:

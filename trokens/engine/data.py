@@ -120,11 +120,8 @@ class Data:
 
 
 def read_data(cfg, more_splits: Iterable[str] = ()) -> Data:
-    """Read the lists of the run's splits and check them, without opening the clips' files.
-
-    Args:
-        cfg: Of the run.
-        more_splits: Splits that the run need not use; what is missing of them are warnings.
+    """Read the lists of the run's splits and check them, without opening the clips' files; what is missing of
+    ``more_splits``, which the run need not use, are warnings.
 
     Raises:
         ValueError, FileNotFoundError: A list is missing or broken.

@@ -97,15 +97,7 @@ def provenance() -> dict[str, Any]:
 
 def tell_results(cfg, split: str, scores: Sequence[dict[str, Any]], checkpoint: str,
                  about: dict[str, Any]) -> dict[str, Any]:
-    """Log a line for each number of shots; returns what results.json says.
-
-    Args:
-        cfg: Of the run.
-        split: The scored split.
-        scores: From :meth:`trokens.engine.evaluator.Evaluator.score`; the first one's figures stand at the top.
-        checkpoint: The scored checkpoint.
-        about: From :func:`provenance` and :func:`trokens.engine.sources.check_unseen`.
-    """
+    """Log a line for each number of shots; returns what results.json says, with the figures of the first at the top."""
     for one in scores:
         logger.info("%s: %d-way %d-shot accuracy %.2f ± %.2f %% (95 %%) over %d episodes of %d clips; "
                     "chance %.1f %%", split, one["n_way"], one["k_shot"], 100 * one["accuracy"],

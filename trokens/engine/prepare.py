@@ -52,10 +52,6 @@ class Prepared:
 def prepare(cfg, device: torch.device) -> Prepared:
     """Check config, data and checkpoints, draw the episodes, and begin the output folder.
 
-    Args:
-        cfg: From :func:`trokens.load_cfg`.
-        device: From :func:`trokens.runtime.distributed.pick_device`.
-
     Raises:
         WriteError: OUTPUT_DIR does not take what the run writes.
         ConfigError, FileNotFoundError, ValueError: The run is not possible; one message names all problems.

@@ -62,11 +62,7 @@ def _list_name(dataset: str, ssv2_split: str) -> str:
 
 
 def find_sources(cfg, training: TrainingList | None) -> Sources:
-    """Find the checkpoints, and check that they are whole and belong to this run.
-
-    Args:
-        cfg: Of the run.
-        training: Its training list; None where it does not train.
+    """Find the checkpoints of a run with this training list, if it trains; check that they are whole and belong to it.
 
     Raises:
         ConfigError, FileNotFoundError, ValueError: The run could not start from them, or would mix with another one.
@@ -86,12 +82,8 @@ def find_sources(cfg, training: TrainingList | None) -> Sources:
 
 
 def _check_will_be_there(cfg, done: int) -> None:
-    """Refuse to train for hours where the test at the end asks for a checkpoint that the training does not write.
-
-    Args:
-        cfg: Of the run.
-        done: Epochs that it has done already.
-    """
+    """Refuse to train for hours where the test at the end asks for a checkpoint that the training, which has ``done``
+    so many epochs, does not write."""
     wanted, number, last = cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TEST.TEST_EPOCH_NUM, cfg.SOLVER.MAX_EPOCH
     if not cfg.TEST.ENABLE or (not wanted and number <= 0) or (wanted and not _is_own(cfg, wanted)):
         return
@@ -240,11 +232,6 @@ def _some(names: Sequence[str], most: int = 5) -> str:
 
 def check_unseen(cfg, splits: Mapping[str, Sequence[Clip]], sources: Sources) -> dict[str, Any]:
     """Check that the weights were not trained on the classes that they are evaluated on: that would measure memory.
-
-    Args:
-        cfg: Of the run.
-        splits: Clips of each split.
-        sources: What the weights were trained on.
 
     Returns:
         What results.json says: ``trained_classes``, those of the tested split that the tested weights were trained on,

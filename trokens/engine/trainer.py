@@ -48,13 +48,11 @@ class Trainer:
         cfg: Of the run: its seed, schedule, periods, and how gradients are clipped and accumulated. With
             SOLVER.ACCUMULATE, ``step`` counts episodes; an epoch's last group may be smaller, and only between groups
             does training stop.
-        task: The model with its losses.
+        task: The model with its losses, on ``device``.
         optimizer: Over the task's trainable parameters.
         loader: This process's training episodes, in the order of ``sampler``.
         sampler: Told the epoch, and how much of it is done.
-        keeper: Writes the checkpoints.
-        log: Takes the records.
-        device: Where the task lives.
+        keeper, log: Take the checkpoints and the records.
         validate: Returns a result with ``accuracy``; None where there is no validation split.
         clip_ids: Ids of the clips that ``sampler`` numbers, for messages.
         precision: Type for mixed precision, or None.
@@ -201,11 +199,8 @@ class Trainer:
         return self.epoch == self.max_epoch or self.epoch % self.cfg.TRAIN.CHECKPOINT_PERIOD == 0
 
     def _figures(self, steps: list[dict[str, Tensor]] | None = None, last: int | None = None) -> list[dict[str, float]]:
-        """The figures of steps as numbers, checked; a GPU is waited for once.
-
-        Args:
-            steps: Figures of consecutive steps; by default the pending ones.
-            last: Number of the last of these steps; by default that of the last one done.
+        """The figures of consecutive steps up to the number ``last``, by default the pending ones, as numbers; a GPU is
+        waited for once.
 
         Raises:
             FloatingPointError: A loss is not finite; the message names the first such step and its clips.

@@ -51,11 +51,8 @@ def trained_state(model: nn.Module) -> dict[str, Any]:
 
 
 def load_checkpoint(path: str | Path, *, mapped: bool = False) -> dict[str, Any]:
-    """Read a whole checkpoint onto the CPU without executing anything in it.
-
-    Args:
-        path: The file.
-        mapped: Leave the tensors on the disk until they are used.
+    """Read a whole checkpoint onto the CPU without executing anything in it; with ``mapped``, tensors stay on the disk
+    until they are used.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -138,11 +135,8 @@ def find_last(output_dir: str | Path) -> LastCheckpoint:
 
 
 def read_head(path: str | Path, *, to_go_on: bool = False) -> dict[str, Any]:
-    """Check a whole checkpoint, and read what it holds besides weights and the optimizer's state.
-
-    Args:
-        path: The file.
-        to_go_on: Check the optimizer's state too.
+    """Check a whole checkpoint, and read what it holds besides weights and the optimizer's state, which is checked too
+    where training is ``to_go_on`` from it.
 
     Raises:
         FileNotFoundError, ValueError: As :func:`load_checkpoint`; or what :func:`out_of_range` finds.

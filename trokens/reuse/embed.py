@@ -64,16 +64,10 @@ class ClipEmbedder:
         return self.model.appearance and self.features is None
 
     def checked(self, values: Tensor, batch: Clips, what: str, remedy: str) -> Tensor:
-        """Check what was computed of a batch, and give it back.
-
-        Args:
-            values: (B, ...), a row for each clip.
-            batch: The clips.
-            what: What the rows are, with the verb, for the message.
-            remedy: What to do.
+        """Check ``values`` (B, ...), which were computed of a batch, and give them back.
 
         Raises:
-            FloatingPointError: Some numbers are not finite; the message names the clips.
+            FloatingPointError: Some are not finite; the message says ``what`` is not, of which clips, and the remedy.
         """
         if not values.sum(dtype=torch.float32).isfinite():  # in one pass; a large sum is looked at again
             rows = zip(batch.index.tolist(), values, strict=True)

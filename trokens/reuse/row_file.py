@@ -70,10 +70,8 @@ class RowFile:
     def missing(self, rows: Sequence[int], part: int = 0, parts: int = 1) -> list[int]:
         """Those of the rows that are not in the file, were made from other files than there are now, or are damaged.
 
-        Args:
-            rows: Which to look for.
-            part, parts: Compare every ``parts``-th row from ``part`` on with its check sum, for which it is read; other
-                processes compare the others.
+        Every ``parts``-th row from ``part`` on is read and compared with its check sum; other processes compare the
+        others.
         """
         made = self._made(tell=True)
         lacking = {row for row in rows if made[row] is None or made[row][0] != self.stamps[row]}
