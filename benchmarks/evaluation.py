@@ -112,7 +112,8 @@ def ways_to_look(model: Trokens, reader: ClipReader, sizes: Sizes, setting: Sett
     def whole() -> None:
         for clip in reader.clips:
             os.utime(clip.video)  # else what was found out about the files in the last turn would count
-        Evaluator([episodes(sizes.clips, sizes.episodes, 1)], split="test", matching=MATCHING).run(embedder)
+        sampler = episodes(sizes.clips, sizes.episodes, 1)
+        Evaluator("test", {1: sampler}, {1: list(sampler)}, MATCHING).run(embedder)
 
     videos = torch.cat([reader.read(index, with_video=True).video for index in range(sizes.clips)])
     batches = videos.split(embedder.batch_size)

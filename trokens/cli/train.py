@@ -131,8 +131,10 @@ def fail(error: Exception) -> int:
     text = in_words(error)
     if text.startswith("Caught "):  # in a loader's process: torch gives its traceback, with the error last
         text = text.rstrip().rpartition("\n")[2].partition(": ")[2]
-    note(f"{type(error).__name__}: {text}")
-    return end(f"{type(error).__name__}: {text}", 2 if can_be_mended else 1, known_to_all=False)
+    sentence = f"{type(error).__name__}: {text}"
+    code = end(sentence, 2 if can_be_mended else 1, known_to_all=False)
+    note(sentence)
+    return code
 
 
 def out_of_memory(error: BaseException) -> MemoryError | None:

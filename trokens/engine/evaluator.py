@@ -14,7 +14,7 @@ from torch import Tensor
 from trokens.clips.split import Clip
 from trokens.config import config_hash
 from trokens.fewshot.bank import TokenBank
-from trokens.fewshot.episodes import EpisodeSampler
+from trokens.fewshot.episodes import EpisodePlan, EpisodeSampler
 from trokens.fewshot.matchers import clip_features
 from trokens.fewshot.metrics import mean_and_interval
 from trokens.fewshot.task import matching_options
@@ -60,23 +60,25 @@ class BankOptions:
         return sum_over_processes(torch.tensor(float(not fits))).item() > 0
 
 
+@dataclass(frozen=True)
 class Evaluator:
     """Scores a model on the episodes of one split.
 
     The episodes depend on the seed and the split's list alone, never on the number of processes.
 
-    Args:
-        samplers: All episodes of each number of shots, drawn as for a single process.
+    Attributes:
         split: Name of the split, for log lines and results.
+        samplers: What drew the episodes of each number of shots, as for a single process.
+        plans: All of these episodes.
         matching: Options of :func:`trokens.fewshot.matchers.match`.
         bank: Where embedded clips are kept.
     """
 
-    def __init__(self, samplers: Sequence[EpisodeSampler], *, split: str, matching: dict[str, str],
-                 bank: BankOptions = BankOptions()):
-        self.split, self.matching, self.bank = split, matching, bank
-        self.samplers = {sampler.k_shot: sampler for sampler in samplers}
-        self.plans = {k_shot: list(sampler) for k_shot, sampler in self.samplers.items()}
+    split: str
+    samplers: dict[int, EpisodeSampler]
+    plans: dict[int, list[EpisodePlan]]
+    matching: dict[str, str]
+    bank: BankOptions = BankOptions()
 
     @classmethod
     def from_config(cls, cfg, clips: Sequence[Clip], *, split: str, k_shots: Sequence[int] = ()) -> Evaluator:
@@ -85,9 +87,10 @@ class Evaluator:
         if split != cfg.TEST.SPLIT and len(set(class_ids)) < n_way:
             n_way = len(set(class_ids))
             logger.info("Split '%s' has %d classes: its episodes are %d-way.", split, n_way, n_way)
-        samplers = [EpisodeSampler.from_config(cfg, class_ids, split=split, n_way=n_way, k_shot=k_shot)
-                    for k_shot in dict.fromkeys(k_shots or [cfg.FEW_SHOT.K_SHOT])]
-        return cls(samplers, split=split, matching=matching_options(cfg), bank=BankOptions.from_config(cfg))
+        samplers = {k_shot: EpisodeSampler.from_config(cfg, class_ids, split=split, n_way=n_way, k_shot=k_shot)
+                    for k_shot in dict.fromkeys(k_shots or [cfg.FEW_SHOT.K_SHOT])}
+        plans = {k_shot: list(sampler) for k_shot, sampler in samplers.items()}
+        return cls(split, samplers, plans, matching_options(cfg), BankOptions.from_config(cfg))
 
     def shown(self, k_shots: Sequence[int] = ()) -> list[int]:
         """Rows of the clips in the episodes of these numbers of shots, of all where none is given, ascending."""

@@ -63,7 +63,7 @@ def prepare(cfg, device: torch.device) -> Prepared:
     cfg, splits, errors = data.cfg, data.splits, data.errors()
     trained, evaluated = used_splits(cfg)
     listed = data.lists["train"] if trained else []
-    training = TrainingList.of(list_name(cfg, "train"), listed) if listed else None
+    training = TrainingList.of(list_name(cfg.TRAIN.DATASET, cfg.SSV2.SPLIT), listed) if listed else None
     with collecting(errors):
         MATCHERS.get(cfg.FEW_SHOT.MATCHER)
         if cfg.MODEL.FEAT_EXTRACTOR == "none" and not cfg.MODEL.APPEARANCE_MODULE_DISABLE:

@@ -52,12 +52,8 @@ class Sources:
     tested_history: tuple[TrainingList, ...] = ()
 
 
-def list_name(cfg, split: str) -> str:
-    """Name of the list that a split belongs to, for :class:`trokens.clips.trained.TrainingList`."""
-    return _list_name(cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET, cfg.SSV2.SPLIT)
-
-
-def _list_name(dataset: str, ssv2_split: str) -> str:
+def list_name(dataset: str, ssv2_split: str) -> str:
+    """Name of a dataset's list, for :class:`trokens.clips.trained.TrainingList`: SSv2 has several."""
     return dataset.lower() + (f"/{ssv2_split}" if dataset.lower() == "ssv2" else "")
 
 
@@ -208,7 +204,7 @@ def _check_same_list(path: Path, head: dict[str, Any], training: TrainingList) -
         before, differing = str(lists[-1]), _differing(lists[-1], training)
     else:
         options = kept_options(head.get("cfg", ""))
-        name = _list_name(str(options.get("TRAIN.DATASET", "")), str(options.get("SSV2.SPLIT", "")))
+        name = list_name(str(options.get("TRAIN.DATASET", "")), str(options.get("SSV2.SPLIT", "")))
         is_same, before, differing = name in ("", training.name), f"'{name}'", ""
     if is_same:
         return
@@ -247,7 +243,8 @@ def check_unseen(cfg, splits: Mapping[str, Sequence[Clip]], sources: Sources) ->
         clips = splits.get(split)
         if not clips:
             continue
-        found[split] = classes, num_clips = learned(history, list_name(cfg, split), clips)
+        name = list_name(cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET, cfg.SSV2.SPLIT)
+        found[split] = classes, num_clips = learned(history, name, clips)
         if classes:
             what = (f"The weights were trained on {len(classes)} of the {len({clip.class_name for clip in clips})} "
                     f"classes of the {split} split ({_some(classes)}), and on {num_clips} of its {len(clips)} clips")
