@@ -6,7 +6,7 @@ The public names below load their modules when first used, so `import trokens` c
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"  # its one place: pyproject.toml reads it here
+__version__ = "0.2.0"  # its one place: pyproject.toml reads it here
 
 _HOME = {
     "load_cfg": "trokens.config",
