@@ -13,7 +13,7 @@ from trokens.config.border import keys_of
 from trokens.points.geometry import check_positions, check_tracks, frame_positions, normalize_tracks
 from trokens.points.io import read_point_file
 from trokens.points.sampling import choose_points, text_seed
-from trokens.points.source import SourceCheck, other_video
+from trokens.points.source import SourceCheck, other_video, shape_change, video_change
 from trokens.structures import Clips, Tracks
 from trokens.video import check_whole, probe, read_video
 from trokens.video.frame_cache import ClipCache, ClipFrames
@@ -95,13 +95,13 @@ class ClipReader:
         tracks, size, video = file.tracks, file.tracks.size, None
         check_tracks(tracks, f"{clip.tracks} of clip '{clip.id}'")
         positions = frame_positions(tracks.num_positions, self.num_frames)  # (T,) rows of the point file
-        if with_video or size is None:
-            self.source_check(clip.id, clip.tracks, file.metadata, clip.video)
+        if self.source_check.asks and (with_video or size is None):
+            self.source_check(clip.id, clip.tracks, clip.video, video_change(file.metadata, clip.video))
 
         if with_video:
             frames, own_size = self._frames(clip, tracks, positions)  # (T, H, W, 3)
             if size is not None and size != own_size:
-                self.source_check.compare_shapes(clip.id, clip.tracks, size, clip.video, own_size)
+                self.source_check(clip.id, clip.tracks, clip.video, shape_change(size, own_size))
             size = size or own_size
             if self.augment is not None:
                 frames = self.augment(frames, generator)

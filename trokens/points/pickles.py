@@ -14,6 +14,7 @@ import pickle
 import sys
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ MAX_BYTES = 2**30  # of a point file, and of all arrays in it together; those of
 _STORAGES = {"DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8",
              "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?"}
 _LONGEST_STATE = 9  # that of a dtype
+
 
 class _Unpickler(BoundedUnpickler):
     """Calls what is in ``allowed``, and fills the stand-ins of numpy's dtypes and arrays."""
@@ -48,16 +50,11 @@ class _Unpickler(BoundedUnpickler):
         made.fill(*state)
 
 
-class _StorageUnpickler(_Unpickler):
-    def persistent_load(self, pid: Any) -> Any:
-        return pid
-
-
+@dataclass(frozen=True, eq=False)
 class _Storage:
     """The numbers that tensors are views of."""
 
-    def __init__(self, numbers: np.ndarray):
-        self.numbers = numbers
+    numbers: np.ndarray
 
     def __reduce__(self) -> tuple:
         # torch's legacy format as torch writes it, but for the storage's key: there it is an address in memory, and
@@ -81,11 +78,11 @@ class _StoragePickler(pickle.Pickler):
         return ("storage", getattr(torch, kind), "0", "cpu", len(storage.numbers), None)
 
 
+@dataclass(frozen=True, eq=False)
 class _Tensor:
     """Pickles as a tensor does, but that equal tensors give equal bytes."""
 
-    def __init__(self, x: Tensor):
-        self.array = x.detach().cpu().contiguous().numpy()
+    array: np.ndarray
 
     def __reduce__(self) -> tuple:
         strides = tuple(step // self.array.itemsize for step in self.array.strides)
@@ -134,28 +131,16 @@ class _Reader:
         self.max_bytes = self.left = min(max_bytes, 16 * num_bytes + 2**20)
         self.text_left, self.budget = num_bytes, budget
         self.allowed = {
-            ("collections", "OrderedDict"): self.ordered_dict,
+            ("collections", "OrderedDict"): lambda: {},  # noqa: PIE807 -- dict would take arguments
             ("_codecs", "encode"): self.encode,
             ("torch._utils", "_rebuild_tensor_v2"): self.tensor,
             ("torch.storage", "_load_from_bytes"): self.storage,
             ("numpy", "ndarray"): "ndarray",  # only ever an argument
             ("numpy", "dtype"): _Dtype,
-            ("numpy.core.multiarray", "_reconstruct"): self.reconstruct,
-            ("numpy._core.multiarray", "_reconstruct"): self.reconstruct,
-            ("numpy.core.multiarray", "scalar"): self.scalar,
-            ("numpy._core.multiarray", "scalar"): self.scalar,
         }
-
-    def spend(self, count: int, itemsize: int = 1) -> None:
-        self.left -= count * itemsize
-        if self.left < 0:
-            raise pickle.UnpicklingError(f"its tensors need more than {self.max_bytes / 2**20:.0f} MiB")
-
-    def ordered_dict(self) -> dict:
-        return {}
-
-    def reconstruct(self, *_class_shape_type: Any) -> _Array:
-        return _Array()
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+            self.allowed[module, "_reconstruct"] = lambda *_class_shape_type: _Array()
+            self.allowed[module, "scalar"] = self.scalar
 
     def scalar(self, dtype: _Dtype, data: bytes) -> float | int | bool:
         if type(dtype) is not _Dtype or type(data) is not bytes:
@@ -177,16 +162,16 @@ class _Reader:
         file = io.BytesIO(data)
         for _magic_version_system in range(3):
             _Unpickler(file, self.budget, {}).load()
-        types = {("torch", name): dtype for name, dtype in _STORAGES.items()}
-        pid = _StorageUnpickler(file, self.budget, types).load()
-        if not isinstance(pid, tuple) or len(pid) != 6 or pid[1] not in _STORAGES.values():
-            raise pickle.UnpicklingError("it holds a storage of an unknown format")
-        kind, dtype, _key, _device, count, view = pid
-        _Unpickler(file, self.budget, {}).load()  # the key once more
-        start, itemsize = file.tell() + 8, np.dtype(dtype).itemsize
-        if kind != "storage" or view is not None or type(count) is not int:
-            raise pickle.UnpicklingError("it holds a storage of an unknown format")
-        if start + count * itemsize != len(data):
+        unpickler = _Unpickler(file, self.budget, {("torch", name): dtype for name, dtype in _STORAGES.items()})
+        unpickler.persistent_load = lambda pid: pid  # type: ignore[method-assign]
+        pid = unpickler.load()
+        match pid:
+            case ("storage", dtype, _key, _device, int(count), None) if dtype in _STORAGES.values():
+                _Unpickler(file, self.budget, {}).load()  # the key once more
+            case _:
+                raise pickle.UnpicklingError("it holds a storage of an unknown format")
+        start = file.tell() + 8
+        if start + count * np.dtype(dtype).itemsize != len(data):
             raise pickle.UnpicklingError(f"it holds a storage of {count} numbers in {len(data) - start} bytes")
         return _Storage(np.frombuffer(data, dtype, count, start))
 
@@ -197,7 +182,9 @@ class _Reader:
         numbers = storage.numbers
         if not (are_sizes(size) and are_sizes(stride) and are_sizes((offset,)) and len(size) == len(stride)):
             raise pickle.UnpicklingError("it holds a tensor whose size, stride or offset is no natural number")
-        self.spend(math.prod(size), numbers.itemsize)
+        self.left -= math.prod(size) * numbers.itemsize
+        if self.left < 0:
+            raise pickle.UnpicklingError(f"its tensors need more than {self.max_bytes / 2**20:.0f} MiB")
         if 0 in size:
             return np.empty(size, numbers.dtype)
         last = last_element(offset, size, stride)
@@ -227,7 +214,7 @@ def load_nested(path: str | os.PathLike, kind: str, max_bytes: int) -> Any:
 
     Args:
         path: The file.
-        kind: What it shall be; used in error messages.
+        kind: What it shall be, for messages.
         max_bytes: Most that the file, and the arrays in it together, may have.
 
     Raises:
@@ -240,14 +227,10 @@ def load_nested(path: str | os.PathLike, kind: str, max_bytes: int) -> Any:
         data = io.BytesIO(file.read())
     try:
         budget = Budget(size)
-        return _unwrapped(_Unpickler(data, budget, _Reader(size, max_bytes, budget).allowed).load())
+        root = [_Unpickler(data, budget, _Reader(size, max_bytes, budget).allowed).load()]
     except Exception as error:  # a broken or hostile file may fail anywhere
         raise ValueError(f"{path} is no {kind} that is safe to read: {cause_of(error)}.") from error
-
-
-def _unwrapped(content: Any) -> Any:
-    """Put arrays into the places of their stand-ins, in every container once: a hostile one may hold itself."""
-    root = [content]
+    # Put arrays into the places of their stand-ins, in every container once: a hostile one may hold itself.
     waiting: list[Any] = [root]
     met: set[int] = set()
     while waiting:
@@ -262,6 +245,6 @@ def _unwrapped(content: Any) -> Any:
 
 
 def dump_pickle(content: Mapping[str, Tensor | str]) -> bytes:
-    """Pickle a dict of tensors and texts as ``pickle.dump`` does; equal content gives equal bytes."""
-    plain = {key: _Tensor(value) if isinstance(value, Tensor) else value for key, value in content.items()}
+    """Pickle a dict of contiguous tensors and texts as ``pickle.dump`` does; equal content gives equal bytes."""
+    plain = {key: _Tensor(value.numpy()) if isinstance(value, Tensor) else value for key, value in content.items()}
     return pickle.dumps(plain, protocol=4)

@@ -49,16 +49,18 @@ def semantic_query_points(labels: Tensor, frame_numbers: Tensor, size: tuple[int
     """
     coarse = 1 + math.isqrt((size[0] * size[1] - 1) // MOST_PIXELS)  # pixels along the side of one of the mask's
     mask_size = -(-size[0] // coarse), -(-size[1] // coarse)
+    rows, columns = (torch.arange(side) * cells // side  # of the patch nearest to each pixel
+                     for side, cells in zip(mask_size, labels.shape[1:], strict=True))
     points, clusters = [], []
     with threadpool_limits(1):                         # k-means on this little data is slower with threads
-        for label, row in zip(*(x.tolist() for x in query_frames(labels)), strict=True):
-            masks = [_scale((labels[row] == label).numpy(), mask_size)]
+        for label, frame in zip(*(x.tolist() for x in query_frames(labels)), strict=True):
+            masks = [(labels[frame] == label)[rows[:, None], columns].numpy()]
             if connected_components:
                 masks = components(masks[0])
             for mask in masks:
                 xy = coarse * place_points(mask, points_per_entity) + coarse // 2
                 xy = xy.minimum(torch.tensor(size[::-1]) - 1)
-                points.append(torch.cat([frame_numbers[row].expand(len(xy), 1), xy], dim=1).float())
+                points.append(torch.cat([frame_numbers[frame].expand(len(xy), 1), xy], dim=1).float())
                 clusters += [len(points) - 1 if connected_components else label] * len(xy)
     return torch.cat(points), torch.tensor(clusters)
 
@@ -104,9 +106,3 @@ def grid_query_points(num_frames: int, size: tuple[int, int], *, grid_size: int 
     y, x = ((torch.arange(grid_size) + 0.5) * side / grid_size - 0.5 for side in size)
     points = torch.cartesian_prod(frames.float(), y, x)[:, [0, 2, 1]]
     return points, torch.zeros(len(points), dtype=torch.long)
-
-
-def _scale(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scale a (P, Q) mask to (height, width), nearest."""
-    rows, columns = (np.arange(side) * cells // side for side, cells in zip(size, mask.shape, strict=True))
-    return mask[rows[:, None], columns]

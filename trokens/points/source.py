@@ -52,45 +52,38 @@ def _fingerprint(path: str, size: int, *_state: int) -> str:
     return digest.hexdigest()
 
 
+def shape_change(size: tuple[int, int], own: tuple[int, int]) -> str | None:
+    """How frames (height, width) that points lie in differ from the video's own; not where it was scaled as a whole."""
+    if same_aspect(size, own):
+        return None
+    return f"its frames had {size[1]} x {size[0]} pixels then and have {own[1]} x {own[0]} now"
+
+
 class SourceCheck:
     """What to do about a video that is not the one its points were extracted from.
 
     Args:
         mode: "error"; "warn" of the first one, where videos were encoded or scaled anew on purpose; or "ignore".
         option: What a user sets the mode by, for messages.
+
+    Attributes:
+        asks: Whether a further change makes a difference.
     """
 
     def __init__(self, mode: str = "error", option: str = "mode"):
-        self.mode, self.option, self._warned = mode, option, False
+        self.mode, self.option, self.asks = mode, option, mode != "ignore"
 
-    def __call__(self, id: str, points: str | os.PathLike, metadata: Mapping[str, str],
-                 video: str | os.PathLike) -> None:
-        """Compare a clip's video with what its point file says.
+    def __call__(self, id: str, points: str | os.PathLike, video: str | os.PathLike, change: str | None) -> None:
+        """Act on how a clip's video has changed, see `video_change` and `shape_change`.
 
         Raises:
             ValueError: It is another one, and ``mode`` is "error".
-            OSError: The video cannot be read.
         """
-        if self.mode != "ignore" and not self._warned and (change := video_change(metadata, video)):
-            self._act(id, points, video, change)
-
-    def compare_shapes(self, id: str, points: str | os.PathLike, size: tuple[int, int], video: str | os.PathLike,
-                       own: tuple[int, int]) -> None:
-        """Compare the size (height, width) of the frames that points lie in with the video's own.
-
-        A video that was scaled as a whole shows the same.
-
-        Raises:
-            ValueError: Their shapes differ, and ``mode`` is "error".
-        """
-        if self.mode != "ignore" and not self._warned and not same_aspect(size, own):
-            self._act(id, points, video, f"its frames had {size[1]} x {size[0]} pixels then and have {own[1]} x "
-                      f"{own[0]} now")
-
-    def _act(self, id: str, points: str | os.PathLike, video: str | os.PathLike, change: str) -> None:
+        if change is None or not self.asks:
+            return
         if self.mode == "error":
             raise other_video(id, points, video, change, f", or, where it shows the same, set {self.option} to warn")
-        self._warned = True
+        self.asks = False
         logger.warning("%s Going on with this clip and all others like it, as %s warn permits.",
                        other_video(id, points, video, change), self.option)
 

@@ -5,18 +5,11 @@ A tracker is a class whose constructor takes its options as keyword arguments, w
     track(frames, query_points, cluster=None) -> TrackResult
     metadata: dict[str, str]
 
-Args:
-    frames: RGB, (T, H, W, 3) uint8.
-    query_points: (N, 3) float as (t, x, y): the frame's number and the position in its pixels, x right, y down;
-        whole numbers are centers of pixels.
-    cluster: Semantic cluster of each point, (N,) long; None means that all points are one.
-
-In the frame of its query a point has exactly the position asked for, and is visible. ``metadata`` says what made the
-tracks; it is written into point files: ``tracker``, the registered name, and what else matters, such as
-``visibility_rule`` and ``weights``. An option ``device`` belongs to trackers that can use a GPU.
-
-A tracker that works at a size of its own is a `ReducingTracker`: extraction then holds of each frame only what it
-needs, so that clips may be large and long.
+The arguments are tensors as `track` describes them, and in the frame of its query a point has exactly the position
+asked for, and is visible. ``metadata`` says what made the tracks; it is written into point files: ``tracker``, the
+registered name, and what else matters, such as ``visibility_rule`` and ``weights``. An option ``device`` belongs to
+trackers that can use a GPU. A tracker that works at a size of its own is a `ReducingTracker`: extraction then holds of
+each frame only what it needs, so that clips may be large and long.
 """
 
 from __future__ import annotations
@@ -37,8 +30,7 @@ from trokens.runtime.distributed import pick_device
 
 TRACKERS = Registry("tracker", package=__name__)
 
-# what an option takes whose default is of this type
-_TAKES: dict[type, tuple[Any, str]] = {
+_TAKES: dict[type, tuple[Any, str]] = {  # what an option takes whose default is of this type
     bool: (bool, "true or false"), int: (Integral, "a whole number"), float: (Real, "a number"),
     str: ((str, os.PathLike), "text")}
 

@@ -34,12 +34,11 @@ class Chunks:
             chunk = rows[start:start + self.size]
             try:
                 results.append(function(chunk))
+                start += len(chunk)
+                continue
             except RuntimeError as error:
                 if len(chunk) == 1 or not _is_out_of_memory(error):
                     raise
-            else:
-                start += len(chunk)
-                continue
             self._halve(len(chunk))  # not in the handler: there the error holds on to its tensors
         return results
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
@@ -96,12 +95,17 @@ class CoTracker(ReducingTracker):
         first, points = query[:, 0].long(), torch.arange(len(query))
         scale = (self.size - 1) / (torch.tensor(size[::-1]) - 1).clamp(min=1)
         asked = torch.cat([query[:, :1], query[:, 1:] * scale], dim=1)
-        with self._chunked_encoder(), torch.autocast(torch.device(self.device).type, enabled=False):
-            seen = self._follow(frames, asked, 0) if len(asked) else torch.zeros(len(frames), 0, 4)
-            if first.any():
-                asked[:, 0] = len(frames) - 1 - asked[:, 0]
-                before = self._follow(Backward(frames), asked, self.flipped_support).flip(0)
-                seen = torch.where(torch.arange(len(frames))[:, None, None] < first[:, None], before, seen)
+        inner = self.model.model  # it encodes a clip once, for all chunks of points and both directions
+        encoder, inner.fnet = inner.fnet, ChunkedEncoder(inner.fnet, self.frame_chunks)
+        try:
+            with torch.autocast(torch.device(self.device).type, enabled=False):
+                seen = self._follow(frames, asked, 0) if len(asked) else torch.zeros(len(frames), 0, 4)
+                if first.any():
+                    asked[:, 0] = len(frames) - 1 - asked[:, 0]
+                    before = self._follow(Backward(frames), asked, self.flipped_support).flip(0)
+                    seen = torch.where(torch.arange(len(frames))[:, None, None] < first[:, None], before, seen)
+        finally:
+            inner.fnet = encoder
         tracks, visibility, confidence = seen[..., :2] / scale, self.is_visible(seen), seen[..., 3].clone()
         tracks[first, points], visibility[first, points], confidence[first, points] = query[:, 1:], True, 1.0
         return TrackResult(tracks, visibility, confidence)
@@ -119,16 +123,6 @@ class CoTracker(ReducingTracker):
             (T, N, 4) float32 as (x, y, visibility, confidence) in the model's pixels. Up to its query frame, the rows
             of a point mean nothing.
         """
-
-    @contextmanager
-    def _chunked_encoder(self) -> Iterator[None]:
-        """Let the model encode frames in chunks, and a clip once for all chunks of points and both directions."""
-        inner = self.model.model
-        encoder, inner.fnet = inner.fnet, ChunkedEncoder(inner.fnet, self.frame_chunks)
-        try:
-            yield
-        finally:
-            inner.fnet = encoder
 
     def _video(self, frames: Sequence[np.ndarray], start: int, stop: int) -> Tensor:
         """Bring some frames to the model's resolution: (1, n, 3, h, w) float32 in [0, 255] on the device."""
@@ -150,9 +144,6 @@ class CoTracker(ReducingTracker):
         x, y = (torch.linspace(margin, side - margin, self.model.support_grid_size) for side in self.size.tolist())
         support = torch.cartesian_prod(torch.tensor([float(support_frame)]), y, x)[:, [0, 2, 1]]
         return torch.cat([queries, support])[None].to(self.device)
-
-    def _query_chunks(self) -> Chunks:
-        return Chunks(self.query_chunk, "query points")
 
 
 def _of_queries(result: tuple, num_queries: int) -> Tensor:
@@ -213,7 +204,7 @@ class CoTrackerOffline(CoTracker):
             queries = self._with_support(chunk, support_frame)
             return _of_queries(self.model.model(video=video, queries=queries, iters=ITERATIONS), len(chunk))
 
-        return torch.cat(self._query_chunks().run(follow, queries), dim=1)
+        return torch.cat(Chunks(self.query_chunk, "query points").run(follow, queries), dim=1)
 
 
 @TRACKERS.register("cotracker3_online")
@@ -242,4 +233,4 @@ class CoTrackerOnline(CoTracker):
             return torch.cat([_of_queries(result, len(chunk))  # the last ones are of all frames
                               for result, chunk in zip(results, chunks, strict=True)], dim=1)
 
-        return self._query_chunks().run_together(follow, queries)
+        return Chunks(self.query_chunk, "query points").run_together(follow, queries)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -14,8 +14,6 @@ from trokens.trackers.chained import ChainedTracker, Steps
 
 KEPT_FIELDS = 2**30    # bytes of a clip's flow that are kept for the way back in time; beyond, it is computed again
 
-Fields = Callable[[int], tuple[np.ndarray, np.ndarray]]
-
 
 @TRACKERS.register("flow")
 class FlowTracker(ChainedTracker):
@@ -24,31 +22,29 @@ class FlowTracker(ChainedTracker):
     name = "flow"
 
     def steps(self, gray: Sequence[np.ndarray]) -> tuple[Steps, Steps]:
-        height, width = gray[0].shape
-        room = min(KEPT_FIELDS, available_memory() // 4)
-        fields = lru_cache(max(1, room // (8 * height * width)))(_flow_fields(gray))
-        return _reader(fields), _reader(lambda t: fields(len(gray) - 2 - t)[::-1])
+        flow, room = DenseFlow(), min(KEPT_FIELDS, available_memory() // 4)
+
+        @lru_cache(max(1, room // (8 * gray[0].size)))
+        def fields(t: int) -> tuple[np.ndarray, np.ndarray]:
+            """The flow from frame t to the next, and from there back: two fields (H, W, 2) float16."""
+            here, there = gray[t], gray[t + 1]
+            return flow(here, there).astype(np.float16), flow(there, here).astype(np.float16)
+
+        def forward(t: int, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            ahead, back = fields(t)
+            return _step(ahead, back, xy)
+
+        def backward(t: int, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            back, ahead = fields(len(gray) - 2 - t)
+            return _step(ahead, back, xy)
+
+        return forward, backward
 
 
-def _reader(fields: Fields) -> Steps:
-    """Read steps from the fields between frame t and the next, and the other way round."""
-
-    def steps(t: int, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        there, back = fields(t)
-        step = _bilinear(there, xy)
-        return step, np.linalg.norm(step + _bilinear(back, xy + step), axis=1)
-
-    return steps
-
-
-def _flow_fields(gray: Sequence[np.ndarray]) -> Fields:
-    """A function that computes the flow from frame t to the next and from there back: two fields (H, W, 2) float16."""
-    flow = DenseFlow()
-
-    def fields(t: int) -> tuple[np.ndarray, np.ndarray]:
-        return tuple(flow(*pair).astype(np.float16) for pair in ((gray[t], gray[t + 1]), (gray[t + 1], gray[t])))
-
-    return fields
+def _step(ahead: np.ndarray, back: np.ndarray, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The step of each point (n, 2) in a field, and how far off the field back leads: its forward-backward error."""
+    step = _bilinear(ahead, xy)
+    return step, np.linalg.norm(step + _bilinear(back, xy + step), axis=1)
 
 
 def _bilinear(field: np.ndarray, xy: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -22,18 +23,14 @@ class LucasKanadeTracker(ChainedTracker):
     name = "lucas_kanade"
 
     def steps(self, gray: Sequence[np.ndarray]) -> tuple[Steps, Steps]:
-        return _stepper(gray), _stepper(Backward(gray))
+        return partial(_step, gray), partial(_step, Backward(gray))
 
 
-def _stepper(gray: Sequence[np.ndarray]) -> Steps:
-    """Follow points from each frame to the next, and back; where that fails the point stays, with an infinite error."""
-
-    def steps(t: int, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        here, there, before = gray[t], gray[t + 1], xy.astype(np.float32)
-        after, found, _ = cv2.calcOpticalFlowPyrLK(here, there, before, None, winSize=WINDOW, maxLevel=LEVELS)
-        again, returns, _ = cv2.calcOpticalFlowPyrLK(there, here, after, None, winSize=WINDOW, maxLevel=LEVELS)
-        failed = (found & returns)[:, 0] == 0
-        after[failed] = before[failed]
-        return after - before, np.where(failed, np.inf, np.linalg.norm(again - before, axis=1))
-
-    return steps
+def _step(gray: Sequence[np.ndarray], t: int, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Follow points from frame t to the next, and back; where that fails one stays, with an infinite error."""
+    here, there, before = gray[t], gray[t + 1], xy.astype(np.float32)
+    after, found, _ = cv2.calcOpticalFlowPyrLK(here, there, before, None, winSize=WINDOW, maxLevel=LEVELS)
+    again, returns, _ = cv2.calcOpticalFlowPyrLK(there, here, after, None, winSize=WINDOW, maxLevel=LEVELS)
+    failed = (found & returns)[:, 0] == 0
+    after[failed] = before[failed]
+    return after - before, np.where(failed, np.inf, np.linalg.norm(again - before, axis=1))
