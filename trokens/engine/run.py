@@ -45,7 +45,8 @@ def run_experiment(cfg, device: torch.device) -> dict[str, Any] | None:
         logger.info("%s\n%s", model, describe_model(model, cfg.DATA.TRAIN_CROP_SIZE))
     for line in describe_run(cfg, model, run.splits, device, run.precision):
         logger.info("%s", line)
-    if used_splits(cfg)[0]:
+    trained, _ = used_splits(cfg)
+    if trained:
         train(run, model)
     return test(run, model) if cfg.TEST.ENABLE or cfg.TRAIN.VAL_ONLY else None
 
@@ -122,16 +123,18 @@ def build_train_features(cfg, model: Trokens, reader: ClipReader, store: Feature
     if features is None and cfg.DATA.USE_RAND_AUGMENT and (size := len(rows) * feature_bytes(model)):
         raise ConfigError(f"AUG.CACHED_VIEWS = {views} needs {size / 2**30:.1f} GB of memory, and MODEL.CACHE_GB "
                           f"leaves {store.room / 2**30:.1f}; set MODEL.FEATURE_CACHE to a folder for them.")
-    return features and Features(features.values, views=views)
+    if features is None:
+        return None
+    return Features(features.values, views=views)  # looked up by clip, not by the rows of views
 
 
 def build_training_loader(run: Prepared, reader: ClipReader, *, with_video: bool,
                           beside: ClipEmbedder | None) -> DataLoader:
-    """Training episodes; their processes stay, with what they have read, while those of a validation work ``beside``.
+    """Training episodes. The loader's processes stay alive while ``beside`` validates, so both share the memory.
 
     Raises:
-        ValueError: All of them, those of the other processes of this machine too, would fill shared memory.
-        EndedElsewhere: So it is on another machine.
+        ValueError: Their batches do not fit into this machine's shared memory.
+        EndedElsewhere: They do not fit on another machine.
     """
     loading = loading_from_config(run.cfg)
     workers, size = loading["num_workers"], reader.batch_bytes(len(run.sampler[0].indices), with_video=with_video)

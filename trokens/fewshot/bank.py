@@ -10,13 +10,11 @@ from torch import Tensor
 
 from trokens.fewshot.episodes import EpisodePlan
 from trokens.fewshot.matchers import pairwise_logits
-from trokens.fewshot.prototypes import clip_features, published_prototypes
-
-_CHUNK = 2**26  # numbers gathered at once: 256 MB
+from trokens.fewshot.prototypes import CHUNK, clip_features, published_prototypes
 
 
 class TokenBank:
-    """The tokens of a split's clips, or as much of them as the head needs.
+    """The tokens of a split's clips, or as much of them as matching needs.
 
     With one shot, or prototypes averaged per clip, each clip is aggregated on its own and only that is read;
     the published K-shot prototype averages points over clips first and reads every token.
@@ -24,7 +22,7 @@ class TokenBank:
     Args:
         stored: Of C clips, tokens (C, T, N, D); or, where ``is_aggregated``, their features (C, L, D). float32 or
             float16. Tokens are read where they lie.
-        indices: The split's row of each.
+        indices: Row of each stored clip in the split's list.
         aggregation, norm, prototype, matcher: As for :func:`trokens.fewshot.matchers.match`.
         device: Where features are compared.
         names: Of the clips of the split, for messages.
@@ -34,7 +32,7 @@ class TokenBank:
                  matcher: str, prototype: str = "published", device: torch.device | str = "cpu",
                  names: Sequence[str] = ()):
         self.tokens = None if is_aggregated else stored.contiguous()
-        self.features = None  # where they are as large as the tokens
+        self.features = None  # for no_agg: they would be as large as the tokens
         if is_aggregated:
             self.features = stored.to(device)  # (C, L, D)
         elif aggregation != "no_agg":
@@ -45,11 +43,11 @@ class TokenBank:
 
     @staticmethod
     def can_aggregate(k_shot: int, prototype: str) -> bool:
-        """True where the head needs no more of a clip than its aggregated features."""
+        """True where matching needs no more of a clip than its aggregated features."""
         return k_shot == 1 or prototype == "per_clip"
 
     def score(self, plans: Sequence[EpisodePlan]) -> Tensor:
-        """Logits (E, Q, n_way) of episodes of one kind: the same as matching their clips' tokens directly."""
+        """Logits (E, Q, n_way) of episodes with the same n_way, shots and queries: what matching all tokens gives."""
         support, n_way = plans[0].num_support, plans[0].n_way
         rows = torch.tensor([[self.row[index] for index in plan.indices] for plan in plans])  # (E, V)
         shots = rearrange(rows[:, :support], "e (w k) -> e w k", w=n_way)  # the support is class-major
@@ -96,4 +94,4 @@ class TokenBank:
         source = self.tokens if self.features is None else self.features
         length, dim = source[0].numel() // source.shape[-1], source.shape[-1]
         largest = max(query * plan.n_way * length**2, len(plan.indices) * length * dim)
-        return max(1, min(256, _CHUNK // largest))
+        return max(1, min(256, CHUNK // largest))

@@ -1,4 +1,4 @@
-"""What of a clip is compared, and what stands for a class: the mean of its support clips."""
+"""The features of a clip that are compared, and class prototypes: the mean of the support clips."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ AGGREGATIONS = {
     "no_agg": lambda tokens: tokens.flatten(-3, -2),
 }
 PROTOTYPES = ("published", "per_clip")
-_CHUNK = 2**26  # numbers gathered at once: 256 MB
-_IN_CACHE = 2**18  # numbers computed at once on a CPU where they are read again right away: 1 MB
+CHUNK = 2**26  # numbers gathered or computed at once: 256 MB
+_IN_CACHE = 2**18  # the same on a CPU, whose cache then holds them: 1 MB
 
 
 def check_choice(argument: str, value: str, allowed) -> None:
@@ -24,7 +24,7 @@ def check_choice(argument: str, value: str, allowed) -> None:
 
 
 def clip_features(tokens: Tensor, aggregation: str = "spatial") -> Tensor:
-    """What of a clip is compared: ReLU, then the mean over points ("spatial"), over frames ("temporal"), or all.
+    """The features that are compared: ReLU, then the mean over points ("spatial"), over frames ("temporal"), or all.
 
     Args:
         tokens: (..., T, N, D).
@@ -90,7 +90,7 @@ def published_prototypes(tokens: Tensor, shots: Tensor, aggregation: str) -> Ten
     parts = 1 if aggregation == "temporal" else frames
     table = rearrange(tokens, "c (parts t) n d -> (c parts) (t n d)", parts=parts)
     rows = rearrange(shots[:, None] * parts + torch.arange(parts)[:, None], "p parts k -> (p parts) k").to(table.device)
-    size = max(1, (_IN_CACHE if table.device.type == "cpu" else _CHUNK) // table.shape[1])
+    size = max(1, (_IN_CACHE if table.device.type == "cpu" else CHUNK) // table.shape[1])
     means = (rearrange(F.embedding_bag(some, table, mode="mean"), "r (t n d) -> r t n d", n=points, d=dim)
              for some in rows.split(size))
     features = torch.cat([clip_features(mean, aggregation) for mean in means])  # (P * parts, L / parts, D)

@@ -13,15 +13,19 @@ FIGURES = ("loss", "loss_class", "loss_match", "accuracy")  # of a step, which a
 
 
 class FewShotTask(nn.Module):
-    """Embed an episode's clips, match query with support, and add the two losses.
+    """Embed an episode's clips, match query with support, and add the two losses:
+
+        loss = a CE(class logits / tau, class_id) + b CE(-distances / tau, way)
+
+    The first is over all clips and training classes, the second over query clips and the ways of the episode.
 
     Args:
         model: Clips to class logits and tokens.
         matching: Options of :func:`trokens.fewshot.matchers.match`: aggregation, norm, prototype, matcher.
-        temperature: Divides the logits of both losses.
+        temperature: tau.
         label_smoothing: Share of the class loss's target that is spread over all classes; 0: plain cross-entropy.
-        class_weight: Weight of the class loss (over all clips and all training classes).
-        match_weight: Weight of the matching loss (over the episode's query clips and ways).
+        class_weight: a.
+        match_weight: b.
     """
 
     def __init__(self, model: nn.Module, *, matching: dict[str, str], temperature: float = 1.0,

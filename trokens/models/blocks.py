@@ -35,7 +35,7 @@ class Attention(nn.Module):
         self.proj_drop = nn.Dropout(proj_drop)
 
     def forward(self, x: Tensor, keys: Tensor | None = None) -> Tensor:
-        """Each of M columns attends within itself.
+        """Attention along L, apart for each of R rows and M columns.
 
         Args:
             x: (R, L, M, D); attention runs along L.
@@ -68,7 +68,7 @@ class DividedBlock(nn.Module):
     """Attention along each trajectory, attention within each frame with the class token, MLP; all pre-norm residuals:
 
         z = z + W temporal_attention(LN(z))
-        [c; z] = [c; z] + spatial_attention(LN([c; z])), of which c takes the mean over frames
+        [c; z] = [c; z] + spatial_attention(LN([c; z])), with a copy of c in each frame; its changes are averaged
         [c; z] = [c; z] + MLP(LN([c; z]))
 
     Args:
@@ -106,9 +106,9 @@ class DividedBlock(nn.Module):
         """
         tokens = tokens + self.drop_path(self.along_trajectories(self.temporal_norm1(tokens), mask))
 
-        scene = torch.cat([repeat(cls, "b 1 d -> b t 1 d", t=tokens.shape[1]), tokens], dim=2)  # (B, T, 1+N, D)
-        scene_change = self.drop_path(self.within_frames(self.norm1(scene), mask))
-        cls, tokens = cls + scene_change[:, :, :1].mean(1), tokens + scene_change[:, :, 1:]
+        frame_tokens = torch.cat([repeat(cls, "b 1 d -> b t 1 d", t=tokens.shape[1]), tokens], dim=2)  # (B, T, 1+N, D)
+        frame_change = self.drop_path(self.within_frames(self.norm1(frame_tokens), mask))
+        cls, tokens = cls + frame_change[:, :, :1].mean(1), tokens + frame_change[:, :, 1:]
 
         x = torch.cat([cls, rearrange(tokens, "b t n d -> b (t n) d")], dim=1)
         x = x + self.drop_path(self.mlp(self.norm2(x)))
@@ -117,7 +117,7 @@ class DividedBlock(nn.Module):
     def along_trajectories(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
         """Temporal attention, its projection and one more layer: (B, T, N, D) -> (B, T, N, D).
 
-        The projection and the layer become one, where no dropout comes between.
+        Without dropout between them, the two linear layers are multiplied into one.
         """
         attention, layer = self.temporal_attn, self.temporal_fc
         if self.training and attention.proj_drop.p > 0:
@@ -125,8 +125,8 @@ class DividedBlock(nn.Module):
         return F.linear(attention.attend(tokens, mask), layer.weight @ attention.proj.weight,
                         layer(attention.proj.bias))
 
-    def within_frames(self, scene: Tensor, mask: Tensor | None) -> Tensor:
+    def within_frames(self, frame_tokens: Tensor, mask: Tensor | None) -> Tensor:
         """Spatial attention of each frame's tokens, the class token first: (B, T, 1+N, D) -> (B, T, 1+N, D)."""
         keys = None if mask is None else rearrange(F.pad(mask, (1, 0), value=True), "b t n -> (b t) n 1")
-        out = self.attn(rearrange(scene, "b t n d -> (b t) n 1 d"), keys)
-        return rearrange(out, "(b t) n 1 d -> b t n d", b=len(scene))
+        out = self.attn(rearrange(frame_tokens, "b t n d -> (b t) n 1 d"), keys)
+        return rearrange(out, "(b t) n 1 d -> b t n d", b=len(frame_tokens))

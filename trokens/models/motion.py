@@ -40,7 +40,7 @@ def _known(p: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 class MotionMLP(nn.Module):
     """W_2 q(W_1 x + b_1) + b_2 with QuickGELU q(x) = x sigmoid(1.702 x), then LayerNorm in float32.
 
-    The hidden width is 4D.
+    The hidden width is 4D. The layers carry their published names.
 
     Args:
         in_features: Numbers that describe the motion of one point at one frame.
@@ -112,8 +112,8 @@ class CrossMotionModule(MotionMLP):
 
         sum_j v_i v_j W_j (p_i - p_j) + c = [v_i p_i, v_i, 1] [sum_j v_j W_j; -sum_j v_j W_j p_j; c],
 
-    4 numbers a point times a matrix (4, H) a frame. So the N x N feature is never formed: exact, with about 85 times
-    fewer multiplications at N = 256, and one pass over the layer's output.
+    the row of point i, 4 numbers, times one matrix (4, H) of its frame, H = 4D. So the N x N feature is never formed:
+    exact, with about 85 times fewer multiplications at N = 256, and one pass over the layer's output.
 
     Args:
         num_points: Points of a clip, N; the first layer has two columns for each.
@@ -137,6 +137,6 @@ class CrossMotionModule(MotionMLP):
             own = v[..., 0] @ rearrange(weight, "h (j xy) -> j (xy h)", xy=2)  # sum_j v_j W_j, axis by axis
             own = rearrange(own, "b t (xy h) -> b t xy h", xy=2)
             others = F.linear(rearrange(p, "b t j xy -> b t 1 (j xy)"), weight)  # sum_j v_j W_j p_j
-            frame = torch.cat([own, -others, bias.expand_as(others)], dim=2)  # (B, T, 4, H)
-            hidden = torch.cat([p, v, torch.ones_like(v)], dim=3) @ frame
+            of_frame = torch.cat([own, -others, bias.expand_as(others)], dim=2)  # (B, T, 4, H)
+            hidden = torch.cat([p, v, torch.ones_like(v)], dim=3) @ of_frame
         return self.finish(hidden, second_weight)

@@ -1,4 +1,4 @@
-"""Reading feature maps at points: what a trajectory token looks like before any motion is added."""
+"""Reading feature maps at points: the appearance of tokens. `Trokens.embed_points` adds position and motion."""
 
 from __future__ import annotations
 

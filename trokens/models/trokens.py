@@ -116,6 +116,7 @@ class Trokens(nn.Module):
         self.proj = nn.Linear(feature_dim, dim, bias=False) if appearance and feature_dim != dim else nn.Identity()
 
         self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
+        # published names: space_pos_embed is added to the patch map, spatial_pos_embed is read at the points
         self.space_pos_embed = self.time_pos_embed = self.spatial_pos_embed = None  # only what is used exists
         if base_pos_embed and appearance:
             self.space_pos_embed = nn.Parameter(torch.empty(1, grid * grid, dim))
@@ -161,9 +162,9 @@ class Trokens(nn.Module):
         return self
 
     def clips_a_pass(self, num_clips: int, device: torch.device) -> int:
-        """How many of some clips pass the backbone at once."""
-        one = device.type == "cpu" and not self.train_backbone
-        return min(self.backbone_batch or (1 if one else num_clips), num_clips)
+        """How many of ``num_clips`` pass the backbone at once."""
+        one_at_a_time = device.type == "cpu" and not self.train_backbone
+        return min(self.backbone_batch or (1 if one_at_a_time else num_clips), num_clips)
 
     def patch_features(self, video: Tensor) -> Tensor:
         """The backbone's features of raw frames, without the projection: what a cache may hold.
@@ -208,8 +209,8 @@ class Trokens(nn.Module):
             sizes |= {"F": self.feature_dim} | ({} if self.space_pos_embed is None else {"S": self.grid})
             check_shape("patch_features", patch_features, "B T S S F", sizes)
 
-        keep = self.act_checkpoint and self.training and torch.is_grad_enabled()
-        run = partial(checkpoint, use_reentrant=False) if keep else lambda part, *inputs: part(*inputs)
+        recompute = self.act_checkpoint and self.training and torch.is_grad_enabled()
+        run = partial(checkpoint, use_reentrant=False) if recompute else lambda part, *inputs: part(*inputs)
         tokens = self.pos_drop(run(self.embed_points, patch_features, tracks, visibility))  # (B, T, N, D)
         keys = {"query": query_mask, "visibility": visibility, "none": None}[self.mask]
         cls = self.pos_drop(self.cls_token.expand(len(tracks), -1, -1))

@@ -23,7 +23,7 @@ SHORTEST_DELAY = 2  # hundredths of a second; browsers show faster GIFs slowly
 def write_animation(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: float) -> None:
     """Write frames, each (H, W, 3) uint8 RGB, as a moving picture, for looking at it.
 
-    A GIF has one palette for all its frames, in which the colors of ``visualize`` are exact. It tells time in
+    A GIF has one palette for all its frames, in which the colors of ``draw.py`` are exact. It tells time in
     hundredths of a second, so a rate above 50 is slowed down; a frame that equals the one before prolongs that one.
 
     Args:

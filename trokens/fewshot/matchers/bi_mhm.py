@@ -11,12 +11,14 @@ from einops import rearrange
 from torch import Tensor
 
 from trokens.fewshot.matchers import MATCHERS
-
-_CHUNK = 2 ** 26  # pairs of tokens compared at once: 256 MB
+from trokens.fewshot.prototypes import CHUNK
 
 
 def token_distance(x: Tensor, y: Tensor) -> Tensor:
-    """1 - <x, y> / (|x||y| + 0.01) of every pair: (..., L, D) and (..., M, D) -> (..., L, M)."""
+    """1 - <x, y> / (|x||y| + 0.01) of every pair: (..., L, D) and (..., M, D) -> (..., L, M).
+
+    The 0.01 is the published code's; tokens of zeros have distance 1 to all.
+    """
     norms = x.norm(dim=-1)[..., :, None] * y.norm(dim=-1)[..., None, :]
     return 1 - x @ y.transpose(-1, -2) / (norms + 0.01)
 
@@ -49,7 +51,7 @@ def bi_mhm(query: Tensor, proto: Tensor) -> Tensor:
         Distances (..., Q, W).
     """
     pairs_of_clip = query.shape[:-3].numel() * query.shape[-2] * proto.shape[-3:-1].numel()
-    parts = query.split(max(1, _CHUNK // pairs_of_clip), dim=-3)
+    parts = query.split(max(1, CHUNK // pairs_of_clip), dim=-3)
     return torch.cat([_distances(part, proto) for part in parts], dim=-2)
 
 
