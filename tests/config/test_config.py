@@ -352,7 +352,7 @@ def options_read_in(source: str) -> set[str]:
         if isinstance(node, ast.Attribute) and node.attr.isupper():
             inner = node.value
             parents = aliases.get(inner.id, set()) | {""} if isinstance(inner, ast.Name) else \
-                {inner.attr} if isinstance(inner, ast.Attribute) else \
+                {"" if inner.attr == "cfg" else inner.attr} if isinstance(inner, ast.Attribute) else \
                 {part.attr for part in ast.walk(inner) if isinstance(part, ast.Attribute)}
             found |= {f"{parent}.{node.attr}" for parent in parents}
     return found
@@ -360,8 +360,8 @@ def options_read_in(source: str) -> set[str]:
 
 def test_the_reader_of_attribute_chains_sees_through_names():
     found = options_read_in("a = cfg.TRAIN if x else cfg.TEST\nb, c = cfg.MF, cfg.NUM_GPUS\n"
-                            "f(a.ENABLE, b.DEPTH, cfg.POINT_INFO.HOD.NUM_BINS, 'cfg.MF.DROP')")
-    assert {"TRAIN.ENABLE", "TEST.ENABLE", "MF.DEPTH", "HOD.NUM_BINS", ".NUM_GPUS"} <= found
+                            "f(a.ENABLE, b.DEPTH, cfg.POINT_INFO.HOD.NUM_BINS, self.cfg.LOG_PERIOD, 'cfg.MF.DROP')")
+    assert {"TRAIN.ENABLE", "TEST.ENABLE", "MF.DEPTH", "HOD.NUM_BINS", ".NUM_GPUS", ".LOG_PERIOD"} <= found
     assert "MF.DROP" not in found
 
 

@@ -103,7 +103,7 @@ def test_episodes_can_be_scored_together(tokens):
 def test_chunks_do_not_change_logits(tokens, monkeypatch):
     feats = clip_features(tokens, "no_agg")
     whole = pairwise_logits(feats[5:], feats[:5])
-    monkeypatch.setattr("trokens.fewshot.matchers.bi_mhm._CHUNK", 24 * 5 * 24 * 2 + 1)
+    monkeypatch.setattr("trokens.fewshot.matchers.bi_mhm.CHUNK", 24 * 5 * 24 * 2 + 1)
     assert torch.allclose(pairwise_logits(feats[5:], feats[:5]), whole, atol=1e-6)
 
 
