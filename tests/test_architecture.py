@@ -46,11 +46,11 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if name_of(p) not in ("__init__", "fewshot")], ids=name_of)
+@pytest.mark.parametrize("path", [p for p in MODULES if name_of(p) != "__init__"], ids=name_of)
 def test_imports_point_down(path):
     own = name_of(path)
     package = own.split(".")[0]
-    for name in imports_of(path) - {"fewshot"}:
+    for name in imports_of(path):
         if name.split(".")[0] != package:
             assert layer_of(name) <= layer_of(own), f"{own} imports {name}, which lies above it"
             pair = {package, name.split(".")[0]}
@@ -85,3 +85,13 @@ def test_no_module_seeds_or_picks_a_device_on_import():
                 called = {n.func.attr for n in ast.walk(node)
                           if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)}
                 assert not called & {"manual_seed", "seed", "device", "set_num_threads"}, path
+
+
+def test_the_page_lists_every_module():
+    listed, text = set(), (ROOT / "docs/ARCHITECTURE.md").read_text().split("```\n")[1]
+    for package, names in re.findall(r"^(?:L\d|  ) +(\w+)/\{(.+)\}$", text, re.MULTILINE):
+        for folder, inner in re.findall(r"(\w+)/\{([^}]+)\}", names):
+            listed |= {f"{package}.{folder}.{name}" for name in inner.split(", ")}
+        listed |= {f"{package}.{name}" for name in re.sub(r"(, )?\w+/\{[^}]+\}", "", names).split(", ")}
+    there = {name_of(path) for path in MODULES if path.name != "__init__.py" and path.parent != PACKAGE}
+    assert listed == there

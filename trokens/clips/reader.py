@@ -32,11 +32,11 @@ class ClipReader:
         sampling: How points are chosen, see :func:`trokens.points.sampling.choose_points`.
         hod_clusters: Motion groups of the ``hod`` samplings.
         coords: How pixels become [-1, 1], see :func:`trokens.points.geometry.normalize_tracks`.
-        track_dtype: Precision in which they become so: float16, float32, or auto, that of the point file.
+        track_dtype: Precision of that arithmetic: float16, float32, or auto, that of the point file.
         obj_id_key: Key of the cluster ids in a published point file.
         backend: Decoder of :func:`trokens.video.read_video`.
-        damaged: Whether to "refuse" a video in which damage is met, or to "warn", see there.
-        short: Whether to "refuse" a video that has less than it promises, or to "warn".
+        damaged: Whether to "refuse" a video in which damage is met, or to "warn", see ``backend``.
+        short: Whether to "refuse" a video with fewer frames than its header says, or to "warn".
         augment: Applied to the frames of training clips; None leaves them as they are.
         resize_first: Augment the resized frames, not those of full size.
         cache: Keeps the frames between decoding and augmentation: resized ones without ``augment`` or with

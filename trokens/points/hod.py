@@ -15,7 +15,8 @@ BINNINGS = ("published", "linear")
 
 
 def hod_of_track(track: Tensor, bins: int = 32, binning: str = "published") -> list[list[float]]:
-    """The definition, one displacement d_t = p_{t+1} - p_t at a time: row t + 1 shares its length |d_t| by angle.
+    """The definition, one displacement d_t = p_{t+1} - p_t at a time: row t + 1 splits its length |d_t| between the two
+    bins beside its angle. "published" is not a slip here: see :func:`hod`.
 
     Args:
         track: Positions p_t of one point, (T, 2).
@@ -29,9 +30,9 @@ def hod_of_track(track: Tensor, bins: int = 32, binning: str = "published") -> l
         angle = (math.atan2(dy, dx) / math.pi + 1) / 2 * bins  # in bins, 0 at -x
         low = math.floor(angle)
         f = angle - low
-        share = f if binning == "published" else 1 - f
-        row[low % bins] += math.hypot(dx, dy) * share
-        row[(low + 1) % bins] += math.hypot(dx, dy) * (1 - share)
+        share_of_low = f if binning == "published" else 1 - f
+        row[low % bins] += math.hypot(dx, dy) * share_of_low
+        row[(low + 1) % bins] += math.hypot(dx, dy) * (1 - share_of_low)
     return histogram
 
 
