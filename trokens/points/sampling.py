@@ -1,7 +1,8 @@
 """Which N of a video's points become tokens.
 
 ``cluster_sample`` is the paper's semantic-aware sampling; ``hod`` spreads the points over kinds of motion,
-``hod_obj_id`` over kinds of motion of the semantic clusters, ``stratified`` over lengths of travel. All randomness comes from the caller's generator.
+``hod_obj_id`` over kinds of motion of the semantic clusters, ``stratified`` over lengths
+of travel. All randomness comes from the caller's generator.
 """
 
 from __future__ import annotations
