@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,12 @@ def check_shape(name: str, x: Tensor, spec: str, sizes: dict[str, int]) -> None:
         want = int(dim) if dim.isdigit() else sizes.setdefault(dim, size)
         if size != want:
             raise ValueError(f"{name} is {tuple(x.shape)}; expected ({', '.join(dims)}) with {dim}={want}.")
+
+
+def check_choice(argument: str, value: str, allowed: Iterable[str]) -> None:
+    """Raise a ValueError that names the argument where its value is not allowed."""
+    if value not in allowed:
+        raise ValueError(f"{argument} is '{value}'; expected one of {', '.join(allowed)}.")
 
 
 @dataclass(frozen=True)

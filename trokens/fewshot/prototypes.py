@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from trokens.structures import check_choice
+
 AGGREGATIONS = {
     "spatial": lambda tokens: tokens.mean(-2),  # one token a frame
     "temporal": lambda tokens: tokens.mean(-3),  # one token a point
@@ -15,12 +17,6 @@ AGGREGATIONS = {
 PROTOTYPES = ("published", "per_clip")
 CHUNK = 2**26  # numbers gathered or computed at once: 256 MB
 _IN_CACHE = 2**18  # the same on a CPU, whose cache then holds them: 1 MB
-
-
-def check_choice(argument: str, value: str, allowed) -> None:
-    """Raise a ValueError that names the argument where its value is not allowed."""
-    if value not in allowed:
-        raise ValueError(f"{argument} is '{value}'; expected one of {', '.join(allowed)}.")
 
 
 def clip_features(tokens: Tensor, aggregation: str = "spatial") -> Tensor:

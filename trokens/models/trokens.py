@@ -21,7 +21,7 @@ from trokens.models.backbone import (
 from trokens.models.blocks import DividedBlock
 from trokens.models.motion import CrossMotionModule, HodModule
 from trokens.models.tokens import SAMPLE_MODES, sample_features, sample_positions
-from trokens.structures import Clips, check_shape
+from trokens.structures import Clips, check_choice, check_shape
 
 logger = logging.getLogger(__name__)
 
@@ -91,10 +91,9 @@ class Trokens(nn.Module):
                  drop_path: float = 0.0, pos_drop: float = 0.0, head_drop: float = 0.0, head_act: str = "tanh",
                  act_checkpoint: bool = False, compile_blocks: bool = False):
         super().__init__()
-        for option, value, allowed in [("sample_mode", sample_mode, SAMPLE_MODES),
-                                       ("head_act", head_act, HEAD_ACTIVATIONS), ("mask", mask, MASKS)]:
-            if value not in allowed:
-                raise ValueError(f"{option} is '{value}'; expected one of {', '.join(allowed)}.")
+        check_choice("sample_mode", sample_mode, SAMPLE_MODES)
+        check_choice("head_act", head_act, HEAD_ACTIVATIONS)
+        check_choice("mask", mask, MASKS)
         if not appearance and hod is None and not cross_motion:
             raise ValueError("appearance is off, and so are hod and cross_motion: tokens would hold nothing; switch "
                              "one on.")

@@ -48,10 +48,14 @@ def _orbit(s: Scene) -> tuple[Pose, Pose]:
     return pair(s, 0.7 * path, -0.3 * path)  # about their common middle, the second one narrowly
 
 
-def _spiral_in(s: Scene) -> tuple[Pose, Pose]:
-    turn = s.sense() * 2 * np.pi * s.vary(0.6) * s.time
-    path = turned(s, turn, s.distance * (0.75 - 0.45 * s.time))
-    return pair(s, path, -path)
+def _spiral(start: float, change: float) -> _Pair:
+    """Around each other; their distance goes from ``start`` of the usual one by ``change``."""
+    def spiral(s: Scene) -> tuple[Pose, Pose]:
+        turn = s.sense() * 2 * np.pi * s.vary(0.6) * s.time
+        path = turned(s, turn, s.distance * (start + change * s.time))
+        return pair(s, path, -path)
+
+    return spiral
 
 
 def _across(s: Scene, way: ndarray) -> tuple[Pose, Pose]:
@@ -81,7 +85,7 @@ TOGETHER: dict[str, _Pair] = {
     "follow": _follow,
     "swap": _swap,
     "orbit": _orbit,
-    "spiral_in": _spiral_in,
+    "spiral_in": _spiral(0.75, -0.45),
     "pass_by": lambda s: _across(s, s.vary(48) * (s.time - 0.5) * s.sense()),
     "seesaw": lambda s: _across(s, s.vary(20) * np.sin(2 * np.pi * s.vary(1.4) * s.time + s.phase())),
     "take_turns": _take_turns,
@@ -131,12 +135,6 @@ def _moon(s: Scene) -> tuple[Pose, Pose]:
     return pair(s, path, 0 * path)
 
 
-def _spiral_out(s: Scene) -> tuple[Pose, Pose]:
-    turn = s.sense() * 2 * np.pi * s.vary(0.6) * s.time
-    path = turned(s, turn, s.distance * (0.3 + 0.45 * s.time))
-    return pair(s, path, -path)
-
-
 def _race(of_rear: float, of_front: float) -> _Pair:
     """One behind the other, going ``of_rear`` and ``of_front`` far; the gap is the usual one in the middle of time."""
     def race(s: Scene) -> tuple[Pose, Pose]:
@@ -180,7 +178,7 @@ RELATIONS: dict[str, _Pair] = {
     "sway": _oscillate("across", "across"), "oscillate_late": _oscillate("across", "across", lag=0.25),
     "oscillate_crosswise": _oscillate("axis", "across"), "oscillate_alternately": _alternate,
     "circle_together": _circle(), "circle_opposed": _circle(lag=0.5), "circle_mirrored": _circle(mirrored=True),
-    "moon": _moon, "spiral_out": _spiral_out,
+    "moon": _moon, "spiral_out": _spiral(0.3, 0.45),
     "catch_up": _race(60, 20), "outrun": _race(20, 60), "side_by_side": _side_by_side, "cross_paths": _cross_paths,
     "spin_together": lambda s: _spin(s.time, s.time, s),
     "spin_alternately": lambda s: _spin(ramp(s.time, 0, 0.5), ramp(s.time, 0.5, 1), s),

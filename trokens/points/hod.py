@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from trokens.structures import check_choice
+
 BINNINGS = ("published", "linear")
 
 
@@ -54,8 +56,7 @@ def hod(tracks: Tensor, bins: int = 32, per_frame: bool = True, binning: str = "
     """
     if bins < 2:
         raise ValueError(f"bins is {bins}; at least 2 are needed.")
-    if binning not in BINNINGS:
-        raise ValueError(f"binning is '{binning}'; expected {' or '.join(BINNINGS)}.")
+    check_choice("binning", binning, BINNINGS)
     # float64: `published` jumps at bin borders, where axis-parallel motion lies exactly
     step = tracks.double().diff(dim=-2)  # (..., T-1, 2)
     step = step.where(~step.isnan().any(-1, keepdim=True), 0.0)

@@ -15,7 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from trokens.points.hod import hod
-from trokens.structures import Tracks
+from trokens.structures import Tracks, check_choice
 
 SAMPLING_TYPES = ("cluster_sample", "random", "stratified", "hod", "hod_obj_id")
 
@@ -43,8 +43,7 @@ def choose_points(tracks: Tracks, num_points: int, *, method: str, generator: Ge
     Raises:
         ValueError: Unknown ``method``, N below 1, or a clip without points.
     """
-    if method not in SAMPLING_TYPES:
-        raise ValueError(f"method is '{method}'; expected one of {', '.join(SAMPLING_TYPES)}.")
+    check_choice("method", method, SAMPLING_TYPES)
     if method == "cluster_sample" or not 1 <= num_points < tracks.num_points:  # without a choice, all are the same
         return sample_points(tracks.cluster, num_points, generator)
     if method == "random":

@@ -24,6 +24,7 @@ from trokens.recognize.explain import Explanation, Nearest, matched_moments, str
 from trokens.recognize.looks import choose_backbone
 from trokens.recognize.options import METHODS, UNKNOWN, check_reject
 from trokens.recognize.windows import describe_span, describe_windows
+from trokens.structures import check_choice
 from trokens.video import VideoError
 
 
@@ -200,8 +201,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
     def _fit(self, examples: Sequence[Example], further: Sequence[str] = ()) -> Iterator[tuple[str, Described]]:
         """Fit, and go on to describe further clips."""
-        if self.method not in METHODS:
-            raise ValueError(f"method is '{self.method}'; expected one of {', '.join(METHODS)}.")
+        check_choice("method", self.method, METHODS)
         check_reject(self.reject)
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"workers is {self.workers}; it must be at least 0.")

@@ -9,8 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trokens.fewshot.prototypes import check_choice, clip_features, prototypes
+from trokens.fewshot.prototypes import clip_features, prototypes
 from trokens.registry import Registry
+from trokens.structures import check_choice
 
 __all__ = ["MATCHERS", "NORMS", "clip_features", "match", "pairwise_logits", "prototypes"]
 
