@@ -45,7 +45,8 @@ def test_a_small_share_that_is_missing_is_told_with_what_the_published_code_does
 def test_a_label_that_the_classifier_lacks_is_told(tiny_data, tmp_path):
     errors = read_data(tiny_cfg(tiny_data, tmp_path, MODEL__NUM_CLASSES=5)).errors()
     assert [str(error).partition("'")[0] for error in errors] == ["The train split: class "]
-    assert str(errors[0]).endswith("has label 5, and the classifier 5 outputs; set MODEL.NUM_CLASSES above the label.")
+    assert str(errors[0]).endswith("has label 5, and the classifier 5 outputs; set MODEL.NUM_CLASSES above the label, "
+                                   "or to 0 for the number of classes.")
 
 
 def test_an_episode_takes_the_clips_of_every_evaluation_of_the_split(tiny_data, tmp_path):

@@ -37,7 +37,8 @@ _WRONG = {
     NO_CLIPS: "The {split} split has no clips; check the lists, the layout of DATA.PATH_TO_DATA_DIR, and the splits "
               "that TRAIN.VAL_SPLIT and TEST.SPLIT name.",
     TOO_SMALL: "The {split} split: class '{clip}' has {detail} ({count} classes too small).",
-    TOO_HIGH: "The {split} split: class '{clip}' has {detail}; set MODEL.NUM_CLASSES above the label.",
+    TOO_HIGH: "The {split} split: class '{clip}' has {detail}; set MODEL.NUM_CLASSES above the label, or to 0 for the"
+              " number of classes.",
     TOO_FEW: "The {split} split has {detail}; lower FEW_SHOT.N_WAY.",
 }
 

@@ -33,7 +33,9 @@ def describe_model(model: Trokens, image_size: int = 224) -> str:
         model: On any device.
         image_size: Side of the frames in pixels.
     """
-    from fvcore.nn import FlopCountAnalysis, flop_count_table  # takes a moment to import
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it uses what torch will drop
+        from fvcore.nn import FlopCountAnalysis, flop_count_table  # takes a moment to import
 
     device, frames, points = model.cls_token.device, model.num_frames, model.num_points
     shape = (1, frames, 3, image_size, image_size) if model.backbone is not None else (

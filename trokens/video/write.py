@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from fractions import Fraction
@@ -16,7 +17,7 @@ from trokens.runtime.files import whole_file
 from trokens.video.draw import COLORS
 
 SEEN = 8  # gray values; a smaller change of a pixel is left out of a GIF
-PALETTE_FRAMES = 8  # number of frames that a GIF's colors are chosen by, at most
+PALETTE_SAMPLE = 2**20  # pixels, of all frames, that a GIF's colors are chosen by, about
 SHORTEST_DELAY = 2  # hundredths of a second; browsers show faster GIFs slowly
 
 
@@ -76,8 +77,9 @@ def _write_gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
             still = (np.maximum(before, picture) - np.minimum(before, picture)).max(-1) <= SEEN
             picture[still] = before[still]
         pictures.append(picture)
-    sample = Image.fromarray(np.concatenate(pictures[::-(-len(pictures) // PALETTE_FRAMES)]))
-    chosen = sample.quantize(255 - len(COLORS), Image.Quantize.MEDIANCUT).getpalette()
+    step = 1 + math.isqrt(len(pictures) * pictures[0][..., 0].size // PALETTE_SAMPLE)
+    sample = np.concatenate([picture[::step, ::step] for picture in pictures])
+    chosen = Image.fromarray(sample).quantize(255 - len(COLORS), Image.Quantize.MEDIANCUT).getpalette()
     palette = Image.new("P", (1, 1))
     palette.putpalette([*COLORS.flatten().tolist(), *chosen][:765])
     for number, picture in enumerate(pictures):  # in place of it, for the sake of memory
