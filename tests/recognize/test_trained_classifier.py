@@ -47,6 +47,7 @@ def test_a_checkpoints_tokens_are_compared_and_kept(checkpoint, clips, tmp_path,
     assert fitted.predict(paths).tolist() == ["down"] * 2 + ["left"] * 2
     explanation = fitted.explain(paths[0])
     assert explanation.answer.label == "down" and explanation.nearest[0].query_trails
+    assert explanation.motion_share is None  # a page would call it a share of motion
     monkeypatch.setattr(module, "_tokens", None)  # a second query is answered from the cache
     probability = fitted.predict_proba(paths)
     fitted.save(tmp_path / "saved")

@@ -160,13 +160,14 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
                 query = describe_span(self._describer(), path, *part)
         found = self._compare([query])
         distance = found.joined(self.calibration_.share)[0]                                   # (E,)
-        motion_share = _motion_share(found, self.calibration_.share)
+        motion_share = None if self.checkpoint is not None else _motion_share(found, self.calibration_.share)
+        matched_by = "looks" if motion_share is not None and motion_share <= 0.5 else "motion"
         nearest, names = [], self.classes_.tolist()
         for number in np.argsort(to_actions(distance[None], self.action_, len(self.classes_))[0], kind="stable"):
             row = self._nearest(distance, number)
             example = self.descriptions_[row]
             nearest.append(Nearest(names[number], self.examples_[row].path, float(distance[row]),
-                                   matched_moments(query, example, "motion" if motion_share > 0.5 else "looks"),
+                                   matched_moments(query, example, matched_by),
                                    *strongest_trajectories(query, example)))
         return Explanation(self._answer(path, query), tuple(nearest), motion_share)
 

@@ -76,12 +76,13 @@ class Explanation:
     Attributes:
         answer: The answer.
         nearest: The nearest example of each action, the nearest action first.
-        motion_share: How much of the distances came from motion, in [0, 1]; the rest from looks.
+        motion_share: How much of the distances came from motion, in [0, 1]; the rest from looks. None where a trained
+            model's tokens were compared.
     """
 
     answer: Answer
     nearest: tuple[Nearest, ...]
-    motion_share: float
+    motion_share: float | None
 
 
 def matched_moments(query: Description, example: Description, by: str) -> tuple[Match, ...]:

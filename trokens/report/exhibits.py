@@ -82,7 +82,7 @@ class Exhibit:
     Attributes:
         panels: The clip, the nearest example of the chosen and of the second action.
         strip: Of the first two; None where one of them has no pictures.
-        motion_share: How much of the distances came from motion.
+        motion_share: How much of the distances came from motion; None where a trained model was asked.
         seconds: In which its pictures are shown once.
         film: Of a long video.
         thumbs: Of each of its pieces: keyframes and the cell of its first picture, or None.
