@@ -18,6 +18,7 @@ from trokens.cli import train as run_net
 from trokens.clips.dataset import clip_id
 from trokens.clips.reader import ClipReader
 from trokens.clips.split import build_split
+from trokens.engine.run import run_experiment
 from trokens.engine.trainer import Interrupted, Trainer
 from trokens.moving_shapes.motions import BASIC_MOTIONS
 from trokens.moving_shapes.render import render_clip, render_seed
@@ -87,6 +88,11 @@ def arguments(root: Path, output_dir: Path, options: dict | None = None, **chang
 def tiny_cfg(root: Path, output_dir: Path, options: dict | None = None, **changes):
     """The config of such a run."""
     return load_cfg(CONFIG, arguments(root, output_dir, options, **changes))
+
+
+def run(root: Path, output_dir: Path, options: dict | None = None, **changes):
+    """Such a run on the CPU; returns its result."""
+    return run_experiment(tiny_cfg(root, output_dir, options, **changes), torch.device("cpu"))
 
 
 def command(root: Path, output_dir: Path, options: dict | None = None, **changes) -> Sequence[str]:

@@ -8,9 +8,8 @@ import pytest
 import torch
 from damaged import flip, place_of
 from processes import in_processes
-from tiny import assert_same_run, command, main, tiny_cfg
+from tiny import assert_same_run, command, main, run
 
-from trokens.engine.run import run_experiment
 from trokens.models.checkpoint import (
     BEST,
     INTERRUPTED,
@@ -20,12 +19,6 @@ from trokens.models.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-
-CPU = torch.device("cpu")
-
-
-def run(data, folder, **changes):
-    return run_experiment(tiny_cfg(data, folder, **changes), CPU)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,18 @@ import signal
 
 import pytest
 import torch
-from tiny import APPEARANCE, CONFIG, MOTION, arguments, assert_same_run, command, figures, main, points_dir, tiny_cfg
+from tiny import (
+    APPEARANCE,
+    CONFIG,
+    arguments,
+    assert_same_run,
+    command,
+    figures,
+    main,
+    points_dir,
+    run,
+    tiny_cfg,
+)
 
 from trokens import build_model, load_cfg
 from trokens.cli import appearance_baseline
@@ -20,16 +31,11 @@ from trokens.engine import run as run_module
 from trokens.engine.evaluator import Evaluator
 from trokens.engine.forecast import describe_run
 from trokens.engine.prepare import prepare, steps_per_epoch
-from trokens.engine.run import run_experiment
 from trokens.engine.trainer import Trainer
 from trokens.models.checkpoint import checkpoint_dir, epoch_path, load_checkpoint, save_checkpoint, saved_epochs
 from trokens.reuse.store import FeatureStore
 
 CPU = torch.device("cpu")
-
-
-def run(data, folder, options=MOTION, **changes):
-    return run_experiment(tiny_cfg(data, folder, options, **changes), CPU)
 
 
 @pytest.fixture(scope="module")

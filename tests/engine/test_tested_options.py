@@ -7,20 +7,14 @@ import pytest
 import timm
 import torch
 from published_config import published_dump
-from tiny import APPEARANCE, ROOT, command, main, tiny_cfg
+from tiny import APPEARANCE, ROOT, command, main, run
 
 from trokens import load_cfg
 from trokens.config import changed_meaning, dump
-from trokens.engine.run import run_experiment
 from trokens.models.checkpoint import BEST, checkpoint_dir, epoch_path, load_checkpoint, save_checkpoint
 
-CPU = torch.device("cpu")
 CROSS, HOD = (f"MODEL__MOTION_MODULE__USE_{name}_MOTION_MODULE" for name in ("CROSS", "HOD"))
 HOD_ALONE = {CROSS: False}  # it fits any number of points
-
-
-def run(data, folder, **changes):
-    return run_experiment(tiny_cfg(data, folder, **changes), CPU)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +62,7 @@ def test_another_backbone_is_told_by_its_weights(tiny_data, tmp_path, caplog):
     options = {"MODEL__TIMM_NAME": "tf_efficientnet_lite0", "FEW_SHOT__TEST_EPISODES": 5}
 
     def appearance(folder, **changes):
-        return run_experiment(tiny_cfg(tiny_data, folder, APPEARANCE, **options, **changes), CPU)
+        return run(tiny_data, folder, APPEARANCE, **options, **changes)
 
     appearance(tmp_path / "out", SOLVER__MAX_EPOCH=1, SOLVER__WARMUP_EPOCHS=0)
     path = best(tmp_path / "out")

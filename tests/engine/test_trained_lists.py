@@ -7,22 +7,15 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-import torch
-from tiny import CLIPS, command, main, tiny_cfg
+from tiny import CLIPS, command, main, run
 
 from trokens import load_cfg
 from trokens.clips.split import Clip, build_split
 from trokens.clips.trained import Learned, TrainingList, learned
-from trokens.engine.run import run_experiment
 from trokens.engine.trainer import Trainer
 from trokens.models.checkpoint import BEST, checkpoint_dir, epoch_path, load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
-CPU = torch.device("cpu")
-
-
-def run(data, folder, **changes):
-    return run_experiment(tiny_cfg(data, folder, **changes), CPU)
 
 
 def write_list(path: Path, data: Path, moves: dict[str, str], renamed: dict[str, str] | None = None) -> Path:

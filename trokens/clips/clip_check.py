@@ -11,7 +11,7 @@ from trokens.clips.checks import ERROR, WARNING, Finding, reads_video
 from trokens.clips.dataset import DATASETS
 from trokens.clips.reader import ClipReader
 from trokens.clips.split import Clip
-from trokens.config.border import keys_of
+from trokens.config.border import dataset_of, keys_of
 from trokens.points.geometry import same_aspect
 from trokens.points.io import PointFile, read_point_file
 from trokens.points.source import SourceCheck, video_change
@@ -46,8 +46,7 @@ class ClipCheck:
 
     @classmethod
     def from_config(cls, cfg, split: str, *, quick: bool = False) -> ClipCheck:
-        dataset = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
-        return cls(split, ClipReader.from_config(cfg, (), augment=False), DATASETS.get(dataset).fps,
+        return cls(split, ClipReader.from_config(cfg, (), augment=False), DATASETS.get(dataset_of(cfg, split)).fps,
                    with_video=not cfg.MODEL.APPEARANCE_MODULE_DISABLE, quick=quick)
 
     def __call__(self, clip: Clip) -> list[Finding]:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trokens.clips.dataset import DATASETS, Row, Source, check_ids
+from trokens.clips.dataset import DATASETS, LISTS, Row, Source, check_ids
 from trokens.clips.walk import file_names, videos_on_disk
+from trokens.config import dataset_of
 from trokens.points import POINT_SUFFIXES
 
 logger = logging.getLogger(__name__)
@@ -49,8 +50,8 @@ def build_splits(cfg, splits: Iterable[str]) -> dict[str, list[Clip]]:
         FileNotFoundError: A list is missing.
     """
     videos, point_data = Path(cfg.DATA.PATH_TO_DATA_DIR), Path(cfg.DATA.PATH_TO_TROKEN_PT_DATA)
-    source = Source(videos, point_data / "few_shot_info", cfg.SSV2.SPLIT, cfg.DATA.SPLIT_CSV)
-    datasets = {split: cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET for split in splits}
+    source = Source(videos, point_data / LISTS, cfg.SSV2.SPLIT, cfg.DATA.SPLIT_CSV)
+    datasets = {split: dataset_of(cfg, split) for split in splits}
     found = {}
     for name in {name.lower(): name for name in datasets.values()}.values():
         rows = DATASETS.get(name).rows(source)

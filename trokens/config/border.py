@@ -1,7 +1,9 @@
-"""Where options become arguments: an error that names an argument gets the key that a user of configs wrote."""
+"""Where options become arguments, and errors about an argument get the key that a user of configs wrote."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from yacs.config import CfgNode as CN
 
 
 @contextmanager
@@ -20,3 +22,8 @@ def keys_of(**keys: str) -> Iterator[None]:
         if argument not in keys:
             raise
         raise type(error)(f"{argument} ({keys[argument]}) {rest}") from error
+
+
+def dataset_of(cfg: CN, split: str) -> str:
+    """Name of the dataset that a split is of, as the config writes it."""
+    return cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET

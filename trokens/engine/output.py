@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from trokens import __version__
-from trokens.config import config_hash, dump
+from trokens.config import config_hash, dataset_of, dump
 from trokens.engine.console import setup_logging
 from trokens.engine.evaluator import BankOptions
 from trokens.models.checkpoint import BEST, checkpoint_dir, trained_state
@@ -103,9 +103,8 @@ def tell_results(cfg, split: str, scores: Sequence[dict[str, Any]], checkpoint: 
                     "chance %.1f %%", split, one["n_way"], one["k_shot"], 100 * one["accuracy"],
                     100 * one["interval"], one["episodes"], one["clips"], 100 * one["chance"])
     by_k_shot = [{key: one[key] for key in ("k_shot", "accuracy", "interval", "clips")} for one in scores]
-    dataset = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
-    return {**scores[0], "by_k_shot": by_k_shot, "checkpoint": checkpoint, "seed": cfg.RNG_SEED, "dataset": dataset,
-            "config_hash": config_hash(cfg), **about}
+    return {**scores[0], "by_k_shot": by_k_shot, "checkpoint": checkpoint, "seed": cfg.RNG_SEED,
+            "dataset": dataset_of(cfg, split), "config_hash": config_hash(cfg), **about}
 
 
 def result_paths(cfg) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from trokens.clips.split import Clip
 from trokens.clips.trained import UNKNOWN, TrainingList, learned
-from trokens.config import ConfigError, kept_options
+from trokens.config import ConfigError, dataset_of, kept_options
 from trokens.engine.data import final_split, used_splits
 from trokens.models.checkpoint import (
     BEST,
@@ -243,7 +243,7 @@ def check_unseen(cfg, splits: Mapping[str, Sequence[Clip]], sources: Sources) ->
         clips = splits.get(split)
         if not clips:
             continue
-        name = list_name(cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET, cfg.SSV2.SPLIT)
+        name = list_name(dataset_of(cfg, split), cfg.SSV2.SPLIT)
         found[split] = classes, num_clips = learned(history, name, clips)
         if classes:
             what = (f"The weights were trained on {len(classes)} of the {len({clip.class_name for clip in clips})} "

@@ -33,10 +33,6 @@ def describe_model(model: Trokens, image_size: int = 224) -> str:
         model: On any device.
         image_size: Side of the frames in pixels.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it uses what torch will drop
-        from fvcore.nn import FlopCountAnalysis, flop_count_table  # takes a moment to import
-
     device, frames, points = model.cls_token.device, model.num_frames, model.num_points
     shape = (1, frames, 3, image_size, image_size) if model.backbone is not None else (
         1, frames, model.grid, model.grid, model.feature_dim)
@@ -46,7 +42,9 @@ def describe_model(model: Trokens, image_size: int = 224) -> str:
     logging.getLogger("fvcore").setLevel(logging.ERROR)  # it lists what it does not count, such as additions
     try:
         with torch.no_grad(), torch.random.fork_rng(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of tracing
+            warnings.simplefilter("ignore")  # of tracing, and of what torch will drop
+            from fvcore.nn import FlopCountAnalysis, flop_count_table  # takes a moment to import
+
             visibility = torch.ones_like(tracks[..., 0], dtype=torch.bool)
             counted = FlopCountAnalysis(_OfOneClip(model.eval()), (seen, tracks, visibility))
             counted.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
