@@ -98,7 +98,9 @@ def test_the_source_archive_gives_the_same_wheel(wheel, source, tmp_path):
     with tarfile.open(archive) as file:
         file.extractall(tmp_path / "unpacked", filter="data")
     [unpacked] = (tmp_path / "unpacked").iterdir()
-    assert {path.stem for path in unpacked.glob("configs/trokens/*.yaml")} == CONFIGS
+    names = {path.relative_to(unpacked / "configs").with_suffix("").as_posix().removeprefix("trokens/")
+             for path in unpacked.glob("configs/*/*.yaml")}
+    assert names == CONFIGS
     again = build(unpacked, tmp_path / "wheel")
     contents = []
     for path in (wheel, again):
@@ -118,8 +120,8 @@ def test_the_command_is_on_the_path_and_needs_no_checkout(programs, tmp_path):
 
 
 def test_configs_are_found_by_name(programs, tmp_path):
-    code = "import trokens; print(trokens.load_cfg('hmdb').TRAIN.DATASET)"
-    assert run(programs / "python", "-c", code, cwd=tmp_path).stdout == "HMDB51\n"
+    code = "import trokens; print([trokens.load_cfg(name).TRAIN.DATASET for name in ('hmdb', 'tats/ucf')])"
+    assert run(programs / "python", "-c", code, cwd=tmp_path).stdout == "['HMDB51', 'UCF101']\n"
 
 
 def test_an_editable_installation_reads_the_configs_of_the_checkout(source, tmp_path):

@@ -86,6 +86,21 @@ def test_without_frames_everything_else_stays_the_same(tiny_data):
     assert same(replace(read.read(3, with_video=True), video=None), read.read(3, with_video=False))
 
 
+def test_points_of_training_are_drawn_at_each_look_or_fixed_by_the_clip(tiny_data):
+    for method in ("random", "cluster_sample"):
+        drawn = reader(tiny_data, options=MOTION, POINT_INFO__SAMPLING_TYPE=method)
+        fixed = reader(tiny_data, options=MOTION, POINT_INFO__SAMPLING_TYPE=method, POINT_INFO__RESAMPLE=False)
+        evaluated = drawn.read(3, with_video=False)
+        assert not same(drawn.read(3, with_video=False, key="a"), drawn.read(3, with_video=False, key="b"))
+        assert all(same(fixed.read(3, with_video=False, key=key), evaluated) for key in (None, "a", "b"))
+
+
+def test_fixed_points_leave_the_augmentation_as_it_is_drawn(tiny_data):
+    first, second = (reader(tiny_data, augment=True, DATA__USE_RAND_AUGMENT=True, POINT_INFO__RESAMPLE=resample)
+                     .read(3, with_video=True, key="a") for resample in (True, False))
+    assert torch.equal(first.video, second.video) and not torch.equal(first.tracks, second.tracks)
+
+
 def test_a_published_point_file_spreads_over_the_whole_video(tiny_data, tmp_path):
     read = reader(tiny_data)
     clip = read.clips[0]

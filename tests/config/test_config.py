@@ -10,11 +10,12 @@ import pytest
 import yaml
 
 from trokens.config import OPTIONS, ConfigError, config_hash, dump, get_cfg, load_cfg
+from trokens.config.packaged import find_config
 from trokens.config.published import ONLY_VALUE, WITHOUT_EFFECT
 from trokens.config.yaml_document import Document
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = sorted((ROOT / "configs/trokens").glob("*.yaml"))
+CONFIGS = sorted((ROOT / "configs").glob("*/*.yaml"))
 BENCHMARKS = {
     "ssv2_small": ("Ssv2", 64, 400), "ssv2_full": ("Ssv2", 64, 1000), "hmdb": ("HMDB51", 51, 200),
     "k400": ("K400", 64, 100), "ucf": ("UCF101", 101, 100), "finegym": ("FINEGYM", 99, 200),
@@ -215,7 +216,7 @@ def test_every_published_key_is_known():
 
 # Our files
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_our_files_load_without_a_warning(path, caplog):
     cfg = load_cfg(path)
     assert cfg.is_frozen() and cfg.TASK == "few_shot" and cfg.MODEL.MODEL_NAME == "Pointformer"
@@ -244,10 +245,10 @@ def test_benchmark_files_alone_reproduce_the_paper(name):
     assert (solver.MAX_EPOCH, solver.WARMUP_EPOCHS, solver.WARMUP_START_LR) == (50, 5, 1e-6)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_our_files_hold_only_what_differs(path):
     own = yaml.safe_load(path.read_text())
-    parent = load_cfg(path.parent / own.pop("_BASE_")) if "_BASE_" in own else get_cfg()
+    parent = load_cfg(find_config(own.pop("_BASE_"), path.parent)) if "_BASE_" in own else get_cfg()
     settings = Document(path.read_text(), path.name).settings()
     assert not [key for key, value, *_ in settings if key != "_BASE_" and option(parent, key) == value]
 

@@ -1,6 +1,7 @@
 """From video files to point files: frame rates, names, failures, several processes."""
 
 import csv
+import json
 import logging
 import os
 import pickle
@@ -12,7 +13,7 @@ import torch
 from extracting import Colors, contents, run
 from PIL import Image
 
-import trokens.extraction.extractor
+import trokens.extraction.extractor as extractor_module
 import trokens.extraction.pictures
 import trokens.models.backbone
 from trokens.cli import extract as extract_points
@@ -22,7 +23,7 @@ from trokens.extraction.jobs import Job, list_jobs
 from trokens.extraction.run import extract_list
 from trokens.models.backbone import IMAGENET_MEAN
 from trokens.moving_shapes.render import render_clip
-from trokens.points.io import read_tracks
+from trokens.points.io import read_point_file, read_tracks
 from trokens.trackers import TRACKERS, TrackResult
 from trokens.video.write import write_video
 
@@ -143,6 +144,19 @@ def test_the_command_extracts_a_folder_names_failures_and_goes_on(clips, tmp_pat
     assert all(path.stat().st_mtime_ns != after[path.name] for path in folder.iterdir())
 
 
+def test_uniform_queries_fill_four_frames_without_a_backbone_and_the_file_says_so(clips, tmp_path, monkeypatch):
+    monkeypatch.setattr(extractor_module, "named_backbone", None)
+    assert run("--videos", clips / "left" / "0.mp4", "--base_feat_path", tmp_path, "--fps", 0, "--queries", "uniform",
+               "--tracker", "lucas_kanade") == 0
+    file = read_point_file(tmp_path / "lucas_kanade_grid_16" / "folder" / "feat_dump" / "0.safetensors")
+    tracks, options = file.tracks, json.loads(file.metadata["options"])
+    assert tracks.query_frame.tolist() == [frame for frame in (0, 1, 3, 5) for _ in range(256)]
+    assert not tracks.cluster.any() and (options["use_grid"], options["grid_size"]) == (True, 16)
+    centers = [4 * (i + 0.5) - 0.5 for i in range(16)]  # of cells of 64 / 16 pixels
+    start = tracks.xy[tracks.query_frame, torch.arange(1024)]
+    assert start.tolist() == [[x, y] for _ in range(4) for y in centers for x in centers]
+
+
 def test_pickles_are_written_on_request(clips, tmp_path):
     flags = ("--videos", clips / "left" / "0.mp4", "--base_feat_path", tmp_path, "--use_grid",
              "--cotracker_grid_size", 2)
@@ -234,6 +248,8 @@ def test_options_that_nothing_reads_make_no_other_extraction():
     assert options(*clustering) == options(*clustering, "--n_clusters=3", "--cotracker_grid_size=3") != options()
     assert options(*kmeans) == options(*kmeans, *clustering) != options(kmeans[0])
     assert options(*grid) == options(*grid, *kmeans, "--backbone=x", "--num_points_per_entity=3") != options(grid[0])
+    assert options(*grid) == options("--queries=uniform", "--grid_size=3")
+    assert options("--queries=semantic") == options()
 
 
 def test_a_frame_has_a_patch_for_each_cluster(colors):

@@ -65,8 +65,13 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> ar
     parser.add_argument("--num_points_per_entity", type=int, default=16, help="query points on a cluster (%(default)s)")
     parser.add_argument("--use_connected_components", action="store_true",
                         help="each connected part of a cluster becomes a cluster")
-    parser.add_argument("--use_grid", action="store_true", help="uniform grids of query points instead of clusters")
-    parser.add_argument("--cotracker_grid_size", type=int, default=16, help="points along a side of it (%(default)s)")
+    parser.add_argument("--queries", choices=("semantic", "uniform"), default="semantic", help="query points: on "
+                        "clusters of patches (%(default)s), or uniform: the same grid in each of four evenly spaced "
+                        "frames, without a backbone")
+    parser.add_argument("--use_grid", dest="queries", action="store_const", const="uniform",
+                        help="the same as --queries uniform")
+    parser.add_argument("--grid_size", "--cotracker_grid_size", dest="grid_size", type=int, default=16,
+                        help="points along a side of the grid (%(default)s)")
     parser.add_argument("--damaged_video", choices=("refuse", "warn"), default="refuse", help="leave out a video in "
                         "which the decoder meets damage (%(default)s), or name it and take what the decoder makes up")
     parser.add_argument("--short_video", choices=("refuse", "warn"), default="refuse", help="leave out a video that "
@@ -80,7 +85,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> ar
                         "machines gets another I")
     parser.add_argument("--rerun", action="store_true", help="extract again what is there already")
     args = parser.parse_args(argv)
-    check_at_least(parser, args, num_frames_clustering=1, n_clusters=1, num_points_per_entity=1, cotracker_grid_size=1,
+    check_at_least(parser, args, num_frames_clustering=1, n_clusters=1, num_points_per_entity=1, grid_size=1,
                    num_iters=0, workers=0)
     if not 0 <= args.merge_ratio <= 50:
         parser.error(f"--merge_ratio is {args.merge_ratio}; a round can merge 0 to 50 percent of the tokens.")
@@ -202,8 +207,8 @@ def build_options(args: argparse.Namespace):
     from trokens.trackers import default_tracker
 
     tracker = Options(default_tracker() if args.tracker == "auto" else args.tracker, dict(args.tracker_options))
-    if args.use_grid:
-        return replace(tracker, use_grid=True, grid_size=args.cotracker_grid_size)
+    if args.queries == "uniform":
+        return replace(tracker, use_grid=True, grid_size=args.grid_size)
     options = replace(
         tracker, backbone=args.backbone, backbone_weights=args.backbone_weights, clustering=args.clustering_method,
         num_frames=args.num_frames_clustering, points_per_entity=args.num_points_per_entity,

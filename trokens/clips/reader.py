@@ -20,6 +20,10 @@ from trokens.video.frame_cache import ClipCache, ClipFrames
 from trokens.video.transforms import PhotometricAugment, channels_first, resize
 
 
+def _seeded(text: str) -> torch.Generator:
+    return torch.Generator().manual_seed(text_seed(text) % 2**63)
+
+
 @dataclass(frozen=True)
 class ClipReader:
     """Reads one clip: its sampled frames, and the chosen points' positions in them.
@@ -31,6 +35,7 @@ class ClipReader:
         num_points: Points chosen of each clip (N).
         sampling: How points are chosen, see :func:`trokens.points.sampling.choose_points`.
         hod_clusters: Motion groups of the ``hod`` samplings.
+        resample: Draw points anew at each look of training; False keeps to those that evaluation shows of the clip.
         coords: How pixels become [-1, 1], see :func:`trokens.points.geometry.normalize_tracks`.
         track_dtype: Precision of that arithmetic: float16, float32, or auto, that of the point file.
         obj_id_key: Key of the cluster ids in a published point file.
@@ -50,6 +55,7 @@ class ClipReader:
     num_points: int
     sampling: str
     hod_clusters: int = 16
+    resample: bool = True
     coords: str = "published"
     track_dtype: str = "auto"
     obj_id_key: str = "obj_ids"
@@ -68,8 +74,9 @@ class ClipReader:
             operations = PhotometricAugment(cfg.AUG.AA_TYPE) if augment and cfg.DATA.USE_RAND_AUGMENT else None
         return cls(clips, num_frames=cfg.DATA.NUM_FRAMES, size=cfg.DATA.TRAIN_CROP_SIZE,
                    num_points=cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE, sampling=cfg.POINT_INFO.SAMPLING_TYPE,
-                   hod_clusters=cfg.POINT_INFO.HOD.NUM_CLUSTERS, coords=cfg.POINT_INFO.COORDS,
-                   track_dtype=cfg.POINT_INFO.TRACK_DTYPE, obj_id_key=cfg.POINT_INFO.OBJ_ID_KEY,
+                   hod_clusters=cfg.POINT_INFO.HOD.NUM_CLUSTERS, resample=cfg.POINT_INFO.RESAMPLE,
+                   coords=cfg.POINT_INFO.COORDS, track_dtype=cfg.POINT_INFO.TRACK_DTYPE,
+                   obj_id_key=cfg.POINT_INFO.OBJ_ID_KEY,
                    backend="decord" if cfg.DATA.DECODING_BACKEND == "decord" else "pyav",
                    damaged=cfg.DATA.DAMAGED_VIDEO, short=cfg.DATA.SHORT_VIDEO,
                    augment=operations, resize_first=cfg.AUG.ORDER == "resize_first",
@@ -82,14 +89,14 @@ class ClipReader:
         Args:
             index: Row of ``clips``.
             with_video: False leaves the frames out.
-            key: Seeds the draw of points and of the augmentation in training; None (evaluation) makes both
-                depend on the clip's id alone.
+            key: Seeds the draw of points (see ``resample``) and of the augmentation in training; None (evaluation)
+                makes both depend on the clip's id alone.
 
         Raises:
             VideoError, ValueError, OSError: A file cannot be read; the message names it.
         """
         clip = self.clips[index]
-        generator = torch.Generator().manual_seed(text_seed(clip.id if key is None else key) % 2**63)
+        generator = _seeded(clip.id if key is None else key)
         with keys_of(obj_id_key="POINT_INFO.OBJ_ID_KEY"):
             file = read_point_file(clip.tracks, self.obj_id_key)
         tracks, size, video = file.tracks, file.tracks.size, None
@@ -108,6 +115,8 @@ class ClipReader:
             video = channels_first(resize(frames, self.size))[None]  # (1, T, 3, size, size)
         size = size or probe(clip.video, self.backend).size
 
+        if not self.resample:
+            generator = _seeded(clip.id)
         chosen = choose_points(tracks, self.num_points, method=self.sampling, generator=generator,
                                hod_clusters=self.hod_clusters)  # (N,)
         shown = positions[:, None], chosen  # of (L, M): (T, N)

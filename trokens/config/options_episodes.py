@@ -1,6 +1,6 @@
 """Options of episodes, of the trajectories in them, and of learning from them."""
 
-from trokens.config.option import MachineOption, ModelOption, Option
+from trokens.config.option import ClipOption, MachineOption, ModelOption, Option
 
 EPISODES = [
     "FEW_SHOT: the shape of an episode, and matching",
@@ -29,6 +29,8 @@ EPISODES = [
     ModelOption("POINT_INFO.SAMPLING_TYPE", "random", "How they are chosen: cluster_sample (every semantic cluster has "
                 "its share), random, stratified (by distance traveled), hod (by motion) or hod_obj_id (by the "
                 "clusters' motion).", choices=("cluster_sample", "random", "stratified", "hod", "hod_obj_id")),
+    ClipOption("POINT_INFO.RESAMPLE", True, "Draw them anew whenever training looks at a clip; False: a clip's points "
+               "are fixed, those that evaluation shows."),
     ModelOption("POINT_INFO.USE_PT_QUERY_MASK", False, "Attend to a point only from its query frame on. The published "
                 "numbers were made without."),
     ModelOption("POINT_INFO.OBJ_ID_KEY", "obj_ids", "Key of the cluster ids in a point file."),

@@ -9,17 +9,19 @@ from trokens.config.values import suggestion
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _BASE = "base"  # what the others start from; no experiment of its own
+_OTHERS = ("tats",)  # folders of further methods, whose names stand in front: tats/hmdb
 
 
-def config_folder() -> Path:
-    """Where they lie: in the package once it is installed, in a checkout beside it."""
+def config_folder(method: str = "") -> Path:
+    """Where those of a method lie ("" is Trokens): in the package once it is installed, in a checkout beside it."""
     installed = _PACKAGE / "configs"
-    return installed if installed.is_dir() else _PACKAGE.parent / "configs/trokens"
+    return installed / method if installed.is_dir() else _PACKAGE.parent / "configs" / (method or "trokens")
 
 
 def config_names() -> list[str]:
-    """Names that stand for a config, in alphabetical order."""
-    return sorted(path.stem for path in config_folder().glob("*.yaml") if path.stem != _BASE)
+    """Names that stand for a config, in alphabetical order, those of further methods last."""
+    own = sorted(path.stem for path in config_folder().glob("*.yaml") if path.stem != _BASE)
+    return own + sorted(f"{other}/{path.stem}" for other in _OTHERS for path in config_folder(other).glob("*.yaml"))
 
 
 def find_config(name: str, folder: Path = Path()) -> Path:
@@ -31,7 +33,8 @@ def find_config(name: str, folder: Path = Path()) -> Path:
     """
     path = folder / name
     is_name = not os.path.isfile(path) and name in (*config_names(), _BASE)
-    return config_folder() / f"{name}.yaml" if is_name else path
+    method, _, stem = name.rpartition("/")
+    return config_folder(method) / f"{stem}.yaml" if is_name else path
 
 
 def names_told(name: str) -> str:
