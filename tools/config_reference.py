@@ -13,8 +13,8 @@ _HEADER = """# Options
 Rendered from `trokens/config/options_*.py` by `python tools/config_reference.py`; edit the texts there.
 *Default* is the published code's, *ours* the value of `configs/trokens/base.yaml` where it differs. Files set options
 in nested sections and may name a `_BASE_` file; a command line sets them as `KEY VALUE` pairs after the file. A file of
-`configs/trokens` also goes by its name, in any folder and for an installed package: `--cfg hmdb`, `_BASE_: hmdb`; one of
-`configs/tats` with that in front: `--cfg tats/hmdb`.
+`configs/trokens` also goes by its name, in any folder and for an installed package: `--cfg hmdb`, `_BASE_: hmdb`. One
+of `configs/tats` has that in front: `--cfg tats/hmdb`.
 
 The published code has more keys, which mean nothing here: they load, and one warning names them
 (`trokens/config/published.py`). Those among them that would change the model are refused.
