@@ -10,7 +10,7 @@ __version__ = "0.2.0"  # its one place: pyproject.toml reads it here
 
 _HOME = {
     "load_cfg": "trokens.config",
-    "build_model": "trokens.models.trokens",
+    "build_model": "trokens.models.build",
     "Trokens": "trokens.models.trokens",
     "load_weights": "trokens.models.weights",
     "build_backbone": "trokens.models.backbone",

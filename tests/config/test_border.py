@@ -8,7 +8,7 @@ import pytest
 
 from trokens.config import OPTIONS, ConfigError
 from trokens.config.border import keys_of
-from trokens.models.trokens import MODEL_KEYS
+from trokens.models.build import MODEL_KEYS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -27,7 +27,7 @@ def test_a_full_published_dump_is_the_config_of_ours(tmp_path, name, caplog):
     assert differing == ["AUG.AA_TYPE"]
     idle, augmentation = caplog.messages
     assert idle.startswith("Config keys of the published code that have no effect here: ")
-    assert {"MF.PT_ATTENTION", "MODEL.USE_CLS_TOKEN", "DATA.MEAN", "EPICKITCHENS.VAL_LIST"} <= set(
+    assert {"MF.PT_ATTENTION", "MODEL.USE_EXTRA_ENCODER", "DATA.MEAN", "EPICKITCHENS.VAL_LIST"} <= set(
         re.findall(r"[A-Z][A-Z0-9_.]+[A-Z0-9]", idle))
     assert augmentation.endswith(AUGMENTED)
 
@@ -71,7 +71,7 @@ def test_what_is_no_config_in_a_checkpoint_is_told_in_one_line(text):
 
 
 @pytest.mark.parametrize(("key", "value"), [
-    ("MODEL.USE_CLS_TOKEN", False), ("MF.PT_ATTENTION", "joint_space_time"), ("MF.PT_ATTENTION", False)])
+    ("MF.USE_MLP", False), ("MF.PT_ATTENTION", "joint_space_time"), ("MF.PT_ATTENTION", False)])
 def test_what_made_another_model_there_is_refused_in_one_sentence(tmp_path, key, value):
     with pytest.raises(ConfigError) as error:
         load(tmp_path, published_dump("hmdb", **{key.replace(".", "__"): value}))
@@ -79,8 +79,10 @@ def test_what_made_another_model_there_is_refused_in_one_sentence(tmp_path, key,
                         rf"{ONLY_VALUE[key]}\.", str(error.value))
 
 
-def test_the_class_token_and_divided_attention_are_the_published_model():
-    assert ONLY_VALUE["MODEL.USE_CLS_TOKEN"] is True and ONLY_VALUE["MF.PT_ATTENTION"] == "divided_space_time"
+def test_the_class_token_and_divided_attention_are_the_published_model(tmp_path):
+    cfg = load(tmp_path, published_dump("hmdb", MODEL__USE_CLS_TOKEN=False))
+    assert OPTIONS["MODEL.USE_CLS_TOKEN"].default and not OPTIONS["MODEL.USE_PATCH_AS_CLS"].default
+    assert not cfg.MODEL.USE_CLS_TOKEN and ONLY_VALUE["MF.PT_ATTENTION"] == "divided_space_time"
 
 
 # What a published file sets in vain there and takes effect here

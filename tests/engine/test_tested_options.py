@@ -111,6 +111,14 @@ def test_a_training_may_add_parameters_to_what_it_starts_from(tiny_data, trained
                "fresh values." in line for line in warnings(caplog))
 
 
+def test_another_class_token_than_in_training_is_named(tiny_data, trained, tmp_path, caplog):
+    path = best(trained[0])
+    run(tiny_data, tmp_path, TRAIN__ENABLE=False, TEST__CHECKPOINT_FILE_PATH=path, MODEL__USE_CLS_TOKEN=False)
+    unused, meaning = warnings(caplog)
+    assert "leaves out 1 of their parameters (the first is cls_token); set class_token (MODEL.USE_CLS_TOKEN" in unused
+    assert meaning.endswith(": MODEL.USE_CLS_TOKEN True (now False).")
+
+
 @pytest.mark.parametrize("text", [None, 5, "TRAIN: [", "hello"])
 def test_a_checkpoint_without_a_config_says_so(tiny_data, trained, tmp_path, caplog, text):
     caplog.set_level("INFO")

@@ -13,7 +13,7 @@ from trokens.config import OPTIONS
 from trokens.models.blocks import Attention, DividedBlock
 from trokens.models.motion import CrossMotionModule, HodModule, MotionMLP, cross_motion
 from trokens.models.tokens import sample_features
-from trokens.models.trokens import Trokens
+from trokens.models.trokens import CLASS_TOKENS, Trokens
 from trokens.models.weights import load_weights
 from trokens.structures import Clips
 
@@ -267,10 +267,53 @@ def test_a_block_equals_its_definition():
     assert torch.allclose(got_cls[0], z + block.mlp(block.norm2(z)), atol=1e-5)
 
 
-@pytest.mark.parametrize("mask", ["query", "visibility"])
-def test_masked_points_cannot_change_visible_outputs(inputs, mask):
+def test_without_a_class_token_the_classifier_reads_the_mean_of_the_tokens_that_count(inputs):
     features, tracks, visibility, query_mask = inputs
-    model = build(mask=mask, hod=None)  # HoD looks at tracks whatever their visibility
+    nothing = torch.zeros_like(query_mask)
+    for counts, mask in ((torch.ones_like(query_mask), "none"), (query_mask, "query"), (nothing, "query")):
+        model = build(class_token="none", mask=mask, depth=2)
+        logits, tokens = model.encode(features, tracks, visibility, counts)
+        for b in range(B):
+            total, count = torch.zeros(D), 0
+            for t, n in itertools.product(range(T), range(N)):
+                if counts[b, t, n]:
+                    total, count = total + tokens[b, t, n], count + 1
+            assert torch.allclose(logits[b], model.head(model.pre_logits(total / max(count, 1))), atol=1e-5)
+        assert "cls_token" not in model.state_dict()
+
+
+def test_a_block_without_a_class_token_gives_what_tokens_alone_attend_to():
+    torch.manual_seed(1)
+    block = DividedBlock(D, 2).eval()
+    tokens, mask = torch.randn(1, T, N, D), torch.rand(1, T, N) > 0.4
+    none, got = block(torch.empty(1, 0, D), tokens, mask)
+    assert none.shape == (1, 0, D)
+    along = torch.stack([tokens[0, :, n] + block.temporal_fc(plain_attention(
+        block.temporal_attn, block.temporal_norm1(tokens[0, :, n]), mask[0, :, n])) for n in range(N)], 1)
+    for t in range(T):
+        y = along[t] + plain_attention(block.attn, block.norm1(along[t]), mask[0, t])
+        assert torch.allclose(got[0, t], y + block.mlp(block.norm2(y)), atol=1e-5)
+
+
+def test_a_class_token_of_patches_starts_as_their_projected_mean(inputs):
+    _, tracks, visibility, query_mask = inputs
+    features = torch.randn(B, T, S, S, 10)
+    model = build(feature_dim=10, class_token="patches")
+    got = model.first_class_token(features, torch.empty(B, T, N, D))
+    for b in range(B):
+        total = sum(features[b, t, y, x] for t, y, x in itertools.product(range(T), range(S), range(S)))
+        assert torch.allclose(got[b, 0], model.proj.weight @ (total / (T * S * S)), atol=1e-5)
+    learned = build(feature_dim=10)
+    load_weights(learned, {**model.state_dict(), "cls_token": got[:1]})
+    one = features[:1], tracks[:1], visibility[:1], query_mask[:1]
+    assert torch.allclose(model.encode(*one)[0], learned.encode(*one)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("class_token", CLASS_TOKENS)
+@pytest.mark.parametrize("mask", ["query", "visibility"])
+def test_masked_points_cannot_change_visible_outputs(inputs, mask, class_token):
+    features, tracks, visibility, query_mask = inputs
+    model = build(mask=mask, hod=None, class_token=class_token)  # HoD looks at tracks whatever their visibility
     counts = query_mask if mask == "query" else visibility
     visible = counts if mask == "visibility" else visibility & query_mask
     moved = torch.where(counts[..., None], tracks, torch.rand_like(tracks))
@@ -312,7 +355,8 @@ COMBINATIONS = [{"appearance": a, "hod": h, "cross_motion": c, "base_pos_embed":
 
 def test_every_trainable_parameter_gets_a_gradient(inputs):
     others = [{"hod": {"per_frame": False}}, {"hod": {"pyramid_levels": 2}}, {"feature_dim": D, "embed_dim": 2 * D},
-              {"depth": 2, "drop_path": 0.1}]
+              {"depth": 2, "drop_path": 0.1}, {"class_token": "none"},
+              {"class_token": "patches", "feature_dim": D, "embed_dim": 2 * D}]
     for options in [*COMBINATIONS, *others]:
         model = build(**options).train()
         torch.manual_seed(0)
@@ -349,6 +393,8 @@ def test_shapes_that_do_not_fit_are_named(inputs):
 
 @pytest.mark.parametrize("options, message", [
     ({"appearance": False, "hod": None, "cross_motion": False}, "appearance is off"),
+    ({"appearance": False, "class_token": "patches"}, "class_token is 'patches', and appearance is off"),
+    ({"class_token": "mean"}, "class_token is 'mean'"),
     ({"num_heads": 3}, "num_heads is 3"), ({"head_act": "sine"}, "head_act is 'sine'"),
     ({"sample_mode": "cubic"}, "sample_mode is 'cubic'"), ({"embed_dim": 0}, "embed_dim is 0"),
     ({"hod": {"bins": 1}}, "bins is 1"), ({"hod": {"binning": "x"}}, "binning is 'x'")])

@@ -35,7 +35,7 @@ def measure(args: argparse.Namespace) -> int:
     from trokens.engine.evaluator import Evaluator
     from trokens.fewshot.bank import TokenBank
     from trokens.fewshot.metrics import mean_and_interval
-    from trokens.models.trokens import build_model
+    from trokens.models.build import build_model
     from trokens.reuse.embed import ClipEmbedder
 
     data = read_data(cfg)

@@ -46,6 +46,10 @@ MODEL = [
                 "positions between all points of a frame."),
     ModelOption("MODEL.MOTION_MODULE.USE_HOD_MOTION_MODULE", False, "Motion within a trajectory: the histogram of "
                 "oriented displacements (POINT_INFO.HOD)."),
+    ModelOption("MODEL.USE_CLS_TOKEN", True, "A class token in the blocks, which the classifier reads; False: none, "
+                "and it reads the mean of the tokens that take part in attention."),
+    ModelOption("MODEL.USE_PATCH_AS_CLS", False, "The class token starts as the mean of a clip's patch features over "
+                "space and time; False: as a learned vector."),
 
     "MF: the trajectory transformer",
     ModelOption("MF.USE_BASE_POS_EMBED", True, "Add learned spatial and temporal embeddings to the patch features."),

@@ -17,7 +17,7 @@ _KEYS = {
     "MIXUP.": "ALPHA CUTMIX_ALPHA ENABLE PROB SWITCH_PROB",
     "MODEL.": "ADAPOOLING.ENABLE ADAPOOLING.TYPE ARCH DROPCONNECT_RATE DROPOUT_RATE EXTRACTOR_LAYER"
               " EXTRA_ENCODER_DEPTH FC_INIT_STD HEAD_ACT LOAD_IN_PRETRAIN MULTI_PATHWAY_ARCH RESNET_REDUCE_DIM"
-              " RESNET_TYPE SINGLE_PATHWAY_ARCH USE_CLS_TOKEN USE_EXTRA_ENCODER USE_PATCH_AS_CLS VIT_TYPE",
+              " RESNET_TYPE SINGLE_PATHWAY_ARCH USE_EXTRA_ENCODER VIT_TYPE",
     "MULTIGRID.": "BN_BASE_SIZE DEFAULT_B DEFAULT_S DEFAULT_T EPOCH_FACTOR EVAL_FREQ LONG_CYCLE LONG_CYCLE_FACTORS"
                   " LONG_CYCLE_SAMPLING_RATE SHORT_CYCLE SHORT_CYCLE_FACTORS",
     "POINT_INFO.": "ENABLE GRID_SIZE HOD.GET_FEAT HOD_MIN PT_FIX_SAMPLING_TEST PT_FIX_SAMPLING_TRAIN USE_CORRELATION",
@@ -33,9 +33,8 @@ WITHOUT_EFFECT: frozenset[str] = frozenset(f"{section}{key}" for section, keys i
 PUBLISHED_AUGMENTATION = "rand-m20-mstd0.5-inc1"  # written into the published code, which never looks at AUG.AA_TYPE
 
 # Those that changed the published model, with the one value that leaves it the model offered here. Additions are
-# off. The class token (MODEL.USE_CLS_TOKEN) with its Linear -> tanh (MF.USE_MLP), the blocks' attention
-# (MF.PT_ATTENTION), one MLP a block (MF.NUM_MLP_LAYERS), points (POINT_INFO.ENABLE) and the transformer itself
-# (FEW_SHOT.USE_MODEL) belong to it.
+# off. The Linear -> tanh in front of the classifier (MF.USE_MLP), the blocks' attention (MF.PT_ATTENTION), one MLP a
+# block (MF.NUM_MLP_LAYERS), points (POINT_INFO.ENABLE) and the transformer itself (FEW_SHOT.USE_MODEL) belong to it.
 ONLY_VALUE: dict[str, bool | int | str] = {
     "DATA.BOTH_DIRECTION": False,
     "FEW_SHOT.USE_MODEL": True,
@@ -44,9 +43,7 @@ ONLY_VALUE: dict[str, bool | int | str] = {
     "MF.USE_MLP": True,
     "MIXUP.ENABLE": False,
     "MODEL.ADAPOOLING.ENABLE": False,
-    "MODEL.USE_CLS_TOKEN": True,
     "MODEL.USE_EXTRA_ENCODER": False,
-    "MODEL.USE_PATCH_AS_CLS": False,
     "MULTIGRID.LONG_CYCLE": False,
     "MULTIGRID.SHORT_CYCLE": False,
     "POINT_INFO.ENABLE": True,

@@ -31,6 +31,9 @@ def _model(cfg: CN) -> Iterator[str]:
         yield ("MODEL.APPEARANCE_MODULE_DISABLE = True leaves nothing in the tokens while both "
                "MODEL.MOTION_MODULE.USE_CROSS_MOTION_MODULE and MODEL.MOTION_MODULE.USE_HOD_MOTION_MODULE are off; "
                "switch one of the three on.")
+    if model.USE_PATCH_AS_CLS and (not model.USE_CLS_TOKEN or model.APPEARANCE_MODULE_DISABLE):
+        other = "MODEL.APPEARANCE_MODULE_DISABLE False" if model.USE_CLS_TOKEN else "MODEL.USE_CLS_TOKEN True"
+        yield f"MODEL.USE_PATCH_AS_CLS = True makes a class token of patch features; set {other}, or it to False."
     if model.FEAT_EXTRACTOR != "timm" and cfg.DATA.TRAIN_CROP_SIZE % DINO_PATCH:
         below = max(1, cfg.DATA.TRAIN_CROP_SIZE // DINO_PATCH) * DINO_PATCH
         yield (f"DATA.TRAIN_CROP_SIZE = {cfg.DATA.TRAIN_CROP_SIZE} is not a multiple of the backbone's patch, "

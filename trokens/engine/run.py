@@ -23,8 +23,9 @@ from trokens.engine.prepare import Prepared, prepare
 from trokens.engine.start import load_start, load_tested
 from trokens.engine.trainer import Trainer
 from trokens.fewshot.task import FewShotTask
+from trokens.models.build import build_model
 from trokens.models.describe import describe_model
-from trokens.models.trokens import Trokens, build_model
+from trokens.models.trokens import Trokens
 from trokens.reuse.embed import ClipEmbedder
 from trokens.reuse.features import Features, ViewReader, feature_bytes
 from trokens.reuse.store import FeatureStore

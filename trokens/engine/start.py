@@ -17,8 +17,9 @@ from trokens.config.border import keys_of
 from trokens.engine.optim import restore_optimizer
 from trokens.engine.sources import Sources, goes_on, is_published, trained_checkpoint
 from trokens.engine.trainer import NO_BEST
+from trokens.models.build import MODEL_KEYS
 from trokens.models.checkpoint import BEST, checkpoint_dir, epoch_path, load_checkpoint, malformed
-from trokens.models.trokens import MODEL_KEYS, Trokens
+from trokens.models.trokens import Trokens
 from trokens.models.weights import LoadReport, backbone_norms, load_weights, misfit
 from trokens.runtime.distributed import agreed, barrier, is_main
 from trokens.runtime.files import whole_file

@@ -97,7 +97,7 @@ class DividedBlock(nn.Module):
         """One block.
 
         Args:
-            cls: Class token, (B, 1, D).
+            cls: Class token, (B, 1, D), or none, (B, 0, D).
             tokens: Trajectory tokens, (B, T, N, D).
             mask: True where a token may be attended to, (B, T, N); None for everywhere.
 
@@ -106,13 +106,14 @@ class DividedBlock(nn.Module):
         """
         tokens = tokens + self.drop_path(self.along_trajectories(self.temporal_norm1(tokens), mask))
 
-        frame_tokens = torch.cat([repeat(cls, "b 1 d -> b t 1 d", t=tokens.shape[1]), tokens], dim=2)  # (B, T, 1+N, D)
+        count = cls.shape[1]  # 1, or 0 without a class token
+        frame_tokens = torch.cat([repeat(cls, "b c d -> b t c d", t=tokens.shape[1]), tokens], dim=2)  # (B, T, 1+N, D)
         frame_change = self.drop_path(self.within_frames(self.norm1(frame_tokens), mask))
-        cls, tokens = cls + frame_change[:, :, :1].mean(1), tokens + frame_change[:, :, 1:]
+        cls, tokens = cls + frame_change[:, :, :count].mean(1), tokens + frame_change[:, :, count:]
 
         x = torch.cat([cls, rearrange(tokens, "b t n d -> b (t n) d")], dim=1)
         x = x + self.drop_path(self.mlp(self.norm2(x)))
-        return x[:, :1], rearrange(x[:, 1:], "b (t n) d -> b t n d", t=tokens.shape[1])
+        return x[:, :count], rearrange(x[:, count:], "b (t n) d -> b t n d", t=tokens.shape[1])
 
     def along_trajectories(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
         """Temporal attention, its projection and one more layer: (B, T, N, D) -> (B, T, N, D).
@@ -127,6 +128,8 @@ class DividedBlock(nn.Module):
 
     def within_frames(self, frame_tokens: Tensor, mask: Tensor | None) -> Tensor:
         """Spatial attention of each frame's tokens, the class token first: (B, T, 1+N, D) -> (B, T, 1+N, D)."""
-        keys = None if mask is None else rearrange(F.pad(mask, (1, 0), value=True), "b t n -> (b t) n 1")
+        keys = None
+        if mask is not None:
+            keys = rearrange(F.pad(mask, (frame_tokens.shape[2] - mask.shape[2], 0), value=True), "b t n -> (b t) n 1")
         out = self.attn(rearrange(frame_tokens, "b t n d -> (b t) n 1 d"), keys)
         return rearrange(out, "(b t) n 1 d -> b t n d", b=len(frame_tokens))

@@ -33,7 +33,7 @@ def describe_model(model: Trokens, image_size: int = 224) -> str:
         model: On any device.
         image_size: Side of the frames in pixels.
     """
-    device, frames, points = model.cls_token.device, model.num_frames, model.num_points
+    device, frames, points = model.head.weight.device, model.num_frames, model.num_points
     shape = (1, frames, 3, image_size, image_size) if model.backbone is not None else (
         1, frames, model.grid, model.grid, model.feature_dim)
     seen = torch.zeros(shape, dtype=torch.uint8 if model.backbone is not None else torch.float32, device=device)

@@ -1,4 +1,4 @@
-"""Reading feature maps at points: the appearance of tokens. `Trokens.embed_points` adds position and motion."""
+"""Tokens: feature maps read at points, and means. `Trokens.embed_points` adds position and motion."""
 
 from __future__ import annotations
 
@@ -50,3 +50,10 @@ def sample_positions(maps: Tensor, tracks: Tensor, mode: str = "nearest") -> Ten
         return rearrange(read, "1 (b t n) d -> b t n d", b=batch, t=frames)
     read = read_map(maps, rearrange(tracks, "b t n xy -> t (b n) xy"), mode)
     return rearrange(read, "t (b n) d -> b t n d", b=batch)
+
+
+def mean_token(tokens: Tensor, keys: Tensor | None) -> Tensor:
+    """The mean of a clip's tokens (B, T, N, D) where ``keys`` (B, T, N) is True, or of all: (B, D); 0 of none."""
+    if keys is None:
+        return tokens.mean((1, 2))
+    return (tokens * keys[..., None]).sum((1, 2)) / keys.sum((1, 2)).clamp(min=1)[:, None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from functools import partial
 
@@ -10,38 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from trokens.config.border import keys_of
-from trokens.models.backbone import (
-    DINO_PATCH,
-    backbone_shape,
-    build_backbone,
-    build_timm_backbone,
-    freeze_unused,
-)
 from trokens.models.blocks import DividedBlock
 from trokens.models.motion import CrossMotionModule, HodModule
-from trokens.models.tokens import SAMPLE_MODES, sample_features, sample_positions
+from trokens.models.tokens import SAMPLE_MODES, mean_token, sample_features, sample_positions
 from trokens.structures import Clips, check_choice, check_shape
-
-logger = logging.getLogger(__name__)
 
 HEAD_ACTIVATIONS = {"tanh": nn.Tanh, "gelu": nn.GELU, "relu": nn.ReLU}
 MASKS = ("query", "visibility", "none")
-MODEL_KEYS = {  # argument: the config's key that decides it
-    "num_classes": "MODEL.NUM_CLASSES, where 0 stands for the number of train classes",
-    "embed_dim": "MODEL.EMBED_DIM, or MODEL.DINO_CONFIG where that is 0",
-    "backbone": "MODEL.DINO_CONFIG", "train_backbone": "MODEL.TRAIN_BACKBONE", "stage": "MODEL.TIMM_STAGE",
-    "size": "DATA.TRAIN_CROP_SIZE", "grid": "DATA.TRAIN_CROP_SIZE or MODEL.FEAT_EXTRACTOR",
-    "num_frames": "DATA.NUM_FRAMES", "num_points": "POINT_INFO.NUM_POINTS_TO_SAMPLE",
-    "appearance": "MODEL.APPEARANCE_MODULE_DISABLE", "sample_mode": "MODEL.FEAT_EXTRACT_MODE",
-    "base_pos_embed": "MF.USE_BASE_POS_EMBED", "point_pos_embed": "MF.USE_PT_SPACE_POS_EMBED",
-    "hod": "MODEL.MOTION_MODULE.USE_HOD_MOTION_MODULE",
-    "bins": "POINT_INFO.HOD.NUM_BINS or POINT_INFO.HOD.TEMPORAL_PYRAMID",
-    "binning": "POINT_INFO.HOD.BINNING", "levels": "POINT_INFO.HOD.TEMPORAL_PYRAMID_LEVELS",
-    "cross_motion": "MODEL.MOTION_MODULE.USE_CROSS_MOTION_MODULE",
-    "depth": "MF.DEPTH", "num_heads": "MF.NUM_HEADS", "mlp_ratio": "MF.MLP_RATIO", "qkv_bias": "MF.QKV_BIAS",
-    "head_act": "MF.HEAD_ACT",
-}
+CLASS_TOKENS = ("learned", "patches", "none")
 
 
 class Trokens(nn.Module):
@@ -69,6 +44,9 @@ class Trokens(nn.Module):
         point_pos_embed: Without ``base_pos_embed``, add a spatial embedding read bilinearly at the points.
         hod: Arguments of :class:`HodModule` other than ``dim``, or None to leave it out.
         cross_motion: Whether to use :class:`CrossMotionModule`.
+        class_token: What the class token is before the blocks: "learned"; "patches", the projected mean of a clip's
+            patch features over space and time; or "none": the classifier then reads the mean of the tokens that take
+            part in attention.
         mask: Where points take part in attention: from their "query" frame on, by "visibility", or "none" = everywhere.
         depth, num_heads, mlp_ratio, qkv_bias: Of the blocks.
         drop, attn_drop, drop_path: Dropout in the blocks; ``drop_path`` grows linearly from 0 to this value.
@@ -86,17 +64,21 @@ class Trokens(nn.Module):
                  train_backbone: bool = False, backbone_batch: int = 0, feature_dim: int = 0, grid: int = 16,
                  num_frames: int = 8, num_points: int = 256, appearance: bool = True, sample_mode: str = "nearest",
                  base_pos_embed: bool = True, point_pos_embed: bool = True, hod: dict | None = None,
-                 cross_motion: bool = True, mask: str = "none", depth: int = 1, num_heads: int = 8,
-                 mlp_ratio: float = 4.0, qkv_bias: bool = True, drop: float = 0.0, attn_drop: float = 0.0,
-                 drop_path: float = 0.0, pos_drop: float = 0.0, head_drop: float = 0.0, head_act: str = "tanh",
-                 act_checkpoint: bool = False, compile_blocks: bool = False):
+                 cross_motion: bool = True, class_token: str = "learned", mask: str = "none", depth: int = 1,
+                 num_heads: int = 8, mlp_ratio: float = 4.0, qkv_bias: bool = True, drop: float = 0.0,
+                 attn_drop: float = 0.0, drop_path: float = 0.0, pos_drop: float = 0.0, head_drop: float = 0.0,
+                 head_act: str = "tanh", act_checkpoint: bool = False, compile_blocks: bool = False):
         super().__init__()
         check_choice("sample_mode", sample_mode, SAMPLE_MODES)
         check_choice("head_act", head_act, HEAD_ACTIVATIONS)
+        check_choice("class_token", class_token, CLASS_TOKENS)
         check_choice("mask", mask, MASKS)
         if not appearance and hod is None and not cross_motion:
             raise ValueError("appearance is off, and so are hod and cross_motion: tokens would hold nothing; switch "
                              "one on.")
+        if not appearance and class_token == "patches":
+            raise ValueError("class_token is 'patches', and appearance is off: there are no patch features; use "
+                             "'learned' or 'none'.")
         feature_dim = backbone.embed_dim if backbone else feature_dim or embed_dim
         dim = embed_dim or feature_dim
         if not dim:
@@ -106,6 +88,7 @@ class Trokens(nn.Module):
         self.embed_dim, self.feature_dim, self.grid = dim, feature_dim, grid
         self.num_frames, self.num_points = num_frames, num_points
         self.appearance, self.sample_mode, self.mask = appearance, sample_mode, mask
+        self.class_token = class_token
         self.backbone_batch, self.train_backbone = backbone_batch, train_backbone
         self.act_checkpoint = act_checkpoint
 
@@ -114,7 +97,7 @@ class Trokens(nn.Module):
             self.backbone.requires_grad_(False)
         self.proj = nn.Linear(feature_dim, dim, bias=False) if appearance and feature_dim != dim else nn.Identity()
 
-        self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
+        self.cls_token = nn.Parameter(torch.empty(1, 1, dim)) if class_token == "learned" else None
         # published names: space_pos_embed is added to the patch map, spatial_pos_embed is read at the points
         self.space_pos_embed = self.time_pos_embed = self.spatial_pos_embed = None  # only what is used exists
         if base_pos_embed and appearance:
@@ -212,11 +195,19 @@ class Trokens(nn.Module):
         run = partial(checkpoint, use_reentrant=False) if recompute else lambda part, *inputs: part(*inputs)
         tokens = self.pos_drop(run(self.embed_points, patch_features, tracks, visibility))  # (B, T, N, D)
         keys = {"query": query_mask, "visibility": visibility, "none": None}[self.mask]
-        cls = self.pos_drop(self.cls_token.expand(len(tracks), -1, -1))
+        cls = self.pos_drop(self.first_class_token(patch_features, tokens))
         for block in self.blocks:
             cls, tokens = run(block, cls, tokens, None if keys is None else keys.bool())
-        logits = self.head(self.head_drop(self.pre_logits(self.norm(cls)[:, 0])))
+        seen = mean_token(self.norm(tokens), keys) if self.class_token == "none" else self.norm(cls)[:, 0]
+        logits = self.head(self.head_drop(self.pre_logits(seen)))
         return logits, self.norm(tokens)
+
+    def first_class_token(self, patch_features: Tensor | None, tokens: Tensor) -> Tensor:
+        """The class token before the blocks, (B, 1, D); (B, 0, D) where there is none."""
+        if self.class_token == "patches":
+            return self.proj(patch_features.float().mean((1, 2, 3)))[:, None]
+        return tokens.new_empty(len(tokens), 0, self.embed_dim) if self.cls_token is None else (
+            self.cls_token.expand(len(tokens), -1, -1))
 
     def embed_points(self, patch_features: Tensor | None, tracks: Tensor, visibility: Tensor) -> Tensor:
         """Tokens before the blocks, (B, T, N, D): appearance + position + HoD + cross-motion."""
@@ -242,51 +233,3 @@ class Trokens(nn.Module):
                 raise ValueError("These clips carry no frames; pass their patch_features.")
             patch_features = self.patch_features(clips.video)
         return self.encode(patch_features, clips.tracks, clips.visibility, clips.query_mask)
-
-
-@keys_of(**MODEL_KEYS)
-def build_model(cfg) -> Trokens:
-    """The model that a config describes, on the CPU; its backbone's weights are loaded, the others drawn at random.
-
-    Args:
-        cfg: From :func:`trokens.load_cfg`. With MODEL.FEAT_EXTRACTOR none the backbone is left out and MODEL.EMBED_DIM
-            gives the width; with MODEL.APPEARANCE_MODULE_DISABLE no backbone is needed.
-
-    Raises:
-        ValueError: An impossible option.
-        FileNotFoundError: The backbone has no weights here and none can be fetched.
-    """
-    model, mf, points = cfg.MODEL, cfg.MF, cfg.POINT_INFO
-    size, appearance = cfg.DATA.TRAIN_CROP_SIZE, not model.APPEARANCE_MODULE_DISABLE
-    kind = model.FEAT_EXTRACTOR.lower()
-    backbone, shape = None, (0, size // DINO_PATCH)
-    if kind == "dino" and appearance:
-        backbone = build_backbone(model.DINO_CONFIG, weights=model.BACKBONE_WEIGHTS)
-    elif kind == "timm" and appearance:
-        backbone = build_timm_backbone(model.TIMM_NAME, stage=model.TIMM_STAGE, weights=model.BACKBONE_WEIGHTS,
-                                       image_size=size)
-    elif kind in ("dino", "timm"):  # no appearance: only its width and grid are needed
-        shape = backbone_shape(model.DINO_CONFIG if kind == "dino" else model.TIMM_NAME, model.TIMM_STAGE, size)
-    elif kind != "none":
-        raise ValueError(f"MODEL.FEAT_EXTRACTOR is '{model.FEAT_EXTRACTOR}'; expected dino, timm or none.")
-    if backbone is not None:
-        shape = backbone.embed_dim, backbone.grid(size)
-        if model.TRAIN_BACKBONE:
-            freeze_unused(backbone, size)
-    if points.USE_PT_QUERY_MASK:
-        logger.info("Points take part in attention from their query frame on (POINT_INFO.USE_PT_QUERY_MASK); "
-                    "the published numbers were made with all points taking part everywhere.")
-    hod = points.HOD
-    return Trokens(
-        model.NUM_CLASSES, embed_dim=model.EMBED_DIM, backbone=backbone, train_backbone=model.TRAIN_BACKBONE,
-        backbone_batch=model.BACKBONE_BATCH, feature_dim=shape[0], grid=shape[1], num_frames=cfg.DATA.NUM_FRAMES,
-        num_points=points.NUM_POINTS_TO_SAMPLE, appearance=appearance, sample_mode=model.FEAT_EXTRACT_MODE,
-        base_pos_embed=mf.USE_BASE_POS_EMBED, point_pos_embed=mf.USE_PT_SPACE_POS_EMBED,
-        hod={"bins": hod.NUM_BINS, "per_frame": hod.PRESERVE_TEMPORAL, "binning": hod.BINNING,
-             "pyramid_levels": hod.TEMPORAL_PYRAMID_LEVELS if hod.TEMPORAL_PYRAMID else 0}
-        if model.MOTION_MODULE.USE_HOD_MOTION_MODULE else None,
-        cross_motion=model.MOTION_MODULE.USE_CROSS_MOTION_MODULE,
-        mask="query" if points.USE_PT_QUERY_MASK else "visibility" if mf.USE_PT_VISIBILITY else "none",
-        depth=mf.DEPTH, num_heads=mf.NUM_HEADS, mlp_ratio=mf.MLP_RATIO, qkv_bias=mf.QKV_BIAS, drop=mf.DROP,
-        attn_drop=mf.ATTN_DROPOUT, drop_path=mf.DROP_PATH, pos_drop=mf.POS_DROPOUT, head_drop=mf.HEAD_DROPOUT,
-        head_act=mf.HEAD_ACT, act_checkpoint=model.ACT_CHECKPOINT, compile_blocks=model.COMPILE)

@@ -28,6 +28,7 @@ _DECIDED_BY = {
 _SWITCHED_BY = {
     ".cross_motion_module.": "cross_motion", ".hod_motion_module.": "hod", ".space_pos_embed": "base_pos_embed",
     ".time_pos_embed": "base_pos_embed", ".spatial_pos_embed": "point_pos_embed", ".blocks.": "depth",
+    ".cls_token": "class_token",
     "attn.qkv.bias": "qkv_bias", ".proj.weight": "embed_dim", ".dino.": "train_backbone",
 }
 
@@ -172,7 +173,7 @@ def misfit(missing: Sequence[str], unexpected: Sequence[str], keys: Mapping[str,
                         ("the model leaves out {} of their parameters", unexpected)):
         if names:
             arguments = {argument: None for name in names for part, argument in _SWITCHED_BY.items()
-                         if part in f".{name}"}
+                         if part in (".dino." if name.startswith("dino.") else f".{name}")}
             shown = ", ".join(f"{argument} ({keys[argument]})" for argument in arguments)
             parts.append(f"{what.format(len(names))} (the first is {names[0]}); set "
                          f"{shown or 'the arguments of the model'} as in their training")

@@ -22,8 +22,9 @@ from trokens.extraction.extractor import Extractor, Options, extract_video
 from trokens.extraction.jobs import Job
 from trokens.fewshot.matchers import clip_features
 from trokens.fewshot.task import matching_options
+from trokens.models.build import build_model
 from trokens.models.checkpoint import load_checkpoint
-from trokens.models.trokens import Trokens, build_model
+from trokens.models.trokens import Trokens
 from trokens.models.weights import load_weights
 from trokens.recognize.cache import Content, content_of
 from trokens.recognize.calibrate import Calibration
