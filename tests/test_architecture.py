@@ -16,7 +16,7 @@ LAYERS = [
     ["points", "trackers", "video"],
     ["clips", "moving_shapes", "models", "fewshot"],
     ["reuse", "extraction", "recognize"],
-    ["engine", "report"],
+    ["engine", "report", "sweeps"],
     ["cli", "__main__"],
 ]
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "output", "outputs", "wandb")
 TIMEOUT = 600  # seconds, of anything here
 TEMPLATES = {path.name for path in (ROOT / "trokens/report/templates").iterdir()}
-CONFIGS = {*packaged.config_names(), "base"}
+CONFIGS = {*packaged.config_names(), "base", *(f"sweeps/{name}" for name in packaged.sweep_names())}
 
 
 def run(*command, home: Path | None = None, **options) -> subprocess.CompletedProcess:
@@ -88,7 +88,8 @@ def test_the_wheel_holds_the_package_with_its_configs_and_nothing_else(wheel, so
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert names == {"trokens/py.typed", "trokens/__init__.pyi"} | {
         f"trokens/{name}" for name in modules(source / "trokens")} | {
-        f"trokens/configs/{name}.yaml" for name in CONFIGS} | {f"trokens/report/templates/{name}" for name in TEMPLATES}
+        f"trokens/configs/{name}.yaml" for name in CONFIGS} | {f"trokens/report/templates/{name}" for name in TEMPLATES} | {
+        "trokens/report/published.csv"}
 
 
 def test_the_source_archive_gives_the_same_wheel(wheel, source, tmp_path):

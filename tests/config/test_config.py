@@ -15,7 +15,7 @@ from trokens.config.published import ONLY_VALUE, WITHOUT_EFFECT
 from trokens.config.yaml_document import Document
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = sorted((ROOT / "configs").glob("*/*.yaml"))
+CONFIGS = sorted(path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name != "sweeps")
 READ_SINCE = {"MODEL.USE_CLS_TOKEN", "MODEL.USE_PATCH_AS_CLS"}  # published keys that once had no effect here
 BENCHMARKS = {
     "ssv2_small": ("Ssv2", 64, 400), "ssv2_full": ("Ssv2", 64, 1000), "hmdb": ("HMDB51", 51, 200),

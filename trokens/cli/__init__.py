@@ -18,6 +18,7 @@ COMMANDS = (
     Command("predict", "predict", "tell which action each clip shows, from a few examples of each"),
     Command("train", "train", "train a model and test it: one GPU or CPU, or several under torchrun"),
     Command("test", "test", "test a trained model, or an untrained one"),
+    Command("sweep", "sweep", "train and test several settings with several seeds"),
     Command("extract", "extract", "follow points through videos, for train and test"),
     Command("check", "check", "list what is wrong with the videos, points and lists of a config"),
     Command("splits", "splits", "divide class folders into splits to train, validate and test on"),

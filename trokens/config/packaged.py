@@ -13,9 +13,20 @@ _OTHERS = ("tats",)  # folders of further methods, whose names stand in front: t
 
 
 def config_folder(method: str = "") -> Path:
-    """Where those of a method lie ("" is Trokens): in the package once it is installed, in a checkout beside it."""
+    """Where those of a method lie ("" is Trokens), or the sweeps: in an installed package, in a checkout beside it."""
     installed = _PACKAGE / "configs"
     return installed / method if installed.is_dir() else _PACKAGE.parent / "configs" / (method or "trokens")
+
+
+def sweep_names() -> list[str]:
+    """Names that stand for a sweep, in alphabetical order."""
+    return sorted(path.stem for path in config_folder("sweeps").glob("*.yaml"))
+
+
+def find_sweep(name: str) -> Path:
+    """The file that a path, or the name of a packaged sweep, stands for; a file of that name goes first."""
+    is_name = not os.path.isfile(name) and name in sweep_names()
+    return config_folder("sweeps") / f"{name}.yaml" if is_name else Path(name)
 
 
 def config_names() -> list[str]:

@@ -18,6 +18,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 COPY_SECONDS = 2.0  # a launcher and a scheduler both send what is one request
 GRACE_SECONDS = 1.0  # after a second request, for what may yet end in good order
 LOOK_SECONDS = 0.5  # between two looks at the parent
+STARTED_BY = "TROKENS_STARTED_BY"  # the environment's name for the process whose end is that of its child
 ORDERLY_SECONDS = 30.0  # for the step that runs, and its checkpoint; as long as torchrun waits
 
 _ending = threading.Event()  # the process ends in good order already
@@ -153,18 +154,20 @@ def _watch_parent() -> None:
 
 
 def end_with_launcher() -> None:
-    """Stop this process, as SIGTERM does, when the torchrun that started it ends, and at once half a minute later.
+    """Stop this process, as SIGTERM does, when the torchrun or the sweep that started it ends, and at once half a
+    minute later.
 
-    Nothing is done in a process that torchrun did not start: a shell may end before its commands.
+    Nothing is done in a process that something else started: a shell may end before its commands.
     """
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        threading.Thread(target=_watch_launcher, args=(os.getppid(),), daemon=True).start()
+    launcher = "torchrun" if "TORCHELASTIC_RUN_ID" in os.environ else "The sweep"
+    if launcher == "torchrun" or os.environ.get(STARTED_BY) == str(os.getppid()):
+        threading.Thread(target=_watch_launcher, args=(os.getppid(), launcher), daemon=True).start()
 
 
-def _watch_launcher(launcher: int) -> None:
-    while os.getppid() == launcher:
+def _watch_launcher(pid: int, name: str) -> None:
+    while os.getppid() == pid:
         time.sleep(LOOK_SECONDS)
-    logger.warning("torchrun, which started this process, has ended: stopping.")
+    logger.warning("%s, which started this process, has ended: stopping.", name)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(ORDERLY_SECONDS)
     end_at_once(143)
