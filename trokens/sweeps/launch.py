@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,8 +36,8 @@ class Ended:
     last: str
 
 
-def launch(runs: Sequence[Run], jobs: int, gpus: Sequence[str] = ()) -> Iterator[Ended]:
-    """Run all, ``jobs`` at a time, and tell of each as it ends. Closing the iterator ends those that run.
+def launch(runs: Sequence[Run], jobs: int, gpus: Sequence[str] = ()) -> Generator[Ended, None, None]:
+    """Run all, ``jobs`` at a time, and tell of each as it ends. Closing the generator ends those that run.
 
     Args:
         runs: In the order in which they start.
