@@ -9,11 +9,16 @@ from tiny import command
 
 from trokens import FewShotClassifier, load_cfg
 from trokens.cli import descriptor_baseline
-from trokens.cli.descriptor_baseline import episode_accuracy
+from trokens.cli.descriptor_baseline import episode_distances
 from trokens.fewshot.episodes import EpisodeSampler
 from trokens.recognize.cache import Cache
 from trokens.recognize.compare import Distances, compare
 from trokens.recognize.describe import Describer
+from trokens.report.run_folder import RunFolder
+
+
+def episode_accuracy(found, plan, rows):
+    return (episode_distances(found, plan, rows).argmin(1) == plan.way[plan.num_support:]).mean()
 
 
 @pytest.mark.parametrize("k_shot", [1, 2])
@@ -48,6 +53,7 @@ def test_the_nearest_example_decides_and_looks_count_beside_motion():
 def test_the_tool_scores_the_test_episodes_of_a_config_by_videos_alone(tiny_data, tmp_path, capsys):
     backbone = "timm:tf_efficientnet_lite0:2"
     argv = ["--backbone", backbone, "--cache", str(tmp_path / "cache"), "--json", str(tmp_path / "figures.json"),
+            "--out", str(tmp_path / "answers"),
             *command(tiny_data, tmp_path / "out", DATA__PATH_TO_TROKEN_PT_DATA=tmp_path / "nowhere")]
     assert descriptor_baseline.main(argv) == 0
     said = capsys.readouterr().out.splitlines()
@@ -58,6 +64,8 @@ def test_the_tool_scores_the_test_episodes_of_a_config_by_videos_alone(tiny_data
     assert said[0] == (f"motion {100 * figures['motion']['accuracy']:.2f} ± "
                        f"{100 * figures['motion']['interval']:.2f} %")
     assert figures["motion"]["accuracy"] > 0.5
+    both = RunFolder.read(tmp_path / "answers/both")
+    assert both.results["accuracy"] == both.outcomes[1].accuracy.mean() == figures["both"]["accuracy"]
     assert descriptor_baseline.main(argv) == 0 and capsys.readouterr().out.splitlines() == said  # from the cache
     assert descriptor_baseline.main(["--backbone", "none", *argv[2:]]) == 0
     assert capsys.readouterr().out.splitlines() == [said[0], said[3]]

@@ -199,13 +199,13 @@ def test_several_numbers_of_shots_are_tested_from_one_look(tiny_data, trained, t
     for one, k_shot in zip(together["by_k_shot"], (2, 1), strict=True):
         alone = run(tiny_data, tmp_path / str(k_shot), FEW_SHOT__K_SHOT=k_shot, **options)
         assert alone["by_k_shot"] == [one]
-        assert one == {key: alone[key] for key in ("k_shot", "accuracy", "interval", "clips")}
+        assert one == {key: alone[key] for key in ("k_shot", "accuracy", "interval", "intervals", "clips")}
     assert (together["k_shot"], together["accuracy"]) == (2, together["by_k_shot"][0]["accuracy"])
 
 
 def test_shots_of_the_test_count_neither_for_validation_nor_for_its_classes(tiny_data, tmp_path, no_model):
     run = prepare(tiny_cfg(tiny_data, tmp_path, TEST__K_SHOTS=[2]), CPU)
-    assert {name: list(e.samplers) for name, e in run.evaluators.items()} == {"val": [1], "test": [2]}
+    assert {name: list(e.plans) for name, e in run.evaluators.items()} == {"val": [1], "test": [2]}
     with pytest.raises(ValueError, match=r"The test split: class '.*' has 3 clips, an episode takes 4"):
         prepare(tiny_cfg(tiny_data, tmp_path, TEST__K_SHOTS=[1, 3]), CPU)
 
@@ -326,7 +326,7 @@ def test_ctrl_c_outside_of_training_ends_in_one_line(tiny_data, out, capsys, mon
 
 @pytest.mark.parametrize(("owner", "name"), [
     (prepare_module, "read_data"), (run_module, "build_model"), (FeatureStore, "keep"), (Evaluator, "shown"),
-    (Evaluator, "score"), (run_module, "write_results")])
+    (Evaluator, "answer"), (run_module, "write_results")])
 def test_sigterm_outside_of_training_ends_in_one_line_too(tiny_data, tmp_path, capsys, monkeypatch, owner, name):
     before = signal.getsignal(signal.SIGTERM)
 

@@ -44,7 +44,8 @@ def evaluate(root: Path, folder: Path, seed: int = 0, most: int = 10**9, split: 
     shots = cfg.TEST.K_SHOTS or [cfg.FEW_SHOT.K_SHOT]
     clips = build_split(cfg, split)
     evaluator = Evaluator.from_config(cfg, clips, split=split, k_shots=shots)
-    results = evaluator.score(clip_embedder(cfg, model, clips, split), shots)
+    answered = evaluator.answer(clip_embedder(cfg, model, clips, split), shots)
+    results = [evaluator.result(outcomes) for outcomes in answered]
     return results, seen.count
 
 

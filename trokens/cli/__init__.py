@@ -19,6 +19,8 @@ COMMANDS = (
     Command("train", "train", "train a model and test it: one GPU or CPU, or several under torchrun"),
     Command("test", "test", "test a trained model, or an untrained one"),
     Command("sweep", "sweep", "train and test several settings with several seeds"),
+    Command("score", "score", "score answers to listed episodes, whoever gave them, with honest intervals"),
+    Command("compare", "compare", "tell how much better one test is than another, episode by episode"),
     Command("extract", "extract", "follow points through videos, for train and test"),
     Command("check", "check", "list what is wrong with the videos, points and lists of a config"),
     Command("splits", "splits", "divide class folders into splits to train, validate and test on"),

@@ -15,6 +15,8 @@ from trokens.runtime.command import check_at_least, run_command
 from trokens.runtime.files import check_writable, write_json
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from trokens.fewshot.episodes import EpisodePlan
     from trokens.recognize.compare import Distances
 
@@ -34,6 +36,8 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, help="folder of descriptions of clips (default ~/.cache/trokens/clips)")
     parser.add_argument("--workers", type=int, default=0, help="processes that look at clips (%(default)s: this one)")
     parser.add_argument("--json", type=Path, help="file to write the figures into")
+    parser.add_argument("--out", type=Path, help="folder that gets the answers of each way to compare, for trokens "
+                        "compare, score and report")
     parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="options, see docs/CONFIG.md")
     args = parser.parse_args(argv)
     check_at_least(parser, args, workers=0)
@@ -47,11 +51,14 @@ def measure(args: argparse.Namespace) -> int:
     cfg = load_cfg(args.cfg, [*args.overrides, "TRAIN.ENABLE", "False", "TEST.ENABLE", "True"])
     if args.json:
         check_writable(args.json)
-    import torch
+    import numpy as np
 
     from trokens.clips.split import build_split
+    from trokens.engine.outcome_files import write_outcomes
+    from trokens.engine.output import describe_outcomes
     from trokens.fewshot.episodes import EpisodeSampler
     from trokens.fewshot.metrics import mean_and_interval
+    from trokens.fewshot.outcomes import Outcomes
     from trokens.recognize.cache import Cache, default_folder
     from trokens.recognize.compare import Distances, compare
     from trokens.recognize.describe import Describer, describe_all
@@ -75,10 +82,16 @@ def measure(args: argparse.Namespace) -> int:
         kinds |= {"looks": Distances(None, found.looks, found.amount), "both": found}
     rows, figures = {index: row for row, index in enumerate(asked)}, {}
     for kind, some in kinds.items():
-        accuracy = torch.tensor([episode_accuracy(some, plan, rows) for plan in plans], dtype=torch.float64)
-        mean, interval = mean_and_interval(accuracy)
+        distances = np.stack([episode_distances(some, plan, rows) for plan in plans])
+        outcomes = Outcomes.of(plans, distances, [clip.id for clip in clips], [clip.class_name for clip in clips])
+        mean, interval = mean_and_interval(outcomes.accuracy)
         figures[kind] = {"accuracy": mean, "interval": interval}
         print(f"{kind:7}{100 * mean:.2f} ± {100 * interval:.2f} %")
+        if args.out:
+            write_outcomes(args.out / kind, [outcomes])
+            write_json(args.out / kind / "results.json", {"method": f"FewShotClassifier, {kind}", **figures[kind],
+                       "split": split, "n_way": few_shot.N_WAY, "k_shot": few_shot.K_SHOT, "episodes": len(plans),
+                       "chance": 1 / few_shot.N_WAY, **describe_outcomes(outcomes)})
     print(f"{few_shot.N_WAY}-way {few_shot.K_SHOT}-shot, untrained, over {len(plans)} episodes of {len(asked)} clips; "
           f"chance {100 / few_shot.N_WAY:.1f} %")
     if args.json:
@@ -88,8 +101,8 @@ def measure(args: argparse.Namespace) -> int:
     return 0
 
 
-def episode_accuracy(found: Distances, plan: EpisodePlan, rows: Mapping[int, int]) -> float:
-    """Share of right answers in an episode, whose support set teaches a `FewShotClassifier` of its own.
+def episode_distances(found: Distances, plan: EpisodePlan, rows: Mapping[int, int]) -> np.ndarray:
+    """Distances (queries, ways) in an episode, whose support set teaches a `FewShotClassifier` of its own.
 
     Args:
         found: Between all clips, (C, C).
@@ -101,8 +114,8 @@ def episode_accuracy(found: Distances, plan: EpisodePlan, rows: Mapping[int, int
     from trokens.recognize.calibrate import Calibration, calibrate
     from trokens.recognize.compare import to_actions
 
-    clips, way = np.array([rows[index] for index in plan.indices]), np.array(plan.way)
-    (support, query), (action, true) = (np.split(some, [plan.num_support]) for some in (clips, way))
+    clips = np.array([rows[index] for index in plan.indices])
+    support, query = np.split(clips, [plan.num_support])
+    action = np.array(plan.way[:plan.num_support])
     share = calibrate(found.of(support, support), action, plan.n_way, Calibration()).share
-    distance = to_actions(found.of(query, support).joined(share), action, plan.n_way)
-    return float((distance.argmin(1) == true).mean())
+    return to_actions(found.of(query, support).joined(share), action, plan.n_way)

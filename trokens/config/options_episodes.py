@@ -10,6 +10,8 @@ EPISODES = [
     Option("FEW_SHOT.TEST_QUERY_PER_CLASS", 1, "Query clips of each class in a validation or test episode.", least=1),
     Option("FEW_SHOT.TRAIN_EPISODES", 100000, "Training episodes an epoch; see FEW_SHOT.TRAIN_OG_EPISODES.", least=1),
     Option("FEW_SHOT.TEST_EPISODES", 10000, "Episodes of a validation or test, over all processes.", least=1),
+    Option("FEW_SHOT.EPISODE_SEED", -1, "Seed of the episodes of validations and tests; -1 = RNG_SEED. Trainings with "
+           "several seeds are then compared on the same episodes.", least=-1),
     Option("FEW_SHOT.TRAIN_OG_EPISODES", False, "True: every process runs TRAIN_EPISODES steps an epoch; False: the "
            "total is divided by the number of processes."),
     Option("FEW_SHOT.PATCH_TOKENS_AGG", "spatial", "Tokens that are matched: spatial (mean over points), temporal "

@@ -51,6 +51,7 @@ RUN = [
     MachineOption("TEST.SAVE_RESULTS_PATH", "", 'Path of a further copy of results.json; "" = none.'),
     Option("TEST.K_SHOTS", [], "Numbers of shots to test in one go, from one look at each clip; [] = FEW_SHOT.K_SHOT.",
            items=int, least=1),
+    Option("TEST.EPISODES", "", "File of the episodes to test, such as another run's episodes.jsonl; \"\" = drawn."),
     MachineOption("TEST.BANK", "auto", "Where embedded clips are kept, in tests and validations: memory; disk (all "
                   "tokens in one file, which the processes of a node share and a later test of the same weights, "
                   "options and clips uses again); auto = memory where they take less than half of what is available.",

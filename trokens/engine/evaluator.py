@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from trokens.clips.split import Clip
 from trokens.config import config_hash
+from trokens.engine.data import final_split
+from trokens.engine.outcome_files import read_plans
 from trokens.fewshot.bank import TokenBank
 from trokens.fewshot.episodes import EpisodePlan, EpisodeSampler
 from trokens.fewshot.matchers import clip_features
 from trokens.fewshot.metrics import mean_and_interval
+from trokens.fewshot.outcomes import Outcomes
 from trokens.fewshot.task import matching_options
 from trokens.reuse.embed import ClipEmbedder
 from trokens.reuse.row_file import RowFile, row_key
@@ -68,58 +72,69 @@ class Evaluator:
 
     Attributes:
         split: Name of the split, for log lines and results.
-        samplers: What drew the episodes of each number of shots, as for a single process.
-        plans: All of these episodes.
+        plans: The episodes of each number of shots, all of one shape, as for a single process.
         matching: Options of :func:`trokens.fewshot.matchers.match`.
         bank: Where embedded clips are kept.
     """
 
     split: str
-    samplers: dict[int, EpisodeSampler]
     plans: dict[int, list[EpisodePlan]]
     matching: dict[str, str]
     bank: BankOptions = BankOptions()
 
     @classmethod
     def from_config(cls, cfg, clips: Sequence[Clip], *, split: str, k_shots: Sequence[int] = ()) -> Evaluator:
-        """Draw the episodes of these numbers of shots, of FEW_SHOT.K_SHOT where none is given."""
+        """Draw the episodes of these numbers of shots, of FEW_SHOT.K_SHOT where none is given; those of the split that
+        gives the result may be read from TEST.EPISODES.
+
+        Raises:
+            ValueError: The file does not fit the split and its shots.
+        """
+        k_shots = list(dict.fromkeys(k_shots or [cfg.FEW_SHOT.K_SHOT]))
+        matching, bank = matching_options(cfg), BankOptions.from_config(cfg)
+        if cfg.TEST.EPISODES and split == final_split(cfg):
+            return cls(split, read_plans(cfg.TEST.EPISODES, clips, k_shots), matching, bank)
         class_ids, n_way = [clip.class_id for clip in clips], cfg.FEW_SHOT.N_WAY
         if split != cfg.TEST.SPLIT and len(set(class_ids)) < n_way:
             n_way = len(set(class_ids))
             logger.info("Split '%s' has %d classes: its episodes are %d-way.", split, n_way, n_way)
-        samplers = {k_shot: EpisodeSampler.from_config(cfg, class_ids, split=split, n_way=n_way, k_shot=k_shot)
-                    for k_shot in dict.fromkeys(k_shots or [cfg.FEW_SHOT.K_SHOT])}
-        plans = {k_shot: list(sampler) for k_shot, sampler in samplers.items()}
-        return cls(split, samplers, plans, matching_options(cfg), BankOptions.from_config(cfg))
+        plans = {k_shot: list(EpisodeSampler.from_config(cfg, class_ids, split=split, n_way=n_way, k_shot=k_shot))
+                 for k_shot in k_shots}
+        return cls(split, plans, matching, bank)
 
     def shown(self, k_shots: Sequence[int] = ()) -> list[int]:
         """Rows of the clips in the episodes of these numbers of shots, of all where none is given, ascending."""
         return sorted({row for k_shot in k_shots or self.plans for plan in self.plans[k_shot] for row in plan.indices})
 
     def run(self, embedder: ClipEmbedder) -> dict[str, Any]:
-        """The result for the first number of shots, see :meth:`score`."""
-        return self.score(embedder, list(self.samplers)[:1])[0]
+        """The result for the first number of shots, see :meth:`result`."""
+        k_shot = next(iter(self.plans))
+        return self.result(self.answer(embedder, [k_shot])[0])
 
     @torch.no_grad()
-    def score(self, embedder: ClipEmbedder, k_shots: Sequence[int]) -> list[dict[str, Any]]:
-        """Embed, score, average: a result for each number of shots, from one look at every clip.
-
-        Returns:
-            split, accuracy, interval (half width, 95 %), chance, episodes, clips, n_way, k_shot, n_query.
-        """
+    def answer(self, embedder: ClipEmbedder, k_shots: Sequence[int]) -> list[Outcomes]:
+        """Embed every clip once, and answer the queries of each number of shots; the same in every process."""
         was_training = embedder.model.training
         embedder.model.eval()
-        bank = self._bank(embedder, k_shots)
-        results = []
+        bank, clips, found = self._bank(embedder, k_shots), embedder.reader.clips, []
+        ids, names = [clip.id for clip in clips], [clip.class_name for clip in clips]
         for k_shot in k_shots:
-            sampler, plans = self.samplers[k_shot], self.plans[k_shot]
-            accuracy = merge_rows(bank.accuracy(plans[rank()::world_size()]), len(plans))
-            mean, interval = mean_and_interval(accuracy)
-            results.append({"split": self.split, "accuracy": mean, "interval": interval, "chance": 1 / sampler.n_way,
-                            "episodes": len(plans), "clips": len(self.shown([k_shot])), "n_way": sampler.n_way,
-                            "k_shot": k_shot, "n_query": sampler.n_query})
+            plans = self.plans[k_shot]
+            mine = bank.distances(plans[rank()::world_size()])
+            mine = mine.reshape(-1, len(plans[0].indices) - plans[0].num_support, plans[0].n_way)
+            distances = merge_rows(mine, len(plans)).numpy()
+            found.append(Outcomes.of(plans, distances, ids, names))
         embedder.model.train(was_training)
-        return results
+        return found
+
+    def result(self, outcomes: Outcomes) -> dict[str, Any]:
+        """The figures of one number of shots: split, accuracy, interval (half width over episodes, 95 %), chance,
+        episodes, clips, n_way, k_shot, n_query."""
+        mean, interval = mean_and_interval(outcomes.accuracy)
+        episodes, n_way, n_query = outcomes.query.shape
+        return {"split": self.split, "accuracy": mean, "interval": interval, "chance": 1 / n_way, "episodes": episodes,
+                "clips": len(np.unique(outcomes.members)), "n_way": n_way, "k_shot": outcomes.k_shot,
+                "n_query": n_query}
 
     def _bank(self, embedder: ClipEmbedder, k_shots: Sequence[int]) -> TokenBank:
         """The smallest bank that serves these numbers of shots; on disk all tokens, for whatever is asked later."""

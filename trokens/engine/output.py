@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import platform
 import resource
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from trokens import __version__
 from trokens.config import config_hash, dataset_of, dump
 from trokens.engine.console import setup_logging
 from trokens.engine.evaluator import BankOptions
+from trokens.fewshot.outcomes import Outcomes
+from trokens.fewshot.uncertainty import class_accuracies, intervals
 from trokens.models.checkpoint import BEST, checkpoint_dir, trained_state
 from trokens.runtime.distributed import in_main, world_size
 from trokens.runtime.files import WriteError, check_writable, remove_all_unfinished, write_json, write_text, writing
@@ -97,12 +101,17 @@ def provenance() -> dict[str, Any]:
 
 def tell_results(cfg, split: str, scores: Sequence[dict[str, Any]], checkpoint: str,
                  about: dict[str, Any]) -> dict[str, Any]:
-    """Log a line for each number of shots; returns what results.json says, with the figures of the first at the top."""
+    """Log the figures of each number of shots; returns what results.json says, with those of the first at the top."""
     for one in scores:
         logger.info("%s: %d-way %d-shot accuracy %.2f ± %.2f %% (95 %%) over %d episodes of %d clips; "
                     "chance %.1f %%", split, one["n_way"], one["k_shot"], 100 * one["accuracy"],
                     100 * one["interval"], one["episodes"], one["clips"], 100 * one["chance"])
-    by_k_shot = [{key: one[key] for key in ("k_shot", "accuracy", "interval", "clips")} for one in scores]
+        others = [f"± {100 * width:.2f} for other {name}" for name, width in
+                  (("clips of these classes", one["intervals"]["clips"]), ("classes", one["intervals"]["classes"]))
+                  if width is not None]
+        if others:
+            logger.info("%s: %s", split, ", ".join(others))
+    by_k_shot = [{key: one[key] for key in ("k_shot", "accuracy", "interval", "intervals", "clips")} for one in scores]
     return {**scores[0], "by_k_shot": by_k_shot, "checkpoint": checkpoint, "seed": cfg.RNG_SEED,
             "dataset": dataset_of(cfg, split), "config_hash": config_hash(cfg), **about}
 
@@ -110,6 +119,16 @@ def tell_results(cfg, split: str, scores: Sequence[dict[str, Any]], checkpoint: 
 def result_paths(cfg) -> list[Path]:
     """results.json, and the further copy that the config asks for."""
     return [Path(path) for path in (Path(cfg.OUTPUT_DIR) / "results.json", cfg.TEST.SAVE_RESULTS_PATH) if path]
+
+
+def describe_outcomes(outcomes: Outcomes) -> dict[str, Any]:
+    """What results.json tells of a test besides its accuracy: intervals, accuracy by class, confusion."""
+    found = intervals(outcomes.accuracy, outcomes)
+    return {"intervals": {name: None if width is None or math.isnan(width) else width
+                          for name, width in asdict(found).items()},
+            "per_class": {name: {"accuracy": accuracy, "interval": width, "answers": answers}
+                          for name, accuracy, width, answers in class_accuracies(outcomes)},
+            "confusion": {"classes": list(outcomes.classes), "counts": outcomes.confusion().tolist()}}
 
 
 def write_results(cfg, result: dict[str, Any]) -> None:

@@ -18,7 +18,8 @@ from trokens.engine.forecast import describe_run
 from trokens.engine.keeper import build_keeper
 from trokens.engine.loggers import build_log
 from trokens.engine.optim import build_optimizer
-from trokens.engine.output import check_room, tell_results, write_results
+from trokens.engine.outcome_files import write_outcomes
+from trokens.engine.output import check_room, describe_outcomes, tell_results, write_results
 from trokens.engine.prepare import Prepared, prepare
 from trokens.engine.start import load_start, load_tested
 from trokens.engine.trainer import Trainer
@@ -90,11 +91,14 @@ def train(run: Prepared, model: Trokens) -> None:
 
 
 def test(run: Prepared, model: Trokens) -> dict[str, Any]:
-    """Score the weights to test, and write results.json."""
+    """Answer the test episodes with the weights to test; write the answers, and results.json."""
     cfg, split = run.cfg, final_split(run.cfg)
     checkpoint = load_tested(cfg, model, run.sources)
-    scores = run.evaluators[split].score(build_embedder(run, model, split), tested_shots(cfg))
+    evaluator = run.evaluators[split]
+    answered = evaluator.answer(build_embedder(run, model, split), tested_shots(cfg))
+    scores = [evaluator.result(outcomes) | describe_outcomes(outcomes) for outcomes in answered]
     result = tell_results(cfg, split, scores, checkpoint, run.about)
+    in_main(lambda: write_outcomes(cfg.OUTPUT_DIR, answered))
     in_main(lambda: write_results(cfg, result))
     return result
 

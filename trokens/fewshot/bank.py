@@ -64,21 +64,26 @@ class TokenBank:
             return self.features[rows].float()
         return clip_features(self.tokens[rows].to(self.device), self.aggregation)
 
-    def accuracy(self, plans: Sequence[EpisodePlan]) -> Tensor:
-        """Share of right answers in each episode, (E,) float64.
+    def distances(self, plans: Sequence[EpisodePlan]) -> Tensor:
+        """Minus the logits of any number of such episodes, (E, Q, n_way) float32 on the CPU.
 
         Raises:
-            FloatingPointError: Distances are not finite: no class is the nearest one.
+            FloatingPointError: They are not finite: no class is the nearest one.
         """
-        scores = [torch.zeros(0, dtype=torch.float64)]
+        found = []
         size = self._batch_size(plans[0]) if plans else 1
         for part in (plans[i:i + size] for i in range(0, len(plans), size)):
-            logits = self.score(part)  # (E, Q, n_way)
+            logits = self.score(part)
             self._check_logits(logits, part)
-            nearest = logits.argmax(-1).cpu()  # (E, Q)
-            way = torch.tensor([plan.way[plan.num_support:] for plan in part])
-            scores.append((nearest == way).double().mean(1))
-        return torch.cat(scores)
+            found.append(-logits.cpu())
+        return torch.cat(found) if found else torch.zeros(0)
+
+    def accuracy(self, plans: Sequence[EpisodePlan]) -> Tensor:
+        """Share of right answers in each episode, (E,) float64; errors are those of :meth:`distances`."""
+        if not plans:
+            return torch.zeros(0, dtype=torch.float64)
+        way = torch.tensor([plan.way[plan.num_support:] for plan in plans])
+        return (self.distances(plans).argmin(-1) == way).double().mean(1)
 
     def _check_logits(self, logits: Tensor, plans: Sequence[EpisodePlan]) -> None:
         if logits.sum().isfinite() or logits.isfinite().all():

@@ -72,7 +72,7 @@ class EpisodeSampler(Sampler[EpisodePlan]):
         few_shot = cfg.FEW_SHOT
         return cls(class_ids, n_way=n_way or few_shot.N_WAY, k_shot=k_shot or few_shot.K_SHOT,
                    n_query=few_shot.TEST_QUERY_PER_CLASS, num_episodes=few_shot.TEST_EPISODES,
-                   seed=f"{cfg.RNG_SEED}/{split}")
+                   seed=f"{cfg.RNG_SEED if few_shot.EPISODE_SEED < 0 else few_shot.EPISODE_SEED}/{split}")
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Choose the epoch to draw, and how many of this process's episodes of it are behind us already."""
