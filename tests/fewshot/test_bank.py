@@ -15,6 +15,7 @@ from trokens.engine.evaluator import Evaluator
 from trokens.fewshot.bank import TokenBank
 from trokens.fewshot.episodes import EpisodeSampler
 from trokens.fewshot.matchers import MATCHERS, clip_features
+from trokens.fewshot.matchers.trx import Trx
 from trokens.fewshot.metrics import mean_and_interval
 from trokens.reuse.embed import ClipEmbedder
 from trokens.reuse.features import feature_bytes
@@ -43,7 +44,7 @@ def plain_matcher(monkeypatch) -> str:
 def test_bank_evaluation_equals_direct_evaluation(aggregation, norm, prototype, k_shot, plain_matcher):
     tokens = torch.randn(20, 4, 6, 8, generator=torch.Generator().manual_seed(0))
     order = list(range(19, -1, -1))  # rows of the bank need not be rows of the split
-    aggregated = TokenBank.can_aggregate(k_shot, prototype)
+    aggregated = TokenBank.can_aggregate(k_shot, prototype, "bi_mhm")
     for matcher, is_aggregated in product(("bi_mhm", plain_matcher), {False, aggregated}):
         options = {"aggregation": aggregation, "norm": norm, "prototype": prototype, "matcher": matcher}
         kept = clip_features(tokens[order], aggregation) if is_aggregated else tokens[order]
@@ -73,7 +74,9 @@ def test_half_precision_keeps_the_accuracy_within_its_interval(prototype, k_shot
 
 
 def test_k_shots_need_every_token_only_for_the_published_prototype():
-    assert [TokenBank.can_aggregate(k, p) for k, p in product((1, 2), PROTOTYPES)] == [True, True, False, True]
+    assert [TokenBank.can_aggregate(k, p, "bi_mhm") for k, p in product((1, 2), PROTOTYPES)] == [
+        True, True, False, True]
+    assert TokenBank.can_aggregate(2, "published", Trx(8, 4, 8))
 
 
 @pytest.mark.parametrize("count", [1, 7, 8])

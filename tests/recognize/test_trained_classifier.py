@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny import tiny_cfg
 
-from trokens import FewShotClassifier
+from trokens import FewShotClassifier, match
 from trokens.engine.run import run_experiment
 from trokens.models.checkpoint import load_checkpoint
 from trokens.recognize import trained as module
@@ -52,6 +52,21 @@ def test_a_checkpoints_tokens_are_compared_and_kept(checkpoint, clips, tmp_path,
     probability = fitted.predict_proba(paths)
     fitted.save(tmp_path / "saved")
     np.testing.assert_array_equal(FewShotClassifier.load(tmp_path / "saved").predict_proba(paths), probability)
+
+
+@pytest.mark.parametrize("matcher", ["otam", "trx"])
+def test_a_checkpoints_own_matcher_compares(tiny_data, clips, tmp_path, matcher):
+    run_experiment(tiny_cfg(tiny_data, tmp_path, FEW_SHOT__MATCHER=matcher, FEW_SHOT__TRX_WIDTH=8), CPU)
+    one = {action: paths[:1] for action, paths in clips.items()}
+    queries = [paths[1] for paths in clips.values()]
+    checkpoint = tmp_path / "checkpoints" / "checkpoint_best.pyth"
+    fitted = FewShotClassifier.from_pretrained(checkpoint, cache=tmp_path / "cache").fit(one)
+    own = module.trained(checkpoint, fitted._describer()._checkpoint_key).model.matcher
+    tokens = [torch.from_numpy(clip.tokens)[:, None] for clip in [*fitted._described(queries), *fitted.descriptions_]]
+    with torch.no_grad():
+        logits = match(torch.stack(tokens[:2]), torch.stack(tokens[2:]), torch.arange(2), 2,
+                       matcher=matcher if own is None else own)
+    np.testing.assert_allclose(fitted.predict_proba(queries), logits.softmax(1).numpy(), atol=1e-5)
 
 
 def test_the_confidence_starts_at_the_models_own_temperature(checkpoint, clips, tmp_path):

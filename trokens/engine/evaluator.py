@@ -21,7 +21,7 @@ from trokens.fewshot.episodes import EpisodePlan, EpisodeSampler
 from trokens.fewshot.matchers import clip_features
 from trokens.fewshot.metrics import mean_and_interval
 from trokens.fewshot.outcomes import Outcomes
-from trokens.fewshot.task import matching_options
+from trokens.fewshot.task import matching_options, with_own_matcher
 from trokens.reuse.embed import ClipEmbedder
 from trokens.reuse.row_file import RowFile, row_key
 from trokens.runtime.distributed import local_world_size, merge_rows, rank, sum_over_processes, world_size
@@ -79,7 +79,7 @@ class Evaluator:
 
     split: str
     plans: dict[int, list[EpisodePlan]]
-    matching: dict[str, str]
+    matching: dict[str, Any]
     bank: BankOptions = BankOptions()
 
     @classmethod
@@ -138,9 +138,11 @@ class Evaluator:
 
     def _bank(self, embedder: ClipEmbedder, k_shots: Sequence[int]) -> TokenBank:
         """The smallest bank that serves these numbers of shots; on disk all tokens, for whatever is asked later."""
-        aggregation = self.matching["aggregation"]
+        matching = with_own_matcher(self.matching, embedder.model)
+        aggregation = matching["aggregation"]
         rows: Sequence[int] = self.shown(k_shots)
-        aggregated = all(TokenBank.can_aggregate(k_shot, self.matching["prototype"]) for k_shot in k_shots)
+        aggregated = all(TokenBank.can_aggregate(k_shot, matching["prototype"], matching["matcher"])
+                         for k_shot in k_shots)
         clips, dtype, device = embedder.reader.clips, self.bank.dtype, embedder.device
         reader: Any = embedder.reader  # never one of augmented views
         shape = reader.num_frames, reader.num_points, embedder.model.embed_dim
@@ -164,4 +166,4 @@ class Evaluator:
         if device.type == "cuda" and 2 * stored.nbytes < torch.cuda.mem_get_info(device)[0]:
             stored = stored.to(device)
         return TokenBank(stored, rows, is_aggregated=aggregated, device=device, names=[clip.id for clip in clips],
-                         **self.matching)
+                         **matching)

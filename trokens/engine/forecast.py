@@ -46,7 +46,8 @@ def describe_run(cfg, model: Trokens, splits: Mapping[str, Sequence[Clip]], devi
         lines.append(f"Features    {size:.3g} GB on disk (MODEL.FEATURE_CACHE), of {kept} clips and views of clips")
     evaluated = max((len(clips) for name, clips in splits.items() if name != "train"), default=0)
     shots += [few_shot.K_SHOT] * cfg.TRAIN.ENABLE  # of validations
-    if evaluated and not all(TokenBank.can_aggregate(k_shot, few_shot.PROTOTYPE) for k_shot in shots):
+    matcher = few_shot.MATCHER if model.matcher is None else model.matcher
+    if evaluated and not all(TokenBank.can_aggregate(k_shot, few_shot.PROTOTYPE, matcher) for k_shot in shots):
         numbers = evaluated * cfg.DATA.NUM_FRAMES * cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE * model.embed_dim
         size = numbers * BANK_DTYPES[cfg.TEST.BANK_DTYPE].itemsize / 2**30
         lines.append(f"Token bank  {size:.1f} GB in each process, or once on disk (TEST.BANK {cfg.TEST.BANK}): several "

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from trokens.fewshot.episodes import EpisodePlan
-from trokens.fewshot.matchers import pairwise_logits
+from trokens.fewshot.matchers import pairwise_logits, reads_shots
 from trokens.fewshot.prototypes import CHUNK, clip_features, published_prototypes
 
 
 class TokenBank:
     """The tokens of a split's clips, or as much of them as matching needs.
 
-    With one shot, or prototypes averaged per clip, each clip is aggregated on its own and only that is read;
-    the published K-shot prototype averages points over clips first and reads every token.
+    With one shot, prototypes averaged per clip, or a matcher that reads all shots, each clip is aggregated on its own
+    and only that is read; the published K-shot prototype averages points over clips first and reads every token.
 
     Args:
         stored: Of C clips, tokens (C, T, N, D); or, where ``is_aggregated``, their features (C, L, D). float32 or
@@ -29,7 +29,7 @@ class TokenBank:
     """
 
     def __init__(self, stored: Tensor, indices: Sequence[int], *, is_aggregated: bool, aggregation: str, norm: str,
-                 matcher: str, prototype: str = "published", device: torch.device | str = "cpu",
+                 matcher: str | nn.Module, prototype: str = "published", device: torch.device | str = "cpu",
                  names: Sequence[str] = ()):
         self.tokens = None if is_aggregated else stored.contiguous()
         self.features = None  # for no_agg: they would be as large as the tokens
@@ -42,16 +42,18 @@ class TokenBank:
         self.device, self.names = device, names
 
     @staticmethod
-    def can_aggregate(k_shot: int, prototype: str) -> bool:
+    def can_aggregate(k_shot: int, prototype: str, matcher: str | nn.Module) -> bool:
         """True where matching needs no more of a clip than its aggregated features."""
-        return k_shot == 1 or prototype == "per_clip"
+        return k_shot == 1 or prototype == "per_clip" or reads_shots(matcher)
 
     def score(self, plans: Sequence[EpisodePlan]) -> Tensor:
         """Logits (E, Q, n_way) of episodes with the same n_way, shots and queries: what matching all tokens gives."""
         support, n_way = plans[0].num_support, plans[0].n_way
         rows = torch.tensor([[self.row[index] for index in plan.indices] for plan in plans])  # (E, V)
         shots = rearrange(rows[:, :support], "e (w k) -> e w k", w=n_way)  # the support is class-major
-        if self.can_aggregate(shots.shape[-1], self.prototype):
+        if reads_shots(self.matcher):
+            classes = self._clips(shots)  # (E, W, K, L, D)
+        elif self.can_aggregate(shots.shape[-1], self.prototype, self.matcher):
             classes = self._clips(shots).mean(2)  # (E, W, L, D)
         else:
             classes = published_prototypes(self.tokens, rearrange(shots, "e w k -> (e w) k"), self.aggregation)
@@ -91,7 +93,10 @@ class TokenBank:
         bad = [plan for plan, one in zip(plans, logits, strict=True) if not one.isfinite().all()]
         shown = ", ".join(str(self.names[index]) if self.names else f"row {index}" for index in bad[0].indices)
         raise FloatingPointError(f"Distances are not finite in {len(bad)} of {len(plans)} episodes (the first shows "
-                                 f"the clips {shown}); matcher '{self.matcher}' cannot compare these tokens.")
+                                 f"the clips {shown}); matcher '{self._matcher_name()}' cannot compare these tokens.")
+
+    def _matcher_name(self) -> str:
+        return self.matcher if isinstance(self.matcher, str) else type(self.matcher).__name__
 
     def _batch_size(self, plan: EpisodePlan) -> int:
         """Episodes scored at once: as many as keep what is gathered and compared below 256 MB."""
@@ -99,4 +104,6 @@ class TokenBank:
         source = self.tokens if self.features is None else self.features
         length, dim = source[0].numel() // source.shape[-1], source.shape[-1]
         largest = max(query * plan.n_way * length**2, len(plan.indices) * length * dim)
+        if reads_shots(self.matcher):  # it may keep something as wide as a feature of every pair of frames
+            largest = query * plan.num_support * length**2 * dim
         return max(1, min(256, CHUNK // largest))

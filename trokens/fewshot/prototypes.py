@@ -1,4 +1,4 @@
-"""The features of a clip that are compared, and class prototypes: the mean of the support clips."""
+"""The features of a clip that are compared, and of a class: all its shots, or their mean, the prototype."""
 
 from __future__ import annotations
 
@@ -31,6 +31,35 @@ def clip_features(tokens: Tensor, aggregation: str = "spatial") -> Tensor:
     """
     check_choice("aggregation", aggregation, AGGREGATIONS)
     return AGGREGATIONS[aggregation](tokens.float().relu())
+
+
+def feature_length(aggregation: str, num_frames: int, num_points: int) -> int:
+    """L of :func:`clip_features`."""
+    check_choice("aggregation", aggregation, AGGREGATIONS)
+    return {"spatial": num_frames, "temporal": num_points, "no_agg": num_frames * num_points}[aggregation]
+
+
+def shots_of_classes(support_tokens: Tensor, support_way: Tensor, n_way: int, aggregation: str = "spatial") -> Tensor:
+    """The features of all shots of each class, in the order of ``support_tokens``.
+
+    Args:
+        support_tokens: (S, T, N, D).
+        support_way: Class of each clip, (S,) long in [0, n_way); K clips of every class, in any order.
+
+    Returns:
+        (n_way, K, L, D) float32.
+
+    Raises:
+        ValueError: Classes have other numbers of clips (which clips are whose is checked on the CPU only: elsewhere the
+            device would wait).
+    """
+    counts = support_way.tolist() if support_way.device.type == "cpu" else [i % n_way for i in range(len(support_way))]
+    shots = [counts.count(way) for way in range(n_way)]
+    if not shots[0] or len(set(shots)) > 1 or sum(shots) < len(support_way):
+        raise ValueError(f"support_way gives the classes 0 to {n_way - 1} {shots} of {len(support_way)} clips; a "
+                         "matcher that reads all shots needs equally many of each.")
+    order = support_way.argsort(stable=True)
+    return clip_features(support_tokens[order], aggregation).unflatten(0, (n_way, shots[0]))
 
 
 def prototypes(support_tokens: Tensor, support_way: Tensor, n_way: int, aggregation: str = "spatial",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,7 +22,7 @@ class FewShotTask(nn.Module):
     The first is over all clips and training classes, the second over query clips and the ways of the episode.
 
     Args:
-        model: Clips to class logits and tokens.
+        model: Clips to class logits and tokens; its ``matcher``, where it has one, matches.
         matching: Options of :func:`trokens.fewshot.matchers.match`: aggregation, norm, prototype, matcher.
         temperature: tau.
         label_smoothing: Share of the class loss's target that is spread over all classes; 0: plain cross-entropy.
@@ -28,7 +30,7 @@ class FewShotTask(nn.Module):
         match_weight: b.
     """
 
-    def __init__(self, model: nn.Module, *, matching: dict[str, str], temperature: float = 1.0,
+    def __init__(self, model: nn.Module, *, matching: dict[str, Any], temperature: float = 1.0,
                  label_smoothing: float = 0.1, class_weight: float = 1.0, match_weight: float = 1.0):
         super().__init__()
         self.model = model
@@ -57,7 +59,7 @@ class FewShotTask(nn.Module):
         clips, support = episode.clips, episode.num_support
         class_logits, tokens = self.model(clips, patch_features)
         logits = match(tokens[support:], tokens[:support], episode.way[:support], n_way=episode.n_way,
-                       **self.matching)
+                       **with_own_matcher(self.matching, self.model))
         way = episode.way[support:]
         loss_class = F.cross_entropy(class_logits.float() / self.temperature, clips.class_id,
                                      label_smoothing=self.label_smoothing)
@@ -71,8 +73,13 @@ class FewShotTask(nn.Module):
         }
 
 
-def matching_options(cfg) -> dict[str, str]:
+def matching_options(cfg) -> dict[str, Any]:
     """The keyword arguments of :func:`trokens.fewshot.matchers.match` that a config sets."""
     few_shot = cfg.FEW_SHOT
     return {"aggregation": few_shot.PATCH_TOKENS_AGG, "norm": few_shot.DIST_NORM,
             "prototype": few_shot.PROTOTYPE, "matcher": few_shot.MATCHER}
+
+
+def with_own_matcher(matching: dict[str, Any], model: nn.Module) -> dict[str, Any]:
+    """The options of matching with a model's own matcher in place of its name, where it has one."""
+    return matching if model.matcher is None else matching | {"matcher": model.matcher}

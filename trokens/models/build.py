@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from trokens.config.border import keys_of
+from trokens.fewshot.matchers import build_matcher
 from trokens.models.backbone import (
     DINO_PATCH,
     backbone_shape,
@@ -31,6 +32,7 @@ MODEL_KEYS = {  # argument: the config's key that decides it
     "cross_motion": "MODEL.MOTION_MODULE.USE_CROSS_MOTION_MODULE",
     "depth": "MF.DEPTH", "num_heads": "MF.NUM_HEADS", "mlp_ratio": "MF.MLP_RATIO", "qkv_bias": "MF.QKV_BIAS",
     "head_act": "MF.HEAD_ACT",
+    "matcher": "FEW_SHOT.MATCHER", "length": "FEW_SHOT.PATCH_TOKENS_AGG", "width": "FEW_SHOT.TRX_WIDTH",  # of a matcher
 }
 
 
@@ -67,7 +69,7 @@ def build_model(cfg) -> Trokens:
         logger.info("Points take part in attention from their query frame on (POINT_INFO.USE_PT_QUERY_MASK); "
                     "the published numbers were made with all points taking part everywhere.")
     hod = points.HOD
-    return Trokens(
+    built = Trokens(
         model.NUM_CLASSES, embed_dim=model.EMBED_DIM, backbone=backbone, train_backbone=model.TRAIN_BACKBONE,
         backbone_batch=model.BACKBONE_BATCH, feature_dim=shape[0], grid=shape[1], num_frames=cfg.DATA.NUM_FRAMES,
         num_points=points.NUM_POINTS_TO_SAMPLE, appearance=appearance, sample_mode=model.FEAT_EXTRACT_MODE,
@@ -81,3 +83,5 @@ def build_model(cfg) -> Trokens:
         depth=mf.DEPTH, num_heads=mf.NUM_HEADS, mlp_ratio=mf.MLP_RATIO, qkv_bias=mf.QKV_BIAS, drop=mf.DROP,
         attn_drop=mf.ATTN_DROPOUT, drop_path=mf.DROP_PATH, pos_drop=mf.POS_DROPOUT, head_drop=mf.HEAD_DROPOUT,
         head_act=mf.HEAD_ACT, act_checkpoint=model.ACT_CHECKPOINT, compile_blocks=model.COMPILE)
+    built.matcher = build_matcher(cfg, built.embed_dim)  # last: the weights of the others are drawn as without it
+    return built

@@ -56,6 +56,9 @@ class Trokens(nn.Module):
             Nets with Sublinear Memory Cost", 2016): the same gradients from less memory.
         compile_blocks: torch.compile the blocks.
 
+    Attributes:
+        matcher: A module of :mod:`trokens.fewshot.matchers` that learns with the model; None where none does.
+
     Raises:
         ValueError: An unknown or impossible option.
     """
@@ -91,6 +94,7 @@ class Trokens(nn.Module):
         self.class_token = class_token
         self.backbone_batch, self.train_backbone = backbone_batch, train_backbone
         self.act_checkpoint = act_checkpoint
+        self.matcher: nn.Module | None = None
 
         self.dino = backbone if appearance else None  # its parameters' published name, whatever backbone it is
         if self.backbone is not None and not train_backbone:

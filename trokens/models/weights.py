@@ -22,7 +22,7 @@ POSITION_EMBEDDINGS = ("space_pos_embed", "time_pos_embed", "spatial_pos_embed")
 _DECIDED_BY = {
     "cross_motion_module.fc2.c_fc.weight": "num_points", "hod_motion_module.fc2.c_fc.weight": "bins",
     "space_pos_embed": "grid", "spatial_pos_embed": "grid", "time_pos_embed": "num_frames", "head.": "num_classes",
-    "blocks.": "mlp_ratio", "dino.": "backbone",
+    "blocks.": "mlp_ratio", "dino.": "backbone", "matcher.": "matcher",
 }
 # and whether it is there
 _SWITCHED_BY = {
@@ -30,6 +30,7 @@ _SWITCHED_BY = {
     ".time_pos_embed": "base_pos_embed", ".spatial_pos_embed": "point_pos_embed", ".blocks.": "depth",
     ".cls_token": "class_token",
     "attn.qkv.bias": "qkv_bias", ".proj.weight": "embed_dim", ".dino.": "train_backbone",
+    ".matcher.": "matcher",
 }
 
 

@@ -241,8 +241,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         return [found[path].description for path in paths]
 
     def _compare(self, clips: Sequence[Description]) -> Distances:
+        if self.checkpoint is not None:
+            return compare(clips, self.descriptions_, "tokens", self._describer().matcher)
         method = "motion" if self.method == "both" and self.backbone_ is None else self.method
-        return compare(clips, self.descriptions_, "tokens" if self.checkpoint is not None else method)
+        return compare(clips, self.descriptions_, method)
 
     def _distances(self, X: Sequence) -> ndarray:
         """Distance of each clip to each action, (Q, C)."""

@@ -11,7 +11,7 @@ With r[i] the rows of one clip, r'[j] those of another, S of each, and a how muc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,12 +108,17 @@ class Distances(NamedTuple):
         return Distances(motion, looks, self.amount[clips])
 
 
-def compare(clips: Sequence[Description], examples: Sequence[Description], method: str) -> Distances:
-    """Compare clips with examples by "motion", "looks", "both" (looks only where both have them), or "tokens"."""
+def compare(clips: Sequence[Description], examples: Sequence[Description], method: str,
+            matcher: Callable[[Tensor, Tensor], Tensor] = token_bi_mhm) -> Distances:
+    """Compare clips with examples by "motion", "looks", "both" (looks only where both have them), or "tokens".
+
+    Args:
+        matcher: For tokens: of clips (Q, L, D) and examples (E, L, D) the distances (Q, E).
+    """
     amount = np.array([float(clip.amount) for clip in clips])
     if method == "tokens":
         query, support = _stacked(clips, "tokens"), _stacked(examples, "tokens")
-        return Distances((token_bi_mhm(query, support) / query.shape[1]).double().numpy(), None, amount)
+        return Distances((matcher(query, support) / query.shape[1]).double().numpy(), None, amount)
     motion = looks = None
     if method != "looks":
         motion = bounded(distances(_stacked(clips, "motion"), _stacked(examples, "motion")).double()).numpy()

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from trokens.clips.dataset import DATASETS, FPS
 from trokens.clips.reader import ClipReader
@@ -20,7 +21,8 @@ from trokens.clips.split import Clip
 from trokens.config import load_cfg
 from trokens.extraction.extractor import Extractor, Options, extract_video
 from trokens.extraction.jobs import Job
-from trokens.fewshot.matchers import clip_features
+from trokens.fewshot.matchers import clip_features, pairwise_logits
+from trokens.fewshot.prototypes import feature_length
 from trokens.fewshot.task import matching_options
 from trokens.models.build import build_model
 from trokens.models.checkpoint import load_checkpoint
@@ -45,6 +47,7 @@ class Trained(NamedTuple):
         model: On the CPU, in eval mode.
         reader: Reads a clip; has none yet.
         aggregation: What of its tokens is compared, see `clip_features`.
+        matcher: The name of what compares them; the model has a matcher with parameters itself.
         points: How points are extracted.
         fps: At which rate.
         temperature: Of its logits, for mean distances of tokens.
@@ -53,6 +56,7 @@ class Trained(NamedTuple):
     model: Trokens
     reader: ClipReader
     aggregation: str
+    matcher: str
     points: Options
     fps: float
     temperature: float
@@ -90,6 +94,14 @@ class TrainedDescriber(Describer):
     def calibration(self) -> Calibration:
         """The temperature is that of the model's logits."""
         return Calibration(temperature=self.model.temperature)
+
+    @torch.no_grad()
+    def matcher(self, query: Tensor, examples: Tensor) -> Tensor:
+        """Distances (Q, E) of clips (Q, L, D) to examples (E, L, D), each a class of its own."""
+        model, name = self.model.model, self.model.matcher
+        if model.matcher is not None:
+            return -pairwise_logits(query, examples[:, None], matcher=model.matcher)
+        return -pairwise_logits(query, examples, matcher=name)
 
     def describe(self, path: str | os.PathLike) -> Description:
         """Describe a whole clip."""
@@ -129,14 +141,13 @@ def trained(checkpoint: Path, _key: str) -> Trained:
 
 def _from_config(cfg, model: Trokens) -> Trained:
     matching, dataset = matching_options(cfg), cfg.TEST.DATASET
-    length = {"spatial": cfg.DATA.NUM_FRAMES, "temporal": cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE}.get(
-        matching["aggregation"], cfg.DATA.NUM_FRAMES * cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE)
+    length = feature_length(matching["aggregation"], cfg.DATA.NUM_FRAMES, cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE)
     kind = cfg.MODEL.FEAT_EXTRACTOR.lower()
     own = {"dino": cfg.MODEL.DINO_CONFIG, "timm": f"timm:{cfg.MODEL.TIMM_NAME}:{cfg.MODEL.TIMM_STAGE}"}.get(kind)
     fps = DATASETS.get(dataset).fps if dataset in DATASETS else FPS
     points = _point_options(cfg.POINT_INFO.NAME, own, cfg.MODEL.BACKBONE_WEIGHTS)
-    return Trained(model.eval(), ClipReader.from_config(cfg, (), augment=False), matching["aggregation"], points,
-                   fps, cfg.SOLVER.TEMPRATURE / length)
+    return Trained(model.eval(), ClipReader.from_config(cfg, (), augment=False), matching["aggregation"],
+                   matching["matcher"], points, fps, cfg.SOLVER.TEMPRATURE / length)
 
 
 def _point_options(name: str, backbone: str | None, weights: str) -> Options:

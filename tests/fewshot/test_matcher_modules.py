@@ -1,0 +1,189 @@
+"""Every matcher equals its definition, alone and in batches; those with parameters are a part of the model."""
+
+from itertools import combinations
+
+import pytest
+import torch
+from small_task import MATCHING, D, T, episode, model
+from tiny import RANDOM, assert_same_run, flat, stopped_at_every_step, tiny_cfg
+
+from trokens import build_model, match
+from trokens.engine.run import run_experiment
+from trokens.fewshot.bank import TokenBank
+from trokens.fewshot.episodes import EpisodeSampler
+from trokens.fewshot.matchers import MATCHERS, clip_features, otam, pairwise_logits, prototype, reads_shots, trx, tsn
+from trokens.fewshot.matchers.bi_mhm import token_distance
+from trokens.fewshot.task import FewShotTask
+from trokens.models.checkpoint import checkpoint_dir, load_checkpoint
+
+FUNCTIONS = ["otam", "prototype_cosine", "prototype_squared", "tsn"]
+MODULES = {"trx": {"width": 12}}
+L = 5
+
+
+def made(name: str, dim: int = 8, length: int = L):
+    """A matcher as `match` takes it."""
+    torch.manual_seed(0)
+    return MATCHERS.get(name)(dim, length, **MODULES[name]) if name in MODULES else name
+
+
+def features(*shape: int, seed: int = 0):
+    return torch.randn(*shape, L, 8, generator=torch.Generator().manual_seed(seed)).relu()
+
+
+def cosine_distance(x, y):
+    return 1 - (x @ y) / (x.norm() * y.norm() + 0.01)
+
+
+def loops_over(name: str, matcher, x, shots):
+    """The distance of one query clip (L, D) to one class (K, L, D)."""
+    y = shots.mean(0)
+    if name == "tsn":
+        return sum(cosine_distance(x[i], y[i]) for i in range(L))
+    if name == "prototype_cosine":
+        return L * cosine_distance(sum(x) / L, sum(y) / L)
+    if name == "prototype_squared":
+        return sum((a - b) ** 2 for a, b in zip(sum(x) / L, sum(y) / L, strict=True)) / 8**0.5
+    if name == "otam":
+        return otam.distance_of_two(x, y)
+    x, shots = x + matcher.positions, shots + matcher.positions
+    return sum(size.distance_of_two(x, shots) for size in matcher.sizes) / 2
+
+
+@pytest.mark.parametrize("k_shot", [1, 3])
+@pytest.mark.parametrize("name", [*FUNCTIONS, *MODULES])
+def test_a_matcher_equals_its_definition_for_each_pair_alone_and_in_batches(name, k_shot):
+    matcher = made(name)
+    query, shots = features(2, 4), features(2, 3, k_shot, seed=1)
+    classes = shots if name in MODULES else shots.mean(2)
+    logits = pairwise_logits(query, classes, matcher=matcher)  # two episodes at once
+    assert logits.shape == (2, 4, 3)
+    for e in range(2):
+        torch.testing.assert_close(pairwise_logits(query[e], classes[e], matcher=matcher), logits[e])
+        want = torch.stack([torch.stack([-loops_over(name, matcher, x, y) for y in shots[e]]) for x in query[e]])
+        torch.testing.assert_close(logits[e], want, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *MODULES])
+def test_gradients_are_finite_and_reach_every_parameter(name):
+    matcher = made(name)
+    for tokens in (torch.randn(8, 5, 6, 8), -torch.ones(8, 5, 6, 8)):  # of the last, ReLU leaves nothing
+        tokens.requires_grad_()
+        logits = match(tokens[6:], tokens[:6], torch.arange(6) % 3, 3, matcher=matcher)
+        torch.nn.functional.cross_entropy(logits, torch.tensor([1, 2])).backward()
+        assert logits.isfinite().all() and tokens.grad.isfinite().all()
+    if name in MODULES:
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in matcher.parameters())
+
+
+@pytest.mark.parametrize("k_shot", [1, 3])
+@pytest.mark.parametrize("name", [*FUNCTIONS, *MODULES])
+def test_the_bank_gives_what_match_gives(name, k_shot):
+    matcher, tokens = made(name, length=4), torch.randn(20, 4, 6, 8)
+    options = {"aggregation": "spatial", "norm": "none", "prototype": "published", "matcher": matcher}
+    aggregated = TokenBank.can_aggregate(k_shot, "published", matcher)
+    assert aggregated == (name in MODULES or k_shot == 1)
+    banks = [TokenBank(tokens, range(20), is_aggregated=False, **options)]
+    if aggregated:
+        banks.append(TokenBank(clip_features(tokens), range(20), is_aggregated=True, **options))
+    plans = list(EpisodeSampler([i // 4 for i in range(20)], n_way=3, k_shot=k_shot, n_query=1, num_episodes=4, seed=0))
+    for number, plan in enumerate(plans):
+        rows, way, support = torch.tensor(plan.indices), torch.tensor(plan.way), plan.num_support
+        direct = match(tokens[rows[support:]], tokens[rows[:support]], way[:support], 3, matcher=matcher)
+        for bank in banks:
+            torch.testing.assert_close(bank.score(plans)[number], direct, atol=1e-4, rtol=1e-4)
+    assert ((banks[0].accuracy(plans) >= 0) & (banks[0].accuracy(plans) <= 1)).all()
+
+
+def test_otam_takes_the_cheapest_path_as_the_minimum_hardens(monkeypatch):
+    monkeypatch.setattr(otam, "LAMBDA", 1e-4)
+    d = torch.rand(4, 3, generator=torch.Generator().manual_seed(0))
+    # each column is passed once, in rows that step down by 0 or 1 but start and end anywhere
+    paths = [(a, b, c) for a in range(4) for b in (a, a + 1) for c in (b, b + 1) if c < 4]
+    best = min(sum(d[row, column] for column, row in enumerate(path)) for path in paths)
+    deeper = min(d[a:b + 1, 0].sum() + d[b, 1] + d[b, 2] for a in range(4) for b in range(a, 4))
+    torch.testing.assert_close(otam.path_cost(d), min(best, deeper), atol=2e-3, rtol=0)
+    torch.testing.assert_close(otam.path_costs(d), otam.path_cost(d), atol=1e-5, rtol=0)
+
+
+def test_otam_chunks_do_not_change_logits(monkeypatch):
+    whole = pairwise_logits(features(6), features(3, seed=1), matcher="otam")
+    monkeypatch.setattr(otam, "CHUNK", 2 * L * 3 * L + 1)
+    torch.testing.assert_close(pairwise_logits(features(6), features(3, seed=1), matcher="otam"), whole)
+
+
+def test_tsn_is_the_diagonal_and_a_still_clip_is_its_prototype():
+    x, y = features(), features(seed=1)
+    torch.testing.assert_close(tsn.distance_of_two(x, y), token_distance(x, y).diag().sum())
+    still = x[:1].expand(1, L, 8)
+    torch.testing.assert_close(tsn.tsn(still, y[None, :1].expand(1, L, 8)),
+                               prototype.prototype_cosine(still, y[None, :1].expand(1, L, 8)))
+
+
+def test_trx_maps_each_tuple_of_frames_in_order():
+    matcher, x = made("trx"), features()
+    triples = matcher.sizes[1]
+    assert triples.frames.tolist() == [list(chosen) for chosen in combinations(range(L), 3)]
+    joined = torch.stack([torch.cat([x[i], x[j], x[k]]) for i, j, k in triples.frames.tolist()])
+    torch.testing.assert_close(triples._of_tuples(triples.key, x), triples.key(joined))
+    with pytest.raises(ValueError, match="length is 256; trx compares all triples of 3 to 32 features"):
+        trx.Trx(8, 256)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_shots_are_sorted_by_their_class(name):
+    matcher, tokens = made(name, length=4), torch.randn(9, 4, 6, 8)
+    mixed, order = torch.tensor([2, 0, 1, 0, 2, 1]), [1, 3, 2, 5, 0, 4]
+    torch.testing.assert_close(match(tokens[6:], tokens[:6], mixed, 3, matcher=matcher),
+                               match(tokens[6:], tokens[order], torch.tensor([0, 0, 1, 1, 2, 2]), 3, matcher=matcher))
+    for way in ([0, 0, 0, 1, 1, 2], [0, 0, 0, 1, 1, 1], [0, 1, 2, 0, 1, 3]):
+        with pytest.raises(ValueError, match=r"support_way gives the classes 0 to 2 \[.*equally many of each\.$"):
+            match(tokens[6:], tokens[:6], torch.tensor(way), 3, matcher=matcher)
+
+
+def test_the_name_of_a_matcher_with_parameters_is_not_enough():
+    assert reads_shots(made("trx")) and not reads_shots("otam")
+    with pytest.raises(ValueError, match="matcher is 'trx', which has parameters; give the module"):
+        match(torch.zeros(1, 4, 6, 8), torch.zeros(5, 4, 6, 8), torch.arange(5), matcher="trx")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_rest_of_a_model_is_drawn_as_without_its_matcher(tiny_data, name):
+    models = []
+    for matcher in ("bi_mhm", name):
+        torch.manual_seed(0)
+        models.append(build_model(tiny_cfg(tiny_data, tiny_data, FEW_SHOT__MATCHER=matcher, MODEL__NUM_CLASSES=6)))
+    plain, own = (one.state_dict() for one in models)
+    assert models[0].matcher is None and any(key.startswith("matcher.") for key in own)
+    assert flat(plain) == flat({key: value for key, value in own.items() if not key.startswith("matcher.")})
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_task_trains_the_models_own_matcher(name):
+    one, patch_features = episode()
+    trokens = model()
+    trokens.matcher = made(name, D, T)
+    task = FewShotTask(trokens, matching=MATCHING | {"matcher": name}).train()
+    out = task(one, patch_features)
+    out["loss"].backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in task.parameters())
+    tokens = trokens(one.clips, patch_features)[1]
+    torch.testing.assert_close(out["logits"], match(tokens[3:], tokens[:3], one.way[:3], 3, matcher=trokens.matcher))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_training_goes_on_with_the_matchers_weights(tiny_data, tmp_path, name):
+    options = RANDOM | {"FEW_SHOT.MATCHER": name, "FEW_SHOT.K_SHOT": 2, "FEW_SHOT.TRAIN_EPISODES": 2,
+                        "TEST.ENABLE": True}
+
+    def run(folder):
+        return run_experiment(tiny_cfg(tiny_data, tmp_path / folder, options), torch.device("cpu"))
+
+    result = run("undisturbed")
+    assert stopped_at_every_step(lambda: run("stopped"))[-1] == "done"
+    assert_same_run(tmp_path / "undisturbed", tmp_path / "stopped")
+    folder = checkpoint_dir(tmp_path / "undisturbed")
+    states = [load_checkpoint(folder / f"checkpoint_epoch_0000{n}.pyth")["model_state"] for n in (1, 2)]
+    learned = [key for key in states[0] if key.startswith("matcher.")]
+    assert learned and all(not torch.equal(states[0][key], states[1][key]) for key in learned)
+    assert result["k_shot"] == 2 and 0 <= result["accuracy"] <= 1
