@@ -243,8 +243,8 @@ def test_a_test_of_what_training_will_write_is_taken(tiny_data, tmp_path, number
 def test_a_matcher_that_is_not_there_is_found_before_anything_is_computed(tiny_data, tmp_path, capsys):
     assert main(command(tiny_data, tmp_path, FEW_SHOT__MATCHER="otamm", TRAIN__ENABLE=False)) == 2
     assert capsys.readouterr().err == (
-        "ValueError: Unknown matcher 'otamm'. Did you mean 'otam'? Known: bi_mhm, otam, prototype_cosine, "
-        "prototype_squared, trx, tsn.\n")
+        "ValueError: Unknown matcher 'otamm'. Did you mean 'otam'? Known: bi_mhm, hyrsm, otam, prototype_cosine, "
+        "prototype_squared, team, trx, tsn.\n")
     assert not (tmp_path / "config.yaml").exists()
 
 

@@ -11,20 +11,31 @@ from trokens import build_model, match
 from trokens.engine.run import run_experiment
 from trokens.fewshot.bank import TokenBank
 from trokens.fewshot.episodes import EpisodeSampler
-from trokens.fewshot.matchers import MATCHERS, clip_features, otam, pairwise_logits, prototype, reads_shots, trx, tsn
+from trokens.fewshot.matchers import (
+    MATCHERS,
+    bi_mhm,
+    clip_features,
+    otam,
+    pairwise_logits,
+    prototype,
+    reads_shots,
+    trx,
+    tsn,
+)
 from trokens.fewshot.matchers.bi_mhm import token_distance
 from trokens.fewshot.task import FewShotTask
 from trokens.models.checkpoint import checkpoint_dir, load_checkpoint
 
 FUNCTIONS = ["otam", "prototype_cosine", "prototype_squared", "tsn"]
-MODULES = {"trx": {"width": 12}}
+MODULES = {"hyrsm": {"num_heads": 2}, "team": {"patterns": 3, "num_heads": 2}, "trx": {"width": 12}}
 L = 5
 
 
 def made(name: str, dim: int = 8, length: int = L):
     """A matcher as `match` takes it."""
     torch.manual_seed(0)
-    return MATCHERS.get(name)(dim, length, **MODULES[name]) if name in MODULES else name
+    sizes = {"length": length} if name == "trx" else {}
+    return MATCHERS.get(name)(dim, **sizes, **MODULES[name]) if name in MODULES else name
 
 
 def features(*shape: int, seed: int = 0):
@@ -33,6 +44,41 @@ def features(*shape: int, seed: int = 0):
 
 def cosine_distance(x, y):
     return 1 - (x @ y) / (x.norm() * y.norm() + 0.01)
+
+
+def attended(attention, queries, keys):
+    """What each query row gathers from the key rows, head by head."""
+    (wq, wk, wv), (bq, bk, bv) = attention.heads.in_proj_weight.chunk(3), attention.heads.in_proj_bias.chunk(3)
+    width, found = len(wq) // attention.heads.num_heads, []
+    for row in queries:
+        heads = []
+        for h in range(attention.heads.num_heads):
+            of = slice(h * width, (h + 1) * width)
+            scores = torch.stack([(wq @ row + bq)[of] @ (wk @ key + bk)[of] for key in keys]) / width**0.5
+            heads.append(sum(weight * (wv @ key + bv)[of] for weight, key in zip(scores.softmax(0), keys, strict=True)))
+        found.append(attention.heads.out_proj(torch.cat(heads)))
+    return torch.stack(found)
+
+
+def hyrsm_loops(matcher, x, shots):
+    """The distance of one query clip (L, D) to each class (W, K, L, D)."""
+    ways, k_shot = shots.shape[:2]
+    a = [clip + attended(matcher.intra, clip, clip) for clip in [x, *shots.flatten(0, 1)]]
+    g = torch.stack([clip.mean(0) for clip in a])
+    e = g + attended(matcher.inter, g, g)
+    f = [torch.stack([row + matcher.join(torch.cat([row, of_clip])) for row in clip])
+         for clip, of_clip in zip(a, e, strict=True)]
+    return [bi_mhm.distance_of_two(f[0], sum(f[1 + w * k_shot:1 + (w + 1) * k_shot]) / k_shot) for w in range(ways)]
+
+
+def team_loops(matcher, x, shots):
+    """The distance of one query clip (L, D) to each class (W, K, L, D)."""
+    def patterns(clip):
+        return matcher.patterns + attended(matcher.gather, matcher.patterns, clip)
+
+    classes = [sum(patterns(shot) for shot in of_class) / len(of_class) for of_class in shots]
+    common, z = sum(classes) / len(classes), patterns(x)
+    return [sum(cosine_distance(z[p] - common[p], y[p] - common[p]) for p in range(len(z))) for y in classes]
 
 
 def loops_over(name: str, matcher, x, shots):
@@ -60,7 +106,9 @@ def test_a_matcher_equals_its_definition_for_each_pair_alone_and_in_batches(name
     assert logits.shape == (2, 4, 3)
     for e in range(2):
         torch.testing.assert_close(pairwise_logits(query[e], classes[e], matcher=matcher), logits[e])
-        want = torch.stack([torch.stack([-loops_over(name, matcher, x, y) for y in shots[e]]) for x in query[e]])
+        of_set = {"hyrsm": hyrsm_loops, "team": team_loops}.get(name)  # whose distances depend on the other classes
+        want = -torch.stack([torch.stack(of_set(matcher, x, shots[e]) if of_set else
+                                         [loops_over(name, matcher, x, y) for y in shots[e]]) for x in query[e]])
         torch.testing.assert_close(logits[e], want, atol=1e-4, rtol=1e-4)
 
 
@@ -128,6 +176,22 @@ def test_trx_maps_each_tuple_of_frames_in_order():
     torch.testing.assert_close(triples._of_tuples(triples.key, x), triples.key(joined))
     with pytest.raises(ValueError, match="length is 256; trx compares all triples of 3 to 32 features"):
         trx.Trx(8, 256)
+
+
+def test_queries_of_hyrsm_do_not_know_of_each_other_and_the_support_counts():
+    matcher, query, shots = made("hyrsm"), features(4), features(3, 1, seed=1)
+    together = pairwise_logits(query, shots, matcher=matcher)
+    torch.testing.assert_close(pairwise_logits(query[:1], shots, matcher=matcher), together[:1])
+    other = torch.cat([shots[:2], features(1, 1, seed=2)])
+    assert not torch.allclose(pairwise_logits(query, other, matcher=matcher)[:, 0], together[:, 0])
+
+
+def test_team_forgets_where_a_pattern_was_and_what_all_classes_share():
+    matcher, query, shots = made("team"), features(4), features(3, 2, seed=1)
+    logits = pairwise_logits(query, shots, matcher=matcher)
+    torch.testing.assert_close(pairwise_logits(query.flip(1), shots, matcher=matcher), logits)
+    alike = pairwise_logits(query, shots[:1].expand(3, -1, -1, -1), matcher=matcher)
+    torch.testing.assert_close(alike, torch.full((4, 3), -3.0))  # of three patterns nothing is left to compare
 
 
 @pytest.mark.parametrize("name", MODULES)

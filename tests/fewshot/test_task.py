@@ -13,6 +13,7 @@ from trokens.clips.loader import episode_loader
 from trokens.clips.reader import ClipReader
 from trokens.clips.split import build_split
 from trokens.fewshot.episodes import EpisodeSampler
+from trokens.fewshot.matchers import clip_features, prototypes
 from trokens.fewshot.task import FewShotTask
 
 
@@ -42,6 +43,28 @@ def test_plain_cross_entropy_has_no_label_smoothing(tiny_data):
     assert (task.label_smoothing, task.temperature, task.class_weight, task.match_weight) == (0.0, 0.5, 0.3, 2)
     assert task.matching == MATCHING
     assert FewShotTask.from_config(tiny_cfg(tiny_data, tiny_data), model()).label_smoothing == 0.1
+
+
+def test_molos_contrast_compares_whole_clips_with_frames_of_the_other_side(tiny_data):
+    one, features = episode()
+    trokens = model().eval()
+    plain, contrasted = (FewShotTask(trokens, matching=MATCHING, temperature=2.0, contrast_weight=weight)(one, features)
+                         for weight in (0.0, 3.0))
+    tokens = trokens(one.clips, features)[1]
+    x, y, way = clip_features(tokens[3:]), prototypes(tokens[:3], one.way[:3], 3), one.way[3:]
+
+    def distance(u, v):
+        return 1 - u @ v / (u.norm() * v.norm() + 0.01)
+
+    total = 0
+    for q, right in zip(x, way.tolist(), strict=True):
+        a = torch.stack([-sum(distance(q.mean(0), frame) for frame in c) / 2 for c in y])
+        b = torch.stack([-sum(distance(c.mean(0), frame) for frame in q) / 2 for c in y])
+        total -= (a.log_softmax(0)[right] + b.log_softmax(0)[right]) / 2
+    torch.testing.assert_close(contrasted["loss"], plain["loss"] + 3 * total / len(x))
+    assert torch.equal(contrasted["logits"], plain["logits"])
+    assert FewShotTask.from_config(tiny_cfg(tiny_data, tiny_data, FEW_SHOT__MOLO_LOSS_LAMBDA=0.5),
+                                   model()).contrast_weight == 0.5
 
 
 @pytest.mark.parametrize("options", COMBINATIONS.values(), ids=COMBINATIONS)

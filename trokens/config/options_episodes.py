@@ -20,11 +20,14 @@ EPISODES = [
            "maximum), max_sub (minus it).", choices=("none", "max_div", "max_sub"), weights=True),
     Option("FEW_SHOT.PROTOTYPE", "published", "Class prototype: published (mean of tokens over shots, then ReLU) or "
            "per_clip (ReLU, aggregation, then the mean).", choices=("published", "per_clip"), weights=True),
-    Option("FEW_SHOT.MATCHER", "bi_mhm", "Matcher of query and class: bi_mhm (bidirectional mean Hausdorff), otam, "
-           "prototype_cosine, prototype_squared, trx, tsn, or any other that is registered.", weights=True),
+    Option("FEW_SHOT.MATCHER", "bi_mhm", "Matcher of query and class: bi_mhm (bidirectional mean Hausdorff), hyrsm, "
+           "otam, prototype_cosine, prototype_squared, team, trx, tsn, or any other that is registered.", weights=True),
     Option("FEW_SHOT.TRX_WIDTH", 1152, "Width of the keys and values of matcher trx.", least=1, weights=True),
+    Option("FEW_SHOT.TEAM_PATTERNS", 8, "Learned patterns that matcher team compares clips by.", least=1, weights=True),
     Option("FEW_SHOT.CLASS_LOSS_LAMBDA", 1.0, "Weight of the class loss.", least=0),
     Option("FEW_SHOT.Q2S_LOSS_LAMBDA", 1.0, "Weight of the match loss (query to support).", least=0),
+    Option("FEW_SHOT.MOLO_LOSS_LAMBDA", 0.0, "Weight of MoLo's long-short contrast beside the match loss; 0 = none.",
+           least=0),
 
     "POINT_INFO: trajectories",
     ModelOption("POINT_INFO.NAME", "", "Name of a set of point files: the folder below DATA.PATH_TO_TROKEN_PT_DATA."),

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trokens.fewshot.matchers import match
+from trokens.fewshot.contrast import long_short_loss
+from trokens.fewshot.matchers import clip_features, match, prototypes
 from trokens.structures import Episode
 
 FIGURES = ("loss", "loss_class", "loss_match", "accuracy")  # of a step, which are logged
@@ -19,7 +20,8 @@ class FewShotTask(nn.Module):
 
         loss = a CE(class logits / tau, class_id) + b CE(-distances / tau, way)
 
-    The first is over all clips and training classes, the second over query clips and the ways of the episode.
+    The first is over all clips and training classes, the second over query clips and the ways of the episode. Where its
+    weight is not 0, MoLo's contrast is added (:mod:`trokens.fewshot.contrast`).
 
     Args:
         model: Clips to class logits and tokens; its ``matcher``, where it has one, matches.
@@ -28,22 +30,24 @@ class FewShotTask(nn.Module):
         label_smoothing: Share of the class loss's target that is spread over all classes; 0: plain cross-entropy.
         class_weight: a.
         match_weight: b.
+        contrast_weight: Of the contrast.
     """
 
     def __init__(self, model: nn.Module, *, matching: dict[str, Any], temperature: float = 1.0,
-                 label_smoothing: float = 0.1, class_weight: float = 1.0, match_weight: float = 1.0):
+                 label_smoothing: float = 0.1, class_weight: float = 1.0, match_weight: float = 1.0,
+                 contrast_weight: float = 0.0):
         super().__init__()
         self.model = model
         self.matching = matching
         self.temperature, self.label_smoothing = temperature, label_smoothing
-        self.class_weight, self.match_weight = class_weight, match_weight
+        self.class_weight, self.match_weight, self.contrast_weight = class_weight, match_weight, contrast_weight
 
     @classmethod
     def from_config(cls, cfg, model: nn.Module) -> FewShotTask:
         smoothing = cfg.MIXUP.LABEL_SMOOTH_VALUE if cfg.MODEL.LOSS_FUNC == "label_smoothing_cross_entropy" else 0.0
         return cls(model, matching=matching_options(cfg), temperature=cfg.SOLVER.TEMPRATURE,
                    label_smoothing=smoothing, class_weight=cfg.FEW_SHOT.CLASS_LOSS_LAMBDA,
-                   match_weight=cfg.FEW_SHOT.Q2S_LOSS_LAMBDA)
+                   match_weight=cfg.FEW_SHOT.Q2S_LOSS_LAMBDA, contrast_weight=cfg.FEW_SHOT.MOLO_LOSS_LAMBDA)
 
     def forward(self, episode: Episode, patch_features: Tensor | None = None) -> dict[str, Tensor]:
         """Score one episode.
@@ -64,8 +68,15 @@ class FewShotTask(nn.Module):
         loss_class = F.cross_entropy(class_logits.float() / self.temperature, clips.class_id,
                                      label_smoothing=self.label_smoothing)
         loss_match = F.cross_entropy(logits / self.temperature, way)
+        loss = self.class_weight * loss_class + self.match_weight * loss_match
+        if self.contrast_weight:
+            aggregation = self.matching["aggregation"]
+            proto = prototypes(tokens[:support], episode.way[:support], episode.n_way, aggregation,
+                               self.matching["prototype"])
+            query = clip_features(tokens[support:], aggregation)
+            loss = loss + self.contrast_weight * long_short_loss(query, proto, way, self.temperature)
         return {
-            "loss": self.class_weight * loss_class + self.match_weight * loss_match,
+            "loss": loss,
             "loss_class": loss_class.detach(),
             "loss_match": loss_match.detach(),
             "logits": logits.detach(),
