@@ -99,11 +99,14 @@ class TokenBank:
         return self.matcher if isinstance(self.matcher, str) else type(self.matcher).__name__
 
     def _batch_size(self, plan: EpisodePlan) -> int:
-        """Episodes scored at once: as many as keep what is gathered and compared below 256 MB."""
+        """Episodes scored at once: as many as keep what is gathered and compared below 256 MB; of a matcher that reads
+        shots on a CPU below 16 MB, which its cache nearly holds."""
         query = len(plan.indices) - plan.num_support
         source = self.tokens if self.features is None else self.features
         length, dim = source[0].numel() // source.shape[-1], source.shape[-1]
         largest = max(query * plan.n_way * length**2, len(plan.indices) * length * dim)
-        if reads_shots(self.matcher):  # it may keep something as wide as a feature of every pair of frames
-            largest = query * plan.num_support * length**2 * dim
-        return max(1, min(256, CHUNK // largest))
+        room = CHUNK
+        if reads_shots(self.matcher):
+            largest = query * plan.num_support * length**2 * max(dim, getattr(self.matcher, "width", 0))
+            room = CHUNK // 16 if torch.device(self.device).type == "cpu" else CHUNK
+        return max(1, min(256, room // largest))

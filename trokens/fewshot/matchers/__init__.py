@@ -6,7 +6,7 @@ A matcher is one of two things. Its distances are smaller for more similar.
   (..., W, L, D) give (..., Q, W).
 - An nn.Module class that reads all shots: ``forward(query, shots)`` makes of (..., Q, L, D) and (..., W, K, L, D)
   distances (..., Q, W), and ``from_config(cfg, dim=D, length=L)`` builds it. It is a part of the model,
-  ``model.matcher``.
+  ``model.matcher``. Where it computes something wider than D for pairs of features, its ``width`` says how wide.
 """
 
 from __future__ import annotations

@@ -99,6 +99,7 @@ class Trx(nn.Module):
         if not SIZES[-1] <= length <= MOST:
             raise ValueError(f"length is {length}; trx compares all triples of {SIZES[-1]} to {MOST} features, "
                              "such as those of a clip's frames.")
+        self.width = width
         self.register_buffer("positions", AMPLITUDE * sinusoids(length, dim), persistent=False)
         self.sizes = nn.ModuleList(TupleAttention(dim, length, width, size) for size in SIZES)
 
