@@ -27,6 +27,7 @@ TOOLS = {"tools/run_net.py": "train", "tools/check_data.py": "check", "tools/mak
          "tools/get_points.py": "get_points", "tools/convert_points.py": "convert_points",
          "tools/make_moving_shapes.py": "moving_shapes",
          "tools/appearance_baseline.py": "appearance_baseline", "tools/descriptor_baseline.py": "descriptor_baseline",
+         "tools/reproduce.py": "reproduce",
          "point_tracking/extract_points.py": "extract",
          "point_tracking/evaluate.py": "evaluate_tracker"}
 

@@ -11,31 +11,13 @@ from pathlib import Path
 
 import pytest
 import tiny
-import yaml
 from processes import TIMEOUT, descendants, wait_for, wait_until_gone
 
 from trokens.cli import sweep
 from trokens.sweeps.runs import plan
 from trokens.sweeps.sweep_file import read_sweep
 
-ROOT = Path(__file__).resolve().parents[2]
-ROWS = {"wide": {}, "narrow": {"MODEL.EMBED_DIM": 8}}
-
-
-@pytest.fixture
-def write(tiny_data, tmp_path, monkeypatch):
-    """Write a sweep file of tiny runs, and work in its folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-
-    def write(rows=ROWS, seeds=(1,), options=None, **more) -> str:
-        pairs = tiny.arguments(tiny_data, tmp_path, options)
-        common = {key: value for key, value in zip(pairs[::2], pairs[1::2], strict=True) if key != "OUTPUT_DIR"}
-        content = {"cfg": str(tiny.CONFIG), "options": common, "rows": rows, "seeds": list(seeds), **more}
-        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-        return "mine.yaml"
-
-    return write
+ROWS = ("wide", "narrow")  # of conftest.py
 
 
 def results(row: str, seed: int = 1, out: str = "output/sweeps/mine") -> dict:
@@ -102,7 +84,7 @@ def test_a_dry_run_tells_the_commands_and_runs_nothing(write, capfd):
         ["0", "wide", "seed", "5"], ["1", "wide", "seed", "7"], ["2", "narrow", "seed", "5"],
         ["3", "narrow", "seed", "7"]]
     command = shlex.split(lines[2])
-    assert command[4:8] == ["new", "-m", "trokens", "train"] and command[-6:] == [
+    assert command[4:9] == ["new", "python", "-m", "trokens", "train"] and command[-6:] == [
         "SOLVER.MAX_EPOCH", "3", "RNG_SEED", "5", "OUTPUT_DIR", "output/sweeps/mine/narrow/seed5"]
     assert not Path("output").exists()
 

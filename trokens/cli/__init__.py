@@ -19,6 +19,7 @@ COMMANDS = (
     Command("train", "train", "train a model and test it: one GPU or CPU, or several under torchrun"),
     Command("test", "test", "test a trained model, or an untrained one"),
     Command("sweep", "sweep", "train and test several settings with several seeds"),
+    Command("table", "table", "make a table of a sweep's runs, with intervals and differences"),
     Command("score", "score", "score answers to listed episodes, whoever gave them, with honest intervals"),
     Command("compare", "compare", "tell how much better one test is than another, episode by episode"),
     Command("extract", "extract", "follow points through videos, for train and test"),

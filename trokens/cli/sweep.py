@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     some = chosen(runs, args.only) if args.only else runs
     if args.dry_run:
         for one in some:
-            print(f"{runs.index(one):3}  {label(one, runs)}  {one.state:5}  {shlex.join(one.command[1:])}")
+            print(f"{runs.index(one):3}  {label(one, runs)}  {one.state:5}  python {shlex.join(one.command[1:])}")
         return 0
     note_down(sweep, out)
     todo = [one for one in some if one.state != "done"]
