@@ -34,6 +34,7 @@ def test_every_row_is_run_with_every_seed_and_then_skipped(write, capfd):
     assert told == {(f"{row:6}", str(seed), f"{100 * results(row, seed)['accuracy']:6.2f}")
                     for row in ROWS for seed in (1, 2)}
     assert results("wide", 2)["seed"] == 2 and results("wide")["config_hash"] != results("narrow")["config_hash"]
+    assert len({path.read_bytes() for path in Path("output").glob("**/episodes.jsonl")}) == 1  # shared by all
     before = Path("output/sweeps/mine/wide/seed1/results.json").stat().st_mtime_ns
     assert sweep.main([file]) == 0
     assert capfd.readouterr().out.count("done before") == 4
@@ -49,7 +50,7 @@ def test_a_failed_run_does_not_stop_the_others(write, capfd):
     assert last.startswith("1 of 2 runs are done.") and results("good", out="out")
 
 
-def test_a_run_that_was_killed_is_done_again_and_all_evaluate_on_the_same_episodes(write, tiny_data, capfd):
+def test_a_run_whose_results_are_broken_is_tested_again(write, capfd):
     file = write({"a": {}}, seeds=(1, 2))
     assert sweep.main([file]) == 0
     before = results("a")

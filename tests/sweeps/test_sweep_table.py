@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import tiny
 from processes import TIMEOUT, wait_for
 
@@ -43,15 +42,10 @@ def test_a_sweep_killed_in_the_middle_and_resumed_gives_the_same_table(write, ca
         assert text_of(capfd, "broken", "--format", form) == text_of(capfd, "whole", "--format", form)
 
 
-@pytest.fixture
-def done(write) -> list[dict]:
-    """A sweep of two rows and two seeds; its results."""
+def test_a_table_has_a_row_a_setting_in_the_order_of_the_sweep(write, capfd):
     assert sweep.main([write(seeds=(1, 2), baseline="wide"), "--jobs", "2"]) == 0
-    return [json.loads(Path(SWEEP, row, f"seed{seed}/results.json").read_text())
+    done = [json.loads(Path(SWEEP, row, f"seed{seed}/results.json").read_text())
             for row in ("wide", "narrow") for seed in (1, 2)]
-
-
-def test_a_table_has_a_row_a_setting_in_the_order_of_the_sweep(done, capfd):
     wide, narrow = csv.DictReader(text_of(capfd, SWEEP, "--format", "csv").splitlines())
     assert (wide["setting"], narrow["setting"], wide["seeds"], wide["shots"]) == ("wide", "narrow", "2", "1")
     mean = [50 * (done[k]["accuracy"] + done[k + 1]["accuracy"]) for k in (0, 2)]
@@ -73,15 +67,15 @@ def test_a_table_has_a_row_a_setting_in_the_order_of_the_sweep(done, capfd):
     assert not printed.out and "| wide | 1 | " in Path("table.md").read_text()
     assert printed.err == f"1 runs of the sweep are not done, and not in the table: {SWEEP}/wide/seed2.\n"
 
+    for arguments, message in (
+            ([SWEEP, "--baseline", "no"], "baseline is no, which has no finished run; there are wide, narrow."),
+            ([SWEEP, f"{SWEEP}/wide/seed1"], f"{SWEEP}/wide/seed1 and {SWEEP}/wide/seed1 are both runs of 'wide' with "
+             "seed 1; give one.")):
+        assert table.main(arguments) == 2
+        assert capfd.readouterr().err == f"ValueError: {message}\n"
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["nowhere"], "FileNotFoundError: nowhere holds no finished run; give the folder of a sweep or the OUTPUT_DIR of a "
-     "run.\n"),
-    ([SWEEP, "--baseline", "no"], "ValueError: baseline is no, which has no finished run; there are wide, narrow.\n"),
-    ([SWEEP, f"{SWEEP}/wide/seed1"], f"ValueError: {SWEEP}/wide/seed1 and {SWEEP}/wide/seed1 are both runs of 'wide' "
-     "with seed 1; give one.\n"),
-])
-def test_what_makes_no_table_is_told_in_one_sentence(done, capfd, arguments, message):
-    capfd.readouterr()
-    assert table.main(arguments) == 2
-    assert capfd.readouterr().err == message
+
+def test_a_folder_without_runs_is_told_in_one_sentence(tmp_path, capfd):
+    assert table.main([str(tmp_path)]) == 2
+    message = "holds no finished run; give the folder of a sweep or the OUTPUT_DIR of a run."
+    assert capfd.readouterr().err == f"FileNotFoundError: {tmp_path} {message}\n"

@@ -17,7 +17,7 @@ from trokens.runtime.files import write_json
 from trokens.sweeps.sweep_file import OWN_KEYS, Sweep
 
 NOTE = "sweep.json"  # of a sweep's folder: its rows in their order
-_EPISODES = "FEW_SHOT.EPISODE_SEED"
+_SHARED = ("FEW_SHOT.EPISODE_SEED", "1")  # the same test episodes for all seeds, as pairs need
 _CLASSES = "MODEL.NUM_CLASSES"  # a run with 0 writes down the number that it has found
 
 
@@ -66,11 +66,10 @@ def plan(sweep: Sweep, out: Path, overrides: Sequence[str] = ()) -> list[Run]:
     """
     for key in OWN_KEYS.keys() & set(overrides[::2]):
         raise ConfigError(f"{key} is what {OWN_KEYS[key]} of a sweep sets; leave it out of the options.")
-    shared = (_EPISODES, "1") if _EPISODES in OPTIONS else ()
     runs, problems = [], []
     for row, seed in itertools.product(sweep.rows, sweep.seeds):
         folder = out / row.name / f"seed{seed}"
-        options = (*shared, *row.options, *overrides, "RNG_SEED", str(seed), "OUTPUT_DIR", str(folder))
+        options = (*_SHARED, *row.options, *overrides, "RNG_SEED", str(seed), "OUTPUT_DIR", str(folder))
         try:
             runs.append(looked_at(Run(row.name, seed, row.config, options, folder)))
         except ConfigError as error:
