@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from trokens.config import ConfigError, packaged
+from trokens.config import ConfigError, load_cfg, packaged
+from trokens.fewshot.matchers import MATCHERS
+from trokens.sweeps.runs import plan
 from trokens.sweeps.sweep_file import read_sweep
 
 
@@ -103,3 +105,11 @@ def test_an_installed_package_keeps_sweeps_within_itself(tmp_path, monkeypatch):
     (tmp_path / "configs/sweeps").mkdir(parents=True)
     (tmp_path / "configs/sweeps/mine.yaml").write_text("cfg: x.yaml")
     assert packaged.sweep_names() == ["mine"] and read_sweep("mine").name == "mine"
+
+
+def test_the_sweep_of_moving_shapes_has_a_row_for_every_matcher_and_method(tmp_path):
+    runs = plan(read_sweep("moving_shapes"), tmp_path)
+    configs = {run.row: load_cfg(run.config, run.options) for run in runs}
+    assert {cfg.FEW_SHOT.MATCHER for cfg in configs.values()} == set(MATCHERS)
+    assert len(runs) == 3 * len(configs) and {run.processes for run in runs} == {0}  # on the CPU
+    assert {cfg.DATA.PATH_TO_DATA_DIR for cfg in configs.values()} == {"output/quickstart/clips"}
