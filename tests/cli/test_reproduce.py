@@ -39,8 +39,8 @@ def test_the_list_has_every_figure_of_trokens_and_tats():
 
 
 @pytest.mark.parametrize(("cell", "row", "options"), [
-    ("3shot", "trokens_3shot", "trokens/ssv2_small.yaml FEW_SHOT.K_SHOT 3 "),
-    ("tats_1shot", "tats_1shot", "tats/ssv2_small.yaml FEW_SHOT.K_SHOT 1 "),
+    ("3shot", "trokens_3shot", "trokens/ssv2_small.yaml FEW_SHOT.EPISODE_SEED 1 FEW_SHOT.K_SHOT 3 "),
+    ("tats_1shot", "tats_1shot", "tats/ssv2_small.yaml FEW_SHOT.EPISODE_SEED 1 FEW_SHOT.K_SHOT 1 "),
     ("trokens_1shot_64points", "trokens_1shot_64points", "FEW_SHOT.K_SHOT 1 POINT_INFO.NUM_POINTS_TO_SAMPLE 64 ")])
 def test_a_cell_is_one_command(cell, row, options):
     done = run("ssv2_small", cell, "--dry-run", "LOG_PERIOD", "5")
@@ -75,7 +75,8 @@ def test_a_cell_of_a_stand_in_is_collected_beside_its_published_number(tiny_data
               if key != "OUTPUT_DIR" and not key.startswith("DATA.PATH")}
     (tmp_path / "configs/sweeps").mkdir(parents=True)
     (tmp_path / "configs/sweeps/tiny.yaml").write_text(yaml.safe_dump(
-        {"cfg": str(tiny.CONFIG), "options": common, "rows": {"trokens_1shot": {}, "tats_1shot": {}}}))
+        {"cfg": str(tiny.CONFIG), "options": common, "rows": {"trokens_1shot": {}, "tats_1shot": {}}},
+        sort_keys=False))
     monkeypatch.setattr(packaged, "_PACKAGE", tmp_path)
     monkeypatch.setattr(reproduce, "DATASETS", ("tiny",))
     figure = Published("folder", "trokens", 1, 8, 0.9, "figure")

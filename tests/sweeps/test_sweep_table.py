@@ -65,7 +65,7 @@ def test_a_table_has_a_row_a_setting_in_the_order_of_the_sweep(write, capfd):
     assert table.main([SWEEP, "--out", "table.md"]) == 0
     printed = capfd.readouterr()
     assert not printed.out and "| wide | 1 | " in Path("table.md").read_text()
-    assert printed.err == f"1 runs of the sweep are not done, and not in the table: {SWEEP}/wide/seed2.\n"
+    assert printed.err == f"Not done, and so not in the table: {SWEEP}/wide/seed2 (1 of the sweep's runs).\n"
 
     for arguments, message in (
             ([SWEEP, "--baseline", "no"], "baseline is no, which has no finished run; there are wide, narrow."),

@@ -66,10 +66,8 @@ def reproduce(args: argparse.Namespace) -> int:
             for cell in rows:
                 print(f"{told(known[dataset][cell]):>7}  bash scripts/reproduce.sh {dataset} {short(cell)}")
         return 0
-    import torch
-
     out = Path(os.environ["BASE_OUTPUT_DIR"]) / "reproduce"
-    gpus, code = os.environ.get("NUM_GPUS") or str(torch.cuda.device_count()), 0
+    gpus, code = os.environ.get("NUM_GPUS") or gpus_there_are(), 0
     for dataset, rows in some.items():
         flags = ["--out", str(out / dataset), "--jobs", args.jobs, *(["--only", rows[0]] if args.cell else []),
                  *(["--seeds", args.seeds] if args.seeds else []), *(["--dry-run"] if args.dry_run else [])]
@@ -81,6 +79,13 @@ def reproduce(args: argparse.Namespace) -> int:
         write_text(out / "results.md", text)
         print(f"\n{text}\nWritten to {shlex.quote(str(out / 'results.md'))}.")
     return code
+
+
+def gpus_there_are() -> str:
+    """How many GPUs this machine has."""
+    import torch
+
+    return str(torch.cuda.device_count())
 
 
 def cells(dataset: str) -> dict[str, Published | None]:

@@ -40,7 +40,7 @@ def make(args: argparse.Namespace) -> int:
     text = table_text(table_rows(found.settings(), baseline), args.format, baseline)
     if found.lacking:
         few = ", ".join(map(str, found.lacking[:3])) + ", ..." * (len(found.lacking) > 3)
-        print(f"{len(found.lacking)} runs of the sweep are not done, and not in the table: {few}.", file=sys.stderr)
+        print(f"Not done, and so not in the table: {few} ({len(found.lacking)} of the sweep's runs).", file=sys.stderr)
     if args.out:
         write_text(args.out, text)
     else:

@@ -36,7 +36,7 @@ class Collected:
         Raises:
             FileNotFoundError, ValueError: The answers of a run are not there, or are broken.
         """
-        found = []
+        found: list[tuple[str, int, Runs]] = []
         for name, runs in self.rows.items():
             shots = dict.fromkeys(k_shot for run in runs.values() for k_shot in run.outcomes)
             found += [(name, k_shot, {seed: run.outcomes[k_shot] for seed, run in runs.items()
