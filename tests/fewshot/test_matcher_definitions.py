@@ -50,7 +50,7 @@ def team_loops(matcher, x, shots):
 
     classes = [sum(patterns(shot) for shot in of_class) / len(of_class) for of_class in shots]
     common, z = sum(classes) / len(classes), patterns(x)
-    return [sum(cosine_distance(z[p] - common[p], y[p] - common[p]) for p in range(len(z))) for y in classes]
+    return [4 * sum(cosine_distance(z[p] - common[p], y[p] - common[p]) for p in range(3)) / 3 for y in classes]
 
 
 def loops_over(name: str, matcher, x, shots):
@@ -132,4 +132,4 @@ def test_team_forgets_where_a_pattern_was_and_what_all_classes_share():
     logits = pairwise_logits(query, shots, matcher=matcher)
     torch.testing.assert_close(pairwise_logits(query.flip(1), shots, matcher=matcher), logits)
     alike = pairwise_logits(query, shots[:1].expand(3, -1, -1, -1), matcher=matcher)
-    torch.testing.assert_close(alike, torch.full((4, 3), -3.0))  # of three patterns nothing is left to compare
+    torch.testing.assert_close(alike, torch.full((4, 3), -4.0))  # nothing is left to compare

@@ -4,8 +4,7 @@ Lee et al., "Temporal Alignment-Free Video Matching for Few-shot Action Recognit
 (https://arxiv.org/abs/2504.05956). Taken from it: a fixed number of pattern tokens, which gather each clip's features
 by cross-attention and are compared one with one, whatever the clips' lengths; and that what all classes of an episode
 share is removed. There this is learned; here it is the mean over the support. Left out: further tokens for what sets
-a class apart from others, and all losses but the match loss. Distances are sums over the patterns, as Bi-MHM's are here
-over frames.
+a class apart from others, and all losses but the match loss.
 """
 
 from __future__ import annotations
@@ -17,6 +16,8 @@ from trokens.fewshot.attention import Attention
 from trokens.fewshot.matchers import MATCHERS
 from trokens.fewshot.matchers.tsn import tsn
 
+SCALE = 4.0  # of the mean over patterns; without what is common, cosines differ by more than 1
+
 
 @MATCHERS.register("team")
 class Team(nn.Module):
@@ -24,7 +25,7 @@ class Team(nn.Module):
 
         z_i = u + attention(u, x_i)                            (P, D)
         c   = mean of z over all shots of all classes
-        d(q, class) = sum_p d(z_qp - c_p, z_class,p - c_p)     z_class: mean over the class's shots
+        d(q, class) = SCALE mean_p d(z_qp - c_p, z_class,p - c_p)     z_class: mean over the class's shots
 
     Args:
         dim: Width of the features, D.
@@ -45,7 +46,7 @@ class Team(nn.Module):
         """Distances of (..., Q, L, D) and (..., W, K, L, D): (..., Q, W)."""
         query, classes = self.patterns_of(query), self.patterns_of(shots).mean(-3)
         common = classes.mean(-3, keepdim=True)
-        return tsn(query - common, classes - common)
+        return SCALE / len(self.patterns) * tsn(query - common, classes - common)
 
     def patterns_of(self, clips: Tensor) -> Tensor:
         """z of clips: (..., L, D) -> (..., P, D)."""
