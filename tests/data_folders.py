@@ -15,7 +15,7 @@ def options(dataset: str, *, data: Path | str = "", points: Path | str = "", tes
             ssv2: str = "ssv2_small", split_csv: str = "") -> CfgNode:
     return CfgNode({
         "TRAIN": {"DATASET": dataset}, "TEST": {"DATASET": test or dataset}, "SSV2": {"SPLIT": ssv2},
-        "POINT_INFO": {"NAME": name},
+        "POINT_INFO": {"NAME": name, "USE_CORRELATION": False},
         "DATA": {"PATH_TO_DATA_DIR": str(data), "PATH_TO_TROKEN_PT_DATA": str(points), "SPLIT_CSV": split_csv},
     })
 

@@ -101,29 +101,29 @@ class Clips(_Batch):
 
     Attributes:
         video: Frames as read and resized, (V, T, 3, H, W) uint8; None where the features come from a cache.
-        tracks: Point positions, (V, T, N, 2) float32 in [-1, 1] inside the frame.
+        tracks: Point positions, (V, T, N, 2) float32 in [-1, 1] inside the frame. None, as the two masks, where the
+            model takes its points from patch features.
         visibility: (V, T, N) bool.
         query_mask: True from each point's query frame on, (V, T, N) bool.
         class_id: Class of each clip in the dataset, (V,) long.
         index: Row of each clip in its split's list, (V,) long.
+        seed: Of the model's draw of each clip's points, (V,) long, where it makes one.
     """
 
     video: Tensor | None
-    tracks: Tensor
-    visibility: Tensor
-    query_mask: Tensor
+    tracks: Tensor | None
+    visibility: Tensor | None
+    query_mask: Tensor | None
     class_id: Tensor
     index: Tensor
+    seed: Tensor | None = None
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
-        if self.video is not None:
-            check_shape("video", self.video, "V T 3 H W", sizes)
-        check_shape("tracks", self.tracks, "V T N 2", sizes)
-        check_shape("visibility", self.visibility, "V T N", sizes)
-        check_shape("query_mask", self.query_mask, "V T N", sizes)
-        check_shape("class_id", self.class_id, "V", sizes)
-        check_shape("index", self.index, "V", sizes)
+        for name, shape in (("video", "V T 3 H W"), ("tracks", "V T N 2"), ("visibility", "V T N"),
+                            ("query_mask", "V T N"), ("class_id", "V"), ("index", "V"), ("seed", "V")):
+            if getattr(self, name) is not None:
+                check_shape(name, getattr(self, name), shape, sizes)
 
     def __len__(self) -> int:
         return len(self.class_id)

@@ -95,6 +95,19 @@ def test_points_of_training_are_drawn_at_each_look_or_fixed_by_the_clip(tiny_dat
         assert all(same(fixed.read(3, with_video=False, key=key), evaluated) for key in (None, "a", "b"))
 
 
+def test_a_clip_without_a_point_file_shows_frames_of_the_whole_video_and_a_seed(tiny_data):
+    options = {"POINT_INFO__USE_CORRELATION": True, "POINT_INFO__NAME": "nowhere"}
+    read = reader(tiny_data, **options)
+    clip, batch = read.clips[5], read.read(5, with_video=True)
+    frames = read_video(clip.video, frame_positions(12, 4).tolist())
+    assert clip.tracks is None and torch.equal(batch.video[0], channels_first(resize(frames, 64)))
+    assert batch.tracks is None and batch.seed.item() == text_seed(clip.id) % 2**63
+    assert same(replace(batch, video=None), read.read(5, with_video=False))
+    assert read.read(5, with_video=False, key="a").seed.item() == text_seed("a") % 2**63
+    fixed = reader(tiny_data, POINT_INFO__RESAMPLE=False, **options)
+    assert fixed.read(5, with_video=False, key="a").seed == batch.seed
+
+
 def test_fixed_points_leave_the_augmentation_as_it_is_drawn(tiny_data):
     first, second = (reader(tiny_data, augment=True, DATA__USE_RAND_AUGMENT=True, POINT_INFO__RESAMPLE=resample)
                      .read(3, with_video=True, key="a") for resample in (True, False))

@@ -16,7 +16,8 @@ from trokens.config.yaml_document import Document
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name != "sweeps")
-READ_SINCE = {"MODEL.USE_CLS_TOKEN", "MODEL.USE_PATCH_AS_CLS"}  # published keys that once had no effect here
+# Published keys that once had no effect here
+READ_SINCE = {"MODEL.USE_CLS_TOKEN", "MODEL.USE_PATCH_AS_CLS", "POINT_INFO.USE_CORRELATION"}
 BENCHMARKS = {
     "ssv2_small": ("Ssv2", 64, 400), "ssv2_full": ("Ssv2", 64, 1000), "hmdb": ("HMDB51", 51, 200),
     "k400": ("K400", 64, 100), "ucf": ("UCF101", 101, 100), "finegym": ("FINEGYM", 99, 200),
@@ -140,6 +141,8 @@ def test_a_refused_value_brings_no_second_complaint(tmp_path):
 
 @pytest.mark.parametrize("overrides, message", [
     ("SOLVER.WARMUP_EPOCHS 10 SOLVER.MAX_EPOCH 10", "WARMUP_EPOCHS = 10 does not end before SOLVER.MAX_EPOCH = 10"),
+    ("POINT_INFO.USE_CORRELATION True MODEL.APPEARANCE_MODULE_DISABLE True "
+     "MODEL.MOTION_MODULE.USE_HOD_MOTION_MODULE True", "POINT_INFO.USE_CORRELATION = True takes points from patch"),
     ("MODEL.USE_PATCH_AS_CLS True MODEL.USE_CLS_TOKEN False", "MODEL.USE_PATCH_AS_CLS = True makes a class token of"),
     ("MODEL.APPEARANCE_MODULE_DISABLE True", "MODEL.APPEARANCE_MODULE_DISABLE = True leaves nothing in the tokens"),
     ("DATA.TRAIN_CROP_SIZE 225", "= 225 is not a multiple of the backbone's patch, 14 pixels; 224 is"),

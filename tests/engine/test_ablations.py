@@ -4,8 +4,9 @@ from functools import lru_cache
 
 import pytest
 import torch
-from tiny import APPEARANCE, MOTION, run
+from tiny import APPEARANCE, MOTION, figures, run, tiny_cfg
 
+from trokens.cli.check import find
 from trokens.models.checkpoint import BEST, checkpoint_dir, load_checkpoint
 
 CROSS, HOD = (f"MODEL__MOTION_MODULE__USE_{name}_MOTION_MODULE" for name in ("CROSS", "HOD"))
@@ -24,6 +25,7 @@ OF_MOTION = {
 OF_APPEARANCE = {
     "appearance off": {"MODEL__APPEARANCE_MODULE_DISABLE": True},
     "both motion modules off": {HOD: False, CROSS: False},
+    "points of mutual nearest patches": {"POINT_INFO__USE_CORRELATION": True, "POINT_INFO__NAME": "nowhere"},
     "a class token of patches": {"MODEL__USE_PATCH_AS_CLS": True},
 }
 
@@ -50,3 +52,14 @@ def test_an_ablation_trains_and_tests_another_model(trained, changes, of_motion)
     assert all(value.isfinite().all() for value in weights.values()) and 0 <= result["accuracy"] <= 1
     assert weights.keys() != whole.keys() or not all(
         value.shape == whole[name].shape and torch.equal(value, whole[name]) for name, value in weights.items())
+
+
+def test_points_of_patches_need_no_point_file_and_are_those_of_kept_features(tiny_data, tmp_path):
+    options = {"POINT_INFO__USE_CORRELATION": True, "POINT_INFO__NAME": "nowhere", "SOLVER__MAX_EPOCH": 1,
+               "SOLVER__WARMUP_EPOCHS": 0, "FEW_SHOT__TEST_EPISODES": 20}
+    assert find(tiny_cfg(tiny_data, tmp_path, APPEARANCE, **options), True, 1) == ([], 48)
+    read = run(tiny_data, tmp_path / "read", APPEARANCE, MODEL__CACHE_GB=0, **options)
+    kept = run(tiny_data, tmp_path / "kept", APPEARANCE, MODEL__FEATURE_CACHE=tmp_path / "features", TEST__BANK="disk",
+               **options)
+    assert read["accuracy"] == kept["accuracy"]
+    assert figures(tmp_path / "read") == figures(tmp_path / "kept")

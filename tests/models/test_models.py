@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from trokens.models.motion import CrossMotionModule, HodModule, MotionMLP, cross
 from trokens.models.tokens import sample_features
 from trokens.models.trokens import CLASS_TOKENS, Trokens
 from trokens.models.weights import load_weights
+from trokens.points.mutual import mutual_points
 from trokens.structures import Clips
 
 B, T, N, D, S = 2, 4, 6, 16, 3
@@ -395,6 +397,7 @@ def test_shapes_that_do_not_fit_are_named(inputs):
     ({"appearance": False, "hod": None, "cross_motion": False}, "appearance is off"),
     ({"appearance": False, "class_token": "patches"}, "class_token is 'patches', and appearance is off"),
     ({"class_token": "mean"}, "class_token is 'mean'"),
+    ({"appearance": False, "patch_points": {}}, "patch_points are asked for, and appearance is off"),
     ({"num_heads": 3}, "num_heads is 3"), ({"head_act": "sine"}, "head_act is 'sine'"),
     ({"sample_mode": "cubic"}, "sample_mode is 'cubic'"), ({"embed_dim": 0}, "embed_dim is 0"),
     ({"hod": {"bins": 1}}, "bins is 1"), ({"hod": {"binning": "x"}}, "binning is 'x'")])
@@ -432,6 +435,15 @@ def test_frames_are_scaled_and_normalized_on_the_way_to_the_backbone(inputs):
     want = nn.functional.avg_pool2d(clips.video.float().flatten(0, 1) / 255, 4).permute(0, 2, 3, 1)
     want = (want - torch.tensor([0.1, 0.2, 0.3])) / torch.tensor([0.5, 0.5, 0.25])
     assert torch.allclose(model.patch_features(clips.video), want.unflatten(0, (B, T)), atol=1e-5)
+
+
+def test_points_of_patches_take_the_place_of_the_clips_own(inputs):
+    clips, model = clips_of(inputs), build(backbone=Pixels(), patch_points={"method": "random"})
+    bare = replace(clips, tracks=None, visibility=None, query_mask=None, seed=torch.tensor([4, 5]))
+    features = model.patch_features(clips.video)
+    want = model.encode(features, *mutual_points(features, bare.seed, N, method="random"))
+    for got in (model(bare), model(replace(clips, seed=bare.seed))):
+        assert torch.equal(got[0], want[0]) and torch.equal(got[1], want[1])
 
 
 @pytest.mark.parametrize("batch", [0, 1, 2])

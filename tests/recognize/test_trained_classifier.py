@@ -6,7 +6,7 @@ import clips_of_actions
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_cfg
+from tiny import APPEARANCE, tiny_cfg
 
 from trokens import FewShotClassifier, match
 from trokens.engine.run import run_experiment
@@ -67,6 +67,15 @@ def test_a_checkpoints_own_matcher_compares(tiny_data, clips, tmp_path, matcher)
         logits = match(torch.stack(tokens[:2]), torch.stack(tokens[2:]), torch.arange(2), 2,
                        matcher=matcher if own is None else own)
     np.testing.assert_allclose(fitted.predict_proba(queries), logits.softmax(1).numpy(), atol=1e-5)
+
+
+def test_a_model_that_takes_points_from_patches_needs_no_extraction(tiny_data, clips, tmp_path, monkeypatch):
+    run_experiment(tiny_cfg(tiny_data, tmp_path / "run", APPEARANCE, POINT_INFO__USE_CORRELATION=True,
+                            SOLVER__MAX_EPOCH=1, SOLVER__WARMUP_EPOCHS=0, TEST__ENABLE=False), CPU)
+    monkeypatch.setattr(module, "extract_video", None)
+    path = tmp_path / "run" / "checkpoints" / "checkpoint_best.pyth"
+    fitted = FewShotClassifier.from_pretrained(path, cache="").fit(clips)
+    assert np.isfinite(fitted.descriptions_[0].tokens).all() and len(fitted.predict(clips["down"])) == 2
 
 
 def test_the_confidence_starts_at_the_models_own_temperature(checkpoint, clips, tmp_path):

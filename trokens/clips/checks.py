@@ -81,7 +81,7 @@ def check_split(split: str, clips: Sequence[Clip], needs: Needs) -> tuple[list[C
 def missing_files(split: str, clips: Sequence[Clip], *, with_video: bool) -> list[Finding]:
     """The files of a split that are not there. Each folder is listed once, instead of a look at every file."""
     paths = [(NO_VIDEO, clip.id, os.path.split(clip.video)) for clip in clips if reads_video(clip, with_video)]
-    paths += [(NO_POINTS, clip.id, os.path.split(clip.tracks)) for clip in clips]
+    paths += [(NO_POINTS, clip.id, os.path.split(clip.tracks)) for clip in clips if clip.tracks is not None]
     there = {folder: file_names(folder) for folder in {folder for _, _, (folder, _) in paths}}
     return [Finding(ERROR, split, kind, id, "there is no such file", os.path.join(folder, name))
             for kind, id, (folder, name) in paths if name not in there[folder]]
@@ -89,7 +89,7 @@ def missing_files(split: str, clips: Sequence[Clip], *, with_video: bool) -> lis
 
 def reads_video(clip: Clip, with_video: bool) -> bool:
     """Whether a run that reads frames, or none, needs a clip's video: pickles do not tell the size of its frames."""
-    return with_video or clip.tracks.suffix == ".pkl"
+    return with_video or (clip.tracks is not None and clip.tracks.suffix == ".pkl")
 
 
 def check_classes(split: str, clips: Sequence[Clip], needs: Needs) -> list[Finding]:

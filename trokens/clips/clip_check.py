@@ -57,7 +57,8 @@ class ClipCheck:
             found.append(Finding(severity, self.split, kind, clip.id, detail, str(file)))
 
         points = info = None
-        has_points, has_video = clip.tracks.is_file(), clip.video.is_file()
+        needs_points, has_video = clip.tracks is not None, clip.video.is_file()
+        has_points = needs_points and clip.tracks.is_file()
         needs_video = reads_video(clip, self.with_video)
         if has_points:
             try:
@@ -70,7 +71,8 @@ class ClipCheck:
         if points is not None:
             self._check_points(points, info, clip, add)
             self._check_source(points, clip, add)
-        is_readable = has_points and has_video >= needs_video and all(one.severity == WARNING for one in found)
+        is_there = has_points >= needs_points and has_video >= needs_video
+        is_readable = is_there and all(one.severity == WARNING for one in found)
         if is_readable and not self.quick:
             try:
                 replace(self.reader, clips=[clip], source_check=SourceCheck("ignore")).read(

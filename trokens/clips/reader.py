@@ -97,6 +97,11 @@ class ClipReader:
         """
         clip = self.clips[index]
         generator = _seeded(clip.id if key is None else key)
+        row, class_id = torch.tensor([index]), torch.tensor([clip.class_id])
+        if clip.tracks is None:  # the model takes points from patch features
+            video = self._shown(self._frames(clip)[0], generator) if with_video else None
+            seed = _seeded(clip.id if key is None or not self.resample else key).initial_seed()
+            return Clips(video, None, None, None, class_id, row, torch.tensor([seed]))
         with keys_of(obj_id_key="POINT_INFO.OBJ_ID_KEY"):
             file = read_point_file(clip.tracks, self.obj_id_key)
         tracks, size, video = file.tracks, file.tracks.size, None
@@ -110,9 +115,7 @@ class ClipReader:
             if size is not None and size != own_size:
                 self.source_check(clip.id, clip.tracks, clip.video, shape_change(size, own_size))
             size = size or own_size
-            if self.augment is not None:
-                frames = self.augment(frames, generator)
-            video = channels_first(resize(frames, self.size))[None]  # (1, T, 3, size, size)
+            video = self._shown(frames, generator)
         size = size or probe(clip.video, self.backend).size
 
         if not self.resample:
@@ -128,28 +131,40 @@ class ClipReader:
             tracks=normalize_tracks(xy, size, self.coords, dtype)[None],
             visibility=tracks.visibility[shown][None],
             query_mask=(positions[:, None] >= tracks.query_frame[chosen])[None],
-            class_id=torch.tensor([clip.class_id]),
-            index=torch.tensor([index]),
+            class_id=class_id,
+            index=row,
         )
 
-    def _frames(self, clip: Clip, tracks: Tracks, positions: Tensor) -> ClipFrames:
-        """The clip's frames before augmentation: taken from the cache, or decoded and kept there."""
+    def _shown(self, frames: Tensor, generator: torch.Generator) -> Tensor:
+        """Frames (T, H, W, 3) as the model sees them, augmented and resized: (1, T, 3, size, size)."""
+        if self.augment is not None:
+            frames = self.augment(frames, generator)
+        return channels_first(resize(frames, self.size))[None]
+
+    def _frames(self, clip: Clip, tracks: Tracks | None = None, positions: Tensor | None = None) -> ClipFrames:
+        """The clip's frames before augmentation, at positions of its tracks, or spread over the video where it has
+        none: taken from the cache, or decoded and kept there."""
         resized = self.augment is None or self.resize_first
         if self.cache is None:
             return self._decode(clip, tracks, positions, resized)
-        numbers = (tracks.num_positions, len(positions)) if tracks.frame is None else tracks.frame[positions].tolist()
+        numbers = self.num_frames if tracks is None else (
+            tracks.num_positions, len(positions)) if tracks.frame is None else tracks.frame[positions].tolist()
         key = (clip.id, clip.video.name, self.backend, self.size if resized else "full", numbers,
                *(name for name in ("damaged", "short") if getattr(self, name) != "refuse"))
         entry = self.cache.entry(clip.video, repr(key))
         kept = self.cache.load(entry)
         return kept if kept is not None else self.cache.keep(entry, self._decode(clip, tracks, positions, resized))
 
-    def _decode(self, clip: Clip, tracks: Tracks, positions: Tensor, resized: bool) -> ClipFrames:
+    def _decode(self, clip: Clip, tracks: Tracks | None, positions: Tensor | None, resized: bool) -> ClipFrames:
         info = probe(clip.video, self.backend)
         check_whole(clip.video, info, self.short)
-        numbers = tracks.frame if tracks.frame is not None else frame_positions(info.num_frames, tracks.num_positions)
+        if tracks is None:
+            numbers = frame_positions(info.num_frames, self.num_frames)
+        else:
+            every = tracks.frame if tracks.frame is not None else frame_positions(info.num_frames, tracks.num_positions)
+            numbers = every[positions]
         try:
-            frames = read_video(clip.video, numbers[positions].tolist(), backend=self.backend, damaged=self.damaged)
+            frames = read_video(clip.video, numbers.tolist(), backend=self.backend, damaged=self.damaged)
         except IndexError as error:
             raise other_video(clip.id, clip.tracks, clip.video, str(error).rstrip(".")) from error
         return ClipFrames(resize(frames, self.size) if resized else frames, tuple(frames.shape[1:3]))

@@ -22,14 +22,14 @@ class Clip:
     Attributes:
         id: Names the point file, and seeds the clip's random draws in evaluation.
         video: The video file.
-        tracks: Its point file.
+        tracks: Its point file; None where points come from patch features.
         class_id: Label of the split file: the classifier's output for it in training.
         class_name: Name of the class, or its label as text where the list has no names.
     """
 
     id: str
     video: Path
-    tracks: Path
+    tracks: Path | None
     class_id: int
     class_name: str
 
@@ -57,16 +57,19 @@ def build_splits(cfg, splits: Iterable[str]) -> dict[str, list[Clip]]:
         rows = DATASETS.get(name).rows(source)
         check_ids(rows)
         wanted = [split for split, dataset in datasets.items() if dataset.lower() == name.lower()]
-        found |= _clips(rows, wanted, videos, point_data / cfg.POINT_INFO.NAME / name.lower() / "feat_dump")
+        points = point_data / cfg.POINT_INFO.NAME / name.lower() / "feat_dump"
+        found |= _clips(rows, wanted, videos, None if cfg.POINT_INFO.USE_CORRELATION else points)
         if "val" in wanted and not found["val"]:
             logger.info("The lists of %s have no val split: nothing is selected, the last checkpoint counts.", name)
     return {split: found[split] for split in datasets}
 
 
-def _clips(rows: Sequence[Row], splits: Sequence[str], videos: Path, points: Path) -> dict[str, list[Clip]]:
-    there = file_names(points)
+def _clips(rows: Sequence[Row], splits: Sequence[str], videos: Path, points: Path | None) -> dict[str, list[Clip]]:
+    there = set() if points is None else file_names(points)
 
-    def point_file(id: str) -> Path:
+    def point_file(id: str) -> Path | None:
+        if points is None:
+            return None
         return points / next((id + s for s in POINT_SUFFIXES if id + s in there), id + POINT_SUFFIXES[0])
 
     rows = [row for row in rows if row.split in splits]

@@ -37,6 +37,8 @@ EPISODES = [
                 "clusters' motion).", choices=("cluster_sample", "random", "stratified", "hod", "hod_obj_id")),
     ClipOption("POINT_INFO.RESAMPLE", True, "Draw them anew whenever training looks at a clip; False: a clip's points "
                "are fixed, those that evaluation shows."),
+    ModelOption("POINT_INFO.USE_CORRELATION", False, "Points without tracker and point files: patches of the backbone "
+                "that are each other's nearest from sampled frame to sampled frame."),
     ModelOption("POINT_INFO.USE_PT_QUERY_MASK", False, "Attend to a point only from its query frame on. The published "
                 "numbers were made without."),
     ModelOption("POINT_INFO.OBJ_ID_KEY", "obj_ids", "Key of the cluster ids in a point file."),

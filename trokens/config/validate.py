@@ -31,6 +31,9 @@ def _model(cfg: CN) -> Iterator[str]:
         yield ("MODEL.APPEARANCE_MODULE_DISABLE = True leaves nothing in the tokens while both "
                "MODEL.MOTION_MODULE.USE_CROSS_MOTION_MODULE and MODEL.MOTION_MODULE.USE_HOD_MOTION_MODULE are off; "
                "switch one of the three on.")
+    if cfg.POINT_INFO.USE_CORRELATION and model.APPEARANCE_MODULE_DISABLE:
+        yield ("POINT_INFO.USE_CORRELATION = True takes points from patch features; set "
+               "MODEL.APPEARANCE_MODULE_DISABLE False, or it to False.")
     if model.USE_PATCH_AS_CLS and (not model.USE_CLS_TOKEN or model.APPEARANCE_MODULE_DISABLE):
         other = "MODEL.APPEARANCE_MODULE_DISABLE False" if model.USE_CLS_TOKEN else "MODEL.USE_CLS_TOKEN True"
         yield f"MODEL.USE_PATCH_AS_CLS = True makes a class token of patch features; set {other}, or it to False."

@@ -25,7 +25,7 @@ MODEL_KEYS = {  # argument: the config's key that decides it
     "num_frames": "DATA.NUM_FRAMES", "num_points": "POINT_INFO.NUM_POINTS_TO_SAMPLE",
     "appearance": "MODEL.APPEARANCE_MODULE_DISABLE", "sample_mode": "MODEL.FEAT_EXTRACT_MODE",
     "base_pos_embed": "MF.USE_BASE_POS_EMBED", "point_pos_embed": "MF.USE_PT_SPACE_POS_EMBED",
-    "class_token": "MODEL.USE_CLS_TOKEN and MODEL.USE_PATCH_AS_CLS",
+    "patch_points": "POINT_INFO.USE_CORRELATION", "class_token": "MODEL.USE_CLS_TOKEN and MODEL.USE_PATCH_AS_CLS",
     "hod": "MODEL.MOTION_MODULE.USE_HOD_MOTION_MODULE",
     "bins": "POINT_INFO.HOD.NUM_BINS or POINT_INFO.HOD.TEMPORAL_PYRAMID",
     "binning": "POINT_INFO.HOD.BINNING", "levels": "POINT_INFO.HOD.TEMPORAL_PYRAMID_LEVELS",
@@ -78,6 +78,8 @@ def build_model(cfg) -> Trokens:
              "pyramid_levels": hod.TEMPORAL_PYRAMID_LEVELS if hod.TEMPORAL_PYRAMID else 0}
         if model.MOTION_MODULE.USE_HOD_MOTION_MODULE else None,
         cross_motion=model.MOTION_MODULE.USE_CROSS_MOTION_MODULE,
+        patch_points={"method": points.SAMPLING_TYPE, "hod_clusters": hod.NUM_CLUSTERS}
+        if points.USE_CORRELATION else None,
         class_token="none" if not model.USE_CLS_TOKEN else "patches" if model.USE_PATCH_AS_CLS else "learned",
         mask="query" if points.USE_PT_QUERY_MASK else "visibility" if mf.USE_PT_VISIBILITY else "none",
         depth=mf.DEPTH, num_heads=mf.NUM_HEADS, mlp_ratio=mf.MLP_RATIO, qkv_bias=mf.QKV_BIAS, drop=mf.DROP,

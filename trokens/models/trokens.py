@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from trokens.models.blocks import DividedBlock
 from trokens.models.motion import CrossMotionModule, HodModule
 from trokens.models.tokens import SAMPLE_MODES, mean_token, sample_features, sample_positions
+from trokens.points.mutual import mutual_points
 from trokens.structures import Clips, check_choice, check_shape
 
 HEAD_ACTIVATIONS = {"tanh": nn.Tanh, "gelu": nn.GELU, "relu": nn.ReLU}
@@ -44,6 +45,8 @@ class Trokens(nn.Module):
         point_pos_embed: Without ``base_pos_embed``, add a spatial embedding read bilinearly at the points.
         hod: Arguments of :class:`HodModule` other than ``dim``, or None to leave it out.
         cross_motion: Whether to use :class:`CrossMotionModule`.
+        patch_points: Take points from mutual nearest patches in place of those of the clips: ``method`` and
+            ``hod_clusters`` of :func:`trokens.points.mutual.mutual_points`; None leaves them as they are.
         class_token: What the class token is before the blocks: "learned"; "patches", the projected mean of a clip's
             patch features over space and time; or "none": the classifier then reads the mean of the tokens that take
             part in attention.
@@ -67,10 +70,11 @@ class Trokens(nn.Module):
                  train_backbone: bool = False, backbone_batch: int = 0, feature_dim: int = 0, grid: int = 16,
                  num_frames: int = 8, num_points: int = 256, appearance: bool = True, sample_mode: str = "nearest",
                  base_pos_embed: bool = True, point_pos_embed: bool = True, hod: dict | None = None,
-                 cross_motion: bool = True, class_token: str = "learned", mask: str = "none", depth: int = 1,
-                 num_heads: int = 8, mlp_ratio: float = 4.0, qkv_bias: bool = True, drop: float = 0.0,
-                 attn_drop: float = 0.0, drop_path: float = 0.0, pos_drop: float = 0.0, head_drop: float = 0.0,
-                 head_act: str = "tanh", act_checkpoint: bool = False, compile_blocks: bool = False):
+                 cross_motion: bool = True, patch_points: dict | None = None, class_token: str = "learned",
+                 mask: str = "none", depth: int = 1, num_heads: int = 8, mlp_ratio: float = 4.0, qkv_bias: bool = True,
+                 drop: float = 0.0, attn_drop: float = 0.0, drop_path: float = 0.0, pos_drop: float = 0.0,
+                 head_drop: float = 0.0, head_act: str = "tanh", act_checkpoint: bool = False,
+                 compile_blocks: bool = False):
         super().__init__()
         check_choice("sample_mode", sample_mode, SAMPLE_MODES)
         check_choice("head_act", head_act, HEAD_ACTIVATIONS)
@@ -79,6 +83,9 @@ class Trokens(nn.Module):
         if not appearance and hod is None and not cross_motion:
             raise ValueError("appearance is off, and so are hod and cross_motion: tokens would hold nothing; switch "
                              "one on.")
+        if not appearance and patch_points is not None:
+            raise ValueError("patch_points are asked for, and appearance is off: there are no patch features; leave "
+                             "them out.")
         if not appearance and class_token == "patches":
             raise ValueError("class_token is 'patches', and appearance is off: there are no patch features; use "
                              "'learned' or 'none'.")
@@ -91,7 +98,7 @@ class Trokens(nn.Module):
         self.embed_dim, self.feature_dim, self.grid = dim, feature_dim, grid
         self.num_frames, self.num_points = num_frames, num_points
         self.appearance, self.sample_mode, self.mask = appearance, sample_mode, mask
-        self.class_token = class_token
+        self.class_token, self.patch_points = class_token, patch_points
         self.backbone_batch, self.train_backbone = backbone_batch, train_backbone
         self.act_checkpoint = act_checkpoint
         self.matcher: nn.Module | None = None
@@ -236,4 +243,7 @@ class Trokens(nn.Module):
             if clips.video is None:
                 raise ValueError("These clips carry no frames; pass their patch_features.")
             patch_features = self.patch_features(clips.video)
-        return self.encode(patch_features, clips.tracks, clips.visibility, clips.query_mask)
+        points = clips.tracks, clips.visibility, clips.query_mask
+        if self.patch_points is not None:
+            points = mutual_points(patch_features, clips.seed, self.num_points, **self.patch_points)
+        return self.encode(patch_features, *points)

@@ -185,7 +185,10 @@ def _tokens(path: Path, of: Trained, extractor: Extractor) -> np.ndarray:
     """What of a clip's tokens is compared, (L, D) float32."""
     with tempfile.TemporaryDirectory() as folder:
         points = Path(folder) / "points" / "clip.safetensors"
-        extract_video(Job(path, points, of.fps), extractor)
+        if of.model.patch_points is not None:
+            points = None
+        else:
+            extract_video(Job(path, points, of.fps), extractor)
         clip = Clip(content_of(path).key, path, points, 0, "")
         clips = replace(of.reader, clips=[clip], cache=None).read(0, with_video=of.model.appearance)
     return clip_features(of.model(clips)[1].float(), of.aggregation)[0].numpy()

@@ -74,7 +74,7 @@ class ClipEmbedder:
             if bad := [self.reader.clips[row] for row, value in rows if not value.isfinite().all()]:
                 ids = ", ".join(f"'{clip.id}'" for clip in bad)
                 raise FloatingPointError(f"{what} not finite for the clip{'s' * (len(bad) > 1)} {ids} "
-                                         f"({bad[0].tracks}); {remedy}.")
+                                         f"({bad[0].tracks or bad[0].video}); {remedy}.")
         return values
 
     def tokens(self, batch: Clips) -> Tensor:

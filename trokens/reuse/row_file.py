@@ -162,8 +162,8 @@ def row_key(model: nn.Module, options: str, clips: Sequence[Clip], shape: Sequen
 
 def _clip_stamp(clip: Clip) -> str:
     """A clip's id with the sizes and times of its files: another text where one of them was replaced."""
-    def of(path: Path) -> str:
-        status = path.stat() if path.is_file() else None
+    def of(path: Path | None) -> str:
+        status = path.stat() if path is not None and path.is_file() else None
         return f"{path} {status.st_size} {status.st_mtime_ns}" if status else "-"
 
     return f"{clip.id} {of(clip.tracks)} {of(clip.video)}"
