@@ -160,7 +160,7 @@ def test_leftovers_of_killed_runs_are_removed(tiny_data, tmp_path):
                  tmp_path / ".results.json.00112233.tmp"):
         path.write_bytes(b"half")
     assert main(command(tiny_data, tmp_path, TRAIN__ENABLE=False)) == 0
-    assert left(tmp_path) == {"results.json"} and not os.listdir(folder)
+    assert left(tmp_path) == {"episodes.jsonl", "predictions.jsonl", "results.json"} and not os.listdir(folder)
 
 
 @pytest.mark.parametrize("kind", ["bank", "features", "clips"])

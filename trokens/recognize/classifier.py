@@ -242,7 +242,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
     def _compare(self, clips: Sequence[Description]) -> Distances:
         if self.checkpoint is not None:
-            return compare(clips, self.descriptions_, "tokens", self._describer().matcher)
+            describer: Any = self._describer()  # of a trained model, which has a matcher
+            return compare(clips, self.descriptions_, "tokens", describer.matcher)
         method = "motion" if self.method == "both" and self.backbone_ is None else self.method
         return compare(clips, self.descriptions_, method)
 

@@ -11,6 +11,8 @@ A matcher is one of two things. Its distances are smaller for more similar.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -35,7 +37,8 @@ def build_matcher(cfg, dim: int) -> nn.Module | None:
     if not isinstance(matcher, type):
         return None
     length = feature_length(cfg.FEW_SHOT.PATCH_TOKENS_AGG, cfg.DATA.NUM_FRAMES, cfg.POINT_INFO.NUM_POINTS_TO_SAMPLE)
-    return matcher.from_config(cfg, dim=dim, length=length)
+    build: Any = matcher
+    return build.from_config(cfg, dim=dim, length=length)
 
 
 def reads_shots(matcher: str | nn.Module) -> bool:
@@ -66,7 +69,7 @@ def pairwise_logits(query: Tensor, proto: Tensor, norm: str = "none", matcher: s
     """
     check_choice("norm", norm, NORMS)
     with torch.autocast(query.device.type, enabled=False):
-        distances = matcher if reads_shots(matcher) else MATCHERS.get(matcher)
+        distances: Any = matcher if reads_shots(matcher) else MATCHERS.get(str(matcher))
         return -NORMS[norm](distances(query.float(), proto.float()))
 
 
