@@ -38,7 +38,7 @@ MOTION = {
     "FEW_SHOT.N_WAY": 3, "FEW_SHOT.TRAIN_QUERY_PER_CLASS": 1, "FEW_SHOT.TRAIN_EPISODES": 3,
     "FEW_SHOT.TEST_EPISODES": 30, "SOLVER.MAX_EPOCH": 2, "SOLVER.STEPS": [0], "SOLVER.LRS": [1.0],
     "SOLVER.BASE_LR": 1e-3, "SOLVER.WARMUP_EPOCHS": 1, "SOLVER.WARMUP_START_LR": 1e-6, "TRAIN.EVAL_PERIOD": 1,
-    "LOG_PERIOD": 2,
+    "LOG_PERIOD": 2, "REPORT": False,  # which takes longer than such a run
 }
 # With a real backbone on small frames: 40 channels on an 8 x 8 grid.
 APPEARANCE = MOTION | {

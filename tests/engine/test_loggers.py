@@ -5,8 +5,9 @@ import logging
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from tiny import tiny_cfg
+from tiny import run, tiny_cfg
 
 from trokens.engine.console import setup_logging
 from trokens.engine.loggers import LOGGERS, RunLog, build_log
@@ -35,7 +36,9 @@ def test_a_run_that_goes_on_drops_what_it_will_do_again(tmp_path):
     for start, kept in [((0, 0), 0), ((1, 0), 3), ((1, 2), 4), ((2, 0), 6)]:
         text = "".join(json.dumps(r) + "\n" for r in whole) + '{"phase": "train", "epo'  # cut off by a crash
         (tmp_path / "metrics.jsonl").write_text(text)
-        RunLog(tmp_path, start=start).write(record(9, 9))
+        log = RunLog(tmp_path)
+        log.begin(start)
+        log.write(record(9, 9))
         assert lines(tmp_path) == [*whole[:kept], record(9, 9)]
 
 
@@ -89,10 +92,78 @@ def test_tensorboard_takes_the_figures(tmp_path):
     assert set(events.Tags()["scalars"]) == {"train/loss", "train/epoch", "train/step"}
 
 
+RESULTS = {
+    "by_k_shot": [{"k_shot": 1, "accuracy": 0.75, "intervals": {"episodes": 0.1, "clips": None, "classes": 0.3}},
+                  {"k_shot": 5, "accuracy": 0.9, "intervals": {"episodes": 0.05, "clips": None, "classes": None}}],
+    "per_class": {"bow": {"accuracy": 0.5, "interval": None, "answers": 4},
+                  "wave": {"accuracy": 1.0, "interval": 0.2, "answers": 4}},
+    "confusion": {"classes": ["bow", "wave"], "counts": [[2, 2], [0, 4]]},
+}
+PICTURES = {"matrix": np.zeros((8, 6, 3), np.uint8)}
+SCALARS = {"test/accuracy": 0.75, "test/interval_episodes": 0.1, "test/interval_classes": 0.3,
+           "test/accuracy_5_shot": 0.9, "test/interval_episodes_5_shot": 0.05, "test_class/bow": 0.5,
+           "test_class/wave": 1.0}
+
+
+def test_tensorboard_takes_the_end_of_a_test(tmp_path):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    log = RunLog(tmp_path, loggers=[TensorBoardLogger(tmp_path)])
+    log.write(record(1, 2, loss=0.5))
+    log.finish(RESULTS, PICTURES)
+    log.close()
+    events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    found = {name: events.Scalars(name) for name in events.Tags()["scalars"] if name.startswith("test")}
+    assert {name: (one.step, pytest.approx(one.value)) for name, (one,) in found.items()} == {
+        name: (5, value) for name, value in SCALARS.items()}
+    assert (events.Images("test/matrix")[0].width, events.Images("test/matrix")[0].height) == (6, 8)
+    text = events.Tensors("test/confused/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert "| bow | wave | 2 | 0.5 |" in text
+
+
+def test_wandb_takes_the_end_of_a_test(tmp_path, monkeypatch):
+    calls = []
+    fake = fake_wandb((), calls)
+    fake.Image, fake.Table = (lambda picture: ("image", picture.shape)), (lambda columns, data: (columns, data))
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    monkeypatch.setenv("WANDB_API_KEY", "k")
+    log = build_log(tiny_cfg(tmp_path, tmp_path / "out", WANDB__ID="x"))
+    log.finish(RESULTS, PICTURES)
+    assert calls[-1][0] == SCALARS | {
+        "test/matrix": ("image", (8, 6, 3)),
+        "test/classes": (["class", "accuracy", "interval", "queries"], [["bow", 0.5, None, 4], ["wave", 1.0, 0.2, 4]]),
+        "test/confused": (["class", "taken for", "queries", "share"], [["bow", "wave", 2, 0.5]])}
+
+
+def test_a_logger_that_takes_no_end_of_a_test_is_named(tmp_path, caplog):
+    class Ends(Broken):
+        def finish(self, results, pictures):
+            raise ConnectionError("no route")
+
+    RunLog(tmp_path, loggers=[Broken(), Ends()]).finish(RESULTS, PICTURES)
+    assert [r.message for r in caplog.records] == [
+        "Ends took no figures of the test (no route); results.json has them."]
+
+
+def test_a_run_gives_its_loggers_the_end_of_its_test(tiny_data, tmp_path, monkeypatch):
+    taken = []
+
+    class Taker:
+        from_config = classmethod(lambda cls, cfg: cls())
+        __call__ = staticmethod(lambda record: taken.append(record["phase"]))
+        finish = staticmethod(lambda results, pictures: taken.append((results["accuracy"], sorted(pictures))))
+        close = staticmethod(lambda: taken.append("closed"))
+
+    monkeypatch.setitem(LOGGERS._entries, "taker", Taker)
+    result = run(tiny_data, tmp_path, SOLVER__MAX_EPOCH=1, SOLVER__WARMUP_EPOCHS=0)
+    assert taken == ["train", "train", "val", (result["accuracy"], ["class_plot", "matrix"]), "closed"]
+
+
 def write_through(cfg, caplog) -> list[str]:
     """Build the log that a config asks for, write one record, and return what was logged."""
     caplog.clear()
-    log = build_log(cfg, start=(0, 0))
+    log = build_log(cfg)
+    log.begin()
     log.write(record(loss=0.5))
     log.close()
     return [r.message for r in caplog.records if r.name.startswith("trokens")]
@@ -133,7 +204,7 @@ def fake_wandb(modes: tuple, calls: list):
         calls.append((mode, options))
         if mode in modes:
             raise RuntimeError("no such host")
-        return SimpleNamespace(log=lambda figures, step: calls.append((figures, step)), finish=lambda: None)
+        return SimpleNamespace(log=lambda figures, step=None: calls.append((figures, step)), finish=lambda: None)
 
     return SimpleNamespace(init=init, Settings=dict, teardown=lambda: calls.append("teardown"))
 
@@ -177,7 +248,8 @@ def test_a_registered_logger_gets_the_records(tmp_path, monkeypatch):
 
     monkeypatch.setitem(LOGGERS._entries, "taker", Taker)
     for period in (7, 8):
-        log = build_log(tiny_cfg(tmp_path, tmp_path / "out", LOG_PERIOD=period), start=(0, 0))
+        log = build_log(tiny_cfg(tmp_path, tmp_path / "out", LOG_PERIOD=period))
+        log.begin()
         log.write(record())
         log.close()
     assert taken == [record(), "closed"]

@@ -216,7 +216,7 @@ def test_a_bank_that_has_no_place_is_found_before_training(tiny_data, tmp_path, 
 def test_records_of_other_json_are_dropped(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('[1]\n5\nnull\n"x"\n{"phase": "val", "epoch": null, "step": 0}\n'
                                             '{"phase": "train", "epoch": 0, "step": 1}\n')
-    RunLog(tmp_path, start=(1, 0))
+    RunLog(tmp_path).begin((1, 0))
     assert figures(tmp_path) == [{"phase": "train", "epoch": 0, "step": 1}]
 
 
@@ -253,7 +253,7 @@ def test_a_matcher_that_is_not_there_is_found_before_anything_is_computed(tiny_d
     "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
     "16000000000000 bytes. Error code 12 (Cannot allocate memory)", ""])
 def test_too_little_memory_is_one_sentence(tiny_data, tmp_path, capsys, monkeypatch, text):
-    def fails(self, model):
+    def fails(run, model, log):
         raise RuntimeError(text) if text else MemoryError
 
     monkeypatch.setattr("trokens.engine.run.train", fails)

@@ -317,7 +317,7 @@ def test_the_least_certain_pieces_are_shown_beside_their_nearest_examples(write,
 
 
 def test_drawings_on_a_page_share_no_ids(video):
-    drawings = [str(timeline(video.pieces, dict.fromkeys(("right", "down", "left"), COLORS[0]), inches))
+    drawings = [str(timeline(video.pieces, dict.fromkeys(("right", "down", "left"), COLORS[0]), inches).svg())
                 for inches in (5, 15)]
     first, second = (set(re.findall(r'id="(.*?)"', drawing)) for drawing in drawings)
     assert first and second and not first & second

@@ -89,7 +89,7 @@ def measure(args: argparse.Namespace) -> int:
         print(f"{kind:7}{100 * mean:.2f} ± {100 * interval:.2f} %")
         if args.out:
             write_outcomes(args.out / kind, [outcomes])
-            write_json(args.out / kind / "results.json", {"method": f"FewShotClassifier, {kind}", **figures[kind],
+            write_json(args.out / kind / "results.json", {"method": f"descriptor, {kind}", **figures[kind],
                        "split": split, "n_way": few_shot.N_WAY, "k_shot": few_shot.K_SHOT, "episodes": len(plans),
                        "chance": 1 / few_shot.N_WAY, **describe_outcomes(outcomes)})
     print(f"{few_shot.N_WAY}-way {few_shot.K_SHOT}-shot, untrained, over {len(plans)} episodes of {len(asked)} clips; "

@@ -120,8 +120,7 @@ class ClipReader:
 
         if not self.resample:
             generator = _seeded(clip.id)
-        chosen = choose_points(tracks, self.num_points, method=self.sampling, generator=generator,
-                               hod_clusters=self.hod_clusters)  # (N,)
+        chosen = self._choose(tracks, generator)  # (N,)
         shown = positions[:, None], chosen  # of (L, M): (T, N)
         xy = tracks.xy[shown]
         check_positions(xy, f"{clip.tracks} of clip '{clip.id}'")
@@ -134,6 +133,22 @@ class ClipReader:
             class_id=class_id,
             index=row,
         )
+
+    def chosen_points(self, index: int) -> tuple[Tracks, Tensor]:
+        """All points of a clip, and which of them evaluation shows, (N,); no video is opened.
+
+        Raises:
+            ValueError, OSError: Its point file cannot be read, or it has none; the message names it.
+        """
+        clip = self.clips[index]
+        if clip.tracks is None:
+            raise ValueError(f"clip '{clip.id}' has no point file; the model takes points from patch features.")
+        tracks = read_point_file(clip.tracks, self.obj_id_key).tracks
+        return tracks, self._choose(tracks, _seeded(clip.id))
+
+    def _choose(self, tracks: Tracks, generator: torch.Generator) -> Tensor:
+        return choose_points(tracks, self.num_points, method=self.sampling, generator=generator,
+                             hod_clusters=self.hod_clusters)
 
     def _shown(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """Frames (T, H, W, 3) as the model sees them, augmented and resized: (1, T, 3, size, size)."""

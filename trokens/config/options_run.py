@@ -11,6 +11,8 @@ RUN = [
     MachineOption("OUTPUT_DIR", "./tmp", "Folder of checkpoints, logs, the full config and results."),
     Option("RNG_SEED", 1, "Seed of initial weights, episodes and every other draw, from 0.", least=0, most=2**63 - 1),
     MachineOption("LOG_PERIOD", 10, "Training steps between two log lines.", least=1),
+    MachineOption("REPORT", True, "Write report.html into OUTPUT_DIR at the end: one page with the run's curves, "
+                  "accuracy and intervals, confusions and example clips (a few seconds; see trokens report)."),
     MachineOption("LOG_MODEL_INFO", False, "Log the model's layers and parameter counts before training."),
     MachineOption("DIST_BACKEND", "nccl", "torch.distributed backend on GPUs: nccl or gloo. CPU runs always take gloo.",
                   choices=("nccl", "gloo")),

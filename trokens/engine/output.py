@@ -8,8 +8,10 @@ import math
 import os
 import platform
 import resource
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -84,7 +86,7 @@ def check_room(cfg, model: nn.Module) -> None:
 
 
 def provenance() -> dict[str, Any]:
-    """Commit of the code and versions of what computed the figures."""
+    """Commit of the code and versions of what computed the figures, and the command."""
     def git(*args: str) -> str:
         done = subprocess.run(["git", "-C", str(Path(__file__).parent), *args], capture_output=True, text=True,
                               check=False)
@@ -95,8 +97,9 @@ def provenance() -> dict[str, Any]:
         commit += "-dirty" if commit and git("status", "--porcelain", "--untracked-files=no") else ""
     except OSError:
         commit = ""
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     return {"commit": commit or "unknown", "version": __version__, "torch": torch.__version__,
-            "python": platform.python_version(), "processes": world_size()}
+            "python": platform.python_version(), "processes": world_size(), "command": command}
 
 
 def tell_results(cfg, split: str, scores: Sequence[dict[str, Any]], checkpoint: str,

@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader
 from trokens.clips.loader import episode_loader, loading_from_config
 from trokens.clips.reader import ClipReader
 from trokens.config import ConfigError
+from trokens.engine.conclude import conclude
 from trokens.engine.data import final_split, tested_shots, used_splits
 from trokens.engine.forecast import describe_run
 from trokens.engine.keeper import build_keeper
-from trokens.engine.loggers import build_log
+from trokens.engine.loggers import RunLog, build_log
 from trokens.engine.optim import build_optimizer
 from trokens.engine.outcome_files import write_outcomes
 from trokens.engine.output import check_room, describe_outcomes, tell_results, write_results
@@ -47,13 +48,19 @@ def run_experiment(cfg, device: torch.device) -> dict[str, Any] | None:
         logger.info("%s\n%s", model, describe_model(model, cfg.DATA.TRAIN_CROP_SIZE))
     for line in describe_run(cfg, model, run.splits, device, run.precision):
         logger.info("%s", line)
-    trained, _ = used_splits(cfg)
-    if trained:
-        train(run, model)
-    return test(run, model) if cfg.TEST.ENABLE or cfg.TRAIN.VAL_ONLY else None
+    log = build_log(cfg)
+    try:
+        if used_splits(cfg)[0]:
+            train(run, model, log)
+        if cfg.TEST.ENABLE or cfg.TRAIN.VAL_ONLY:
+            return test(run, model, log)
+        in_main(lambda: conclude(cfg, log, run.about))
+    finally:
+        log.close()
+    return None
 
 
-def train(run: Prepared, model: Trokens) -> None:
+def train(run: Prepared, model: Trokens, log: RunLog) -> None:
     """Train what is left of the epochs, and validate."""
     cfg, clips, device = run.cfg, run.splits["train"], run.device
     optimizer = build_optimizer(cfg, model)
@@ -76,7 +83,7 @@ def train(run: Prepared, model: Trokens) -> None:
                     "The published code validates there too, but tests its last epoch (TEST.TEST_EPOCH_NUM %d).",
                     cfg.TEST.SPLIT, cfg.SOLVER.MAX_EPOCH)
     # The steps whose figures a checkpoint carries have no record yet.
-    log = build_log(cfg, start=(state["epoch"] + 1, state["step"] - len(state["pending"])) if state else (0, 0))
+    log.begin((state["epoch"] + 1, state["step"] - len(state["pending"])) if state else (0, 0))
     trainer = Trainer(
         cfg, FewShotTask.from_config(cfg, model), optimizer, loader, run.sampler,
         keeper=build_keeper(cfg, run.sources, model), log=log, device=device,
@@ -84,14 +91,11 @@ def train(run: Prepared, model: Trokens) -> None:
         precision=run.precision, features=features)
     if state:
         trainer.resume(state)
-    try:
-        trainer.run()
-    finally:
-        log.close()
+    trainer.run()
 
 
-def test(run: Prepared, model: Trokens) -> dict[str, Any]:
-    """Answer the test episodes with the weights to test; write the answers, and results.json."""
+def test(run: Prepared, model: Trokens, log: RunLog) -> dict[str, Any]:
+    """Answer the test episodes with the weights to test; write the answers, results.json, and what shows them."""
     cfg, split = run.cfg, final_split(run.cfg)
     checkpoint = load_tested(cfg, model, run.sources)
     evaluator = run.evaluators[split]
@@ -100,6 +104,7 @@ def test(run: Prepared, model: Trokens) -> dict[str, Any]:
     result = tell_results(cfg, split, scores, checkpoint, run.about)
     in_main(lambda: write_outcomes(cfg.OUTPUT_DIR, answered))
     in_main(lambda: write_results(cfg, result))
+    in_main(lambda: conclude(cfg, log, result, answered))
     return result
 
 

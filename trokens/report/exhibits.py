@@ -176,16 +176,18 @@ def _beside(path: str, found: Explanation | str, films: dict[tuple[str, bool], F
         return Exhibit(gone=found)
     own, chosen = films[path, False], found.nearest[0]
     beside = films[chosen.path, False]
-    panels = [_panel(path, own, [match.query_frame for match in chosen.matches], chosen.query_trails, keyframes)]
-    panels += [_panel(nearest.path, films[nearest.path, False], [match.example_frame for match in nearest.matches],
-                      nearest.example_trails, keyframes, str(nearest.label)) for nearest in found.nearest[:2]]
+    panels = [moving_panel(path, own, [match.query_frame for match in chosen.matches], keyframes, chosen.query_trails)]
+    panels += [moving_panel(nearest.path, films[nearest.path, False],
+                            [match.example_frame for match in nearest.matches], keyframes, nearest.example_trails,
+                            str(nearest.label)) for nearest in found.nearest[:2]]
     strip = None if isinstance(own, str) or isinstance(beside, str) else _strip(chosen.matches, own, beside)
     seconds = float(np.clip(found.answer.end - found.answer.start, *LOOP))
     return Exhibit(tuple(panels), strip, found.motion_share, round(seconds, 2))
 
 
-def _panel(path: str, film: Film | str, moments: Sequence[int], trails: Sequence[Trajectory],
-           keyframes: dict[str, Keyframes], label: str | None = None) -> Panel:
+def moving_panel(path: str, film: Film | str, moments: Sequence[int], keyframes: dict[str, Keyframes],
+                 trails: Sequence[Trajectory] = (), label: str | None = None) -> Panel:
+    """A clip that shows these moments of its film one after the other, under these trajectories."""
     if isinstance(film, str):
         return Panel(path, film, label=label)
     pictures = keyframes["pictures"].name([film.position(cell) for moment in moments for cell in film.cells[moment]])

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from trokens.config import dump
-from trokens.engine.loggers import LOGGERS, figures_of
+from trokens.engine.loggers import LOGGERS, figures_of, final_figures, final_tables
+
+if TYPE_CHECKING:
+    import numpy as np
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +27,7 @@ class WandbLogger:
                  config: dict[str, Any]):
         import wandb  # an optional extra
 
+        self.wandb = wandb
         mode = os.environ.get("WANDB_MODE")
         if mode is None and not _has_key(wandb):
             mode = "offline"
@@ -47,6 +52,12 @@ class WandbLogger:
 
     def __call__(self, record: dict[str, Any]) -> None:
         self.run.log(figures_of(record), step=record["global_step"])
+
+    def finish(self, results: dict[str, Any], pictures: Mapping[str, np.ndarray]) -> None:
+        shown = {f"test/{name}": self.wandb.Image(picture) for name, picture in pictures.items()}
+        shown |= {f"test/{name}": self.wandb.Table(columns=columns, data=rows)
+                  for name, (columns, rows) in final_tables(results).items()}
+        self.run.log(final_figures(results) | shown)
 
     def close(self) -> None:
         self.run.finish()
