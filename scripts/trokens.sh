@@ -6,7 +6,8 @@
 #   TROKENS_PT_DATA    folder of few_shot_info/ and the point files
 #   BASE_OUTPUT_DIR EXP_NAME SECONDAY_EXP_NAME
 #                      results go to $BASE_OUTPUT_DIR/DATASET/$EXP_NAME/$SECONDAY_EXP_NAME
-# May be set: NUM_GPUS (default: those there are; 0 = CPU), MASTER_PORT, NUM_WORKERS.
+# May be set: NUM_GPUS (default: those there are; 0 = CPU), MASTER_PORT, NUM_WORKERS; RENDEZVOUS, torchrun's options for
+#   several nodes, which scripts/slurm.sbatch sets.
 # Options of the method are in the YAML files; KEY VALUE pairs change them.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -49,7 +50,9 @@ earlier="$BASE_OUTPUT_DIR/$EXP_NAME/$SECONDAY_EXP_NAME"  # shared by all benchma
 if [ -d "$earlier/checkpoints" ] && [ ! -d "$output/checkpoints" ]; then
   echo "$earlier holds a run that an earlier version of this script began; to go on with it, add OUTPUT_DIR '$earlier'." >&2
 fi
-torchrun --nproc_per_node="$((NUM_GPUS > 0 ? NUM_GPUS : 1))" --master_port="$MASTER_PORT" "${at}tools/run_net.py" \
+read -ra rendezvous <<< "${RENDEZVOUS:---master_port=$MASTER_PORT}"
+# exec: who stops this script means torchrun.
+exec torchrun --nproc_per_node="$((NUM_GPUS > 0 ? NUM_GPUS : 1))" "${rendezvous[@]}" "${at}tools/run_net.py" \
   --init_method env:// --new_dist_init --cfg "${at}configs/trokens/$dataset.yaml" \
   WANDB.ID "${run_id//[^A-Za-z0-9_.-]/_}" WANDB.EXP_NAME "$EXP_NAME" MASTER_PORT "$MASTER_PORT" \
   OUTPUT_DIR "$output" NUM_GPUS "$NUM_GPUS" \
