@@ -15,7 +15,8 @@ from processes import ROOT, TIMEOUT, finish, free_port, in_processes, wait_for
 from tiny import LONGER, arguments, assert_same_run, records, run
 
 SCRIPT = ROOT / "scripts/slurm.sbatch"
-STEPS = LONGER | {"SOLVER.MAX_EPOCH": 8, "WANDB.ENABLE": False}
+# Long enough that a signal comes in time on a busy machine.
+STEPS = LONGER | {"SOLVER.MAX_EPOCH": 12, "TRAIN.EVAL_PERIOD": 6, "WANDB.ENABLE": False}
 
 # Both nodes of a job, as processes of this machine.
 SRUN = """
@@ -94,11 +95,15 @@ def test_a_job_that_is_told_to_stop_waits_for_its_next_turn_and_goes_on(tiny_dat
     del environment["MASTER_ADDR"]  # the job's first node is taken
     for is_first in (True, False):
         job = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True)
-        if is_first:
-            wait_for_training(tmp_path / "out", lambda job=job: job.poll() is None)
-            job.send_signal(signal.SIGUSR1)
-        code, out, err = finish(job)
+                               text=True, start_new_session=True)
+        try:
+            if is_first:
+                wait_for_training(tmp_path / "out", lambda job=job: job.poll() is None)
+                job.send_signal(signal.SIGUSR1)
+            code, out, err = finish(job)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(job.pid, signal.SIGKILL)  # both nodes
         assert code == 0, err
         assert ("the same command goes on from there." in err) == ("waits for its next turn" in out) == is_first
         assert (tmp_path / "told").read_text() == "--signal=TERM 7\n" and (tmp_path / "requeued").read_text() == "7\n"
@@ -113,8 +118,8 @@ def test_a_job_that_fails_by_itself_is_not_started_again(tmp_path, environment):
 
 def test_a_job_from_another_folder_is_answered_in_one_sentence(tmp_path):
     done = subprocess.run(["bash", SCRIPT, "folder"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr == (f"{tmp_path} is not the top folder of a checkout of Trokens: submit "
-                                                    "scripts/slurm.sbatch from there.\n")
+    assert (done.returncode, done.stderr) == (2, f"{tmp_path} is not the top folder of a checkout of Trokens: submit "
+                                                 "scripts/slurm.sbatch from there.\n")
 
 
 @pytest.fixture
@@ -134,7 +139,8 @@ def slurm(tmp_path, environment):
 
     daemons = []
     try:
-        for name, command in (("c", ["slurmctld", "-c"]), ("n1", ["slurmd", "-N", "n1"]), ("n2", ["slurmd", "-N", "n2"])):
+        commands = {"c": ["slurmctld", "-c"], "n1": ["slurmd", "-N", "n1"], "n2": ["slurmd", "-N", "n2"]}
+        for name, command in commands.items():
             with open(folder / f"{name}.log", "w") as log:
                 daemons.append(subprocess.Popen([*command, "-D"], env=environment, stdout=log, stderr=log))
 
@@ -181,5 +187,6 @@ def test_a_job_of_a_real_slurm_that_is_requeued_ends_like_an_undisturbed_run(tin
         wait_for(lambda: state() == "PENDING" or not is_alive(), "the end of the job's turn", every=0.2)
         slurm("scontrol", "update", f"JobId={job}", "StartTime=now")  # SLURM itself waits two minutes
     wait_for(lambda: not is_alive(), "the end of the job", every=0.2)
-    assert state() == "COMPLETED" and log.read_text().count("the same command goes on from there.") == 2, log.read_text()
+    said = log.read_text()
+    assert state() == "COMPLETED" and said.count("the same command goes on from there.") == 2, said
     assert_same_run(undisturbed, tmp_path / "out")

@@ -13,6 +13,7 @@ _HOME = {
     "build_model": "trokens.models.build",
     "Trokens": "trokens.models.trokens",
     "load_weights": "trokens.models.weights",
+    "from_pretrained": "trokens.models.pretrained",
     "build_backbone": "trokens.models.backbone",
     "match": "trokens.fewshot.matchers",
     "hod": "trokens.points.hod",

@@ -3,6 +3,7 @@ from trokens.config import load_cfg as load_cfg
 from trokens.fewshot.matchers import match as match
 from trokens.models.backbone import build_backbone as build_backbone
 from trokens.models.build import build_model as build_model
+from trokens.models.pretrained import from_pretrained as from_pretrained
 from trokens.models.trokens import Trokens as Trokens
 from trokens.models.weights import load_weights as load_weights
 from trokens.points.clustering import cluster_patches as cluster_patches

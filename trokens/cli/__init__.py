@@ -23,6 +23,7 @@ COMMANDS = (
     Command("score", "score", "score answers to listed episodes, whoever gave them, with honest intervals"),
     Command("compare", "compare", "tell how much better one test is than another, episode by episode"),
     Command("report", "report", "show in one page what a run did and found, or compare several"),
+    Command("publish", "publish", "write a trained model as a folder for the Hugging Face hub, or upload it"),
     Command("extract", "extract", "follow points through videos, for train and test"),
     Command("check", "check", "list what is wrong with the videos, points and lists of a config"),
     Command("splits", "splits", "divide class folders into splits to train, validate and test on"),

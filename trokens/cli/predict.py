@@ -45,8 +45,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> ar
     parser.add_argument("--method", choices=METHODS, help="what is compared (both)")
     parser.add_argument("--backbone", help="what looks are read with: dinov2_vitb14 or another DINOv2, or "
                         "timm:NAME[:STAGE]; by default DINOv2 where its weights are at hand, else EfficientNet-lite0")
-    parser.add_argument("--checkpoint", metavar="FILE|RUN", help="compare what a trained model makes of the clips: a "
-                        "checkpoint, or the folder of a training, whose best one it is")
+    parser.add_argument("--checkpoint", metavar="FILE|RUN|hf:OWNER/NAME", help="compare what a trained model makes of "
+                        "the clips: a checkpoint, the folder of a training, whose best one it is, a published folder, "
+                        "or a model of the Hugging Face hub")
     parser.add_argument("--workers", type=int, help="processes that look at clips, by default one a core; 0 works in "
                         "this one, which a crashing decoder ends")
     parser.add_argument("--window", type=float, metavar="SECONDS", help="answer long videos piece by piece, each so "

@@ -8,10 +8,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from trokens.models.checkpoint import BEST, checkpoint_dir, find_last
+from trokens.models.pretrained import find_pretrained
 from trokens.recognize.cache import default_folder
 from trokens.recognize.classifier import FewShotClassifier
 from trokens.recognize.examples import Example, read_examples
@@ -61,25 +60,8 @@ def build_classifier(args: argparse.Namespace, cache: str | None) -> tuple[FewSh
                              "--window out.")
         return classifier, []
     if "checkpoint" in options:
-        options["checkpoint"] = find_checkpoint(options["checkpoint"])
+        options["checkpoint"] = str(find_pretrained(options["checkpoint"]))
     return FewShotClassifier(**options, cache=cache, workers=args.workers), read_examples(args.support)
-
-
-def find_checkpoint(name: str) -> str:
-    """The file itself, or that of a training's folder.
-
-    Raises:
-        FileNotFoundError: There is none.
-    """
-    if not os.path.isdir(name):
-        return name
-    for folder in (Path(name), checkpoint_dir(name)):
-        if (folder / BEST).is_file():
-            return str(folder / BEST)
-    last = find_last(name).path
-    if last is None:
-        raise FileNotFoundError(f"'{name}' holds no checkpoint; give the folder that OUTPUT_DIR named, or a file.")
-    return str(last)
 
 
 def save_for_later(classifier: FewShotClassifier, args: argparse.Namespace) -> None:

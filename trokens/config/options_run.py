@@ -45,8 +45,8 @@ RUN = [
     Option("TEST.ENABLE", True, "Test after training (or alone, with TRAIN.ENABLE False)."),
     Option("TEST.DATASET", "kinetics", "Dataset of the test split; see TRAIN.DATASET."),
     Option("TEST.SPLIT", "test", "Split that is tested: train, val or test.", choices=("train", "val", "test")),
-    MachineOption("TEST.CHECKPOINT_FILE_PATH", "", 'Checkpoint to test; "" = the one chosen by validation in '
-                  "OUTPUT_DIR."),
+    MachineOption("TEST.CHECKPOINT_FILE_PATH", "", "Checkpoint to test, or the folder of a run or of trokens publish, "
+                  'or hf:owner/name; "" = the one chosen by validation in OUTPUT_DIR.'),
     Option("TEST.TEST_EPOCH_NUM", -1, "Test the checkpoint of this epoch (from 1); -1 = the chosen one.", least=-1),
     MachineOption("TEST.ALLOW_TRAINED_CLASSES", False, "Evaluate weights on classes or clips that they were trained "
                   "on, which is refused otherwise; results.json names them."),

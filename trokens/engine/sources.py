@@ -25,6 +25,7 @@ from trokens.models.checkpoint import (
     read_head,
     saved_epochs,
 )
+from trokens.models.pretrained import find_pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,8 @@ def find_sources(cfg, training: TrainingList | None) -> Sources:
     _check_will_be_there(cfg, sources.head.get("epoch", -1) + 1 if sources.is_own else 0)
     if not tested or not cfg.TEST.ENABLE or _is_own(cfg, tested):
         return replace(sources, tested_history=sources.history)
-    return replace(sources, tested=Path(tested), tested_history=_history(tested, _read(tested, "TEST")))
+    path = find_pretrained(tested)
+    return replace(sources, tested=path, tested_history=_history(path, _read(path, "TEST")))
 
 
 def _check_will_be_there(cfg, done: int) -> None:
@@ -138,7 +140,7 @@ def trained_checkpoint(cfg, sources: Sources) -> Path | None:
 def _named(cfg) -> Path | None:
     """The checkpoint that the test options name."""
     if cfg.TEST.CHECKPOINT_FILE_PATH:
-        return Path(cfg.TEST.CHECKPOINT_FILE_PATH)
+        return find_pretrained(cfg.TEST.CHECKPOINT_FILE_PATH)
     number = cfg.TEST.TEST_EPOCH_NUM
     if number <= 0:
         return None

@@ -15,6 +15,7 @@ from torch import nn
 
 from trokens.config.values import shown
 from trokens.fewshot.task import FIGURES
+from trokens.models.published import read_published
 from trokens.runtime.files import whole_file
 from trokens.runtime.tensors import not_finite, read_torch_file, tensors_in
 
@@ -51,8 +52,8 @@ def trained_state(model: nn.Module) -> dict[str, Any]:
 
 
 def load_checkpoint(path: str | Path, *, mapped: bool = False) -> dict[str, Any]:
-    """Read a whole checkpoint onto the CPU without executing anything in it; with ``mapped``, tensors stay on the disk
-    until they are used.
+    """Read a whole checkpoint, or a published model's file of weights (:mod:`trokens.models.published`), onto the CPU
+    without executing anything in it; with ``mapped``, a checkpoint's tensors stay on the disk until they are used.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -66,7 +67,8 @@ def load_checkpoint(path: str | Path, *, mapped: bool = False) -> dict[str, Any]
             raise ValueError(f"it is a link to {os.readlink(path)}, which is not there")
         if not path.is_file():
             raise ValueError(f"it is a {'folder' if path.is_dir() else 'device or a pipe'}")
-        state = read_torch_file(path, mapped=mapped)
+        published = path.suffix == ".safetensors"
+        state = read_published(path) if published else read_torch_file(path, mapped=mapped)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as a checkpoint ({error}); give another one, or "
                          "remove it to go on without it.") from error

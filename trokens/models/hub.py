@@ -1,4 +1,5 @@
-"""Where pretrained backbones come from: Meta's file under TORCH_HOME, the Hugging Face cache, the Hugging Face hub."""
+"""Where weights come from: Meta's file under TORCH_HOME, the Hugging Face cache, the Hugging Face hub; and published
+models go."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from urllib.request import getproxies
 import huggingface_hub
 import torch
 from huggingface_hub import constants
+
+from trokens.models.published import BACKBONE, CONFIG, TRAINING, WEIGHTS
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +59,51 @@ def timm_weights(name: str, repo: str | None) -> Path:
     if not repo:
         raise FileNotFoundError(f"timm has no pretrained weights for {name}; {_LOCAL_FILE}.")
     return _find(name, repo)
+
+
+def published_model(repo: str) -> Path:
+    """The folder of a published model's files: the newest on the hub, or what was downloaded before where it is silent.
+
+    Args:
+        repo: "owner/name".
+
+    Raises:
+        FileNotFoundError: There is no such model, or the hub cannot be reached.
+    """
+    offline = constants.HF_HUB_OFFLINE or not _hub_answers()
+    try:
+        return Path(huggingface_hub.snapshot_download(repo, allow_patterns=[WEIGHTS, CONFIG, TRAINING, BACKBONE],
+                                                      local_files_only=offline))
+    except Exception as error:  # the client's errors have no common base class
+        why = "it was not downloaded before, and the hub cannot be reached" if offline else _first_line(error)
+        raise FileNotFoundError(f"No model hf:{repo} ({why}); give the owner/name of one on https://huggingface.co, or "
+                                "a folder.") from error
+
+
+def can_upload() -> bool:
+    """Whether this machine has a token of the Hugging Face hub."""
+    return huggingface_hub.get_token() is not None
+
+
+def upload_model(folder: Path, repo: str) -> str:
+    """Upload a published folder, and return its address; the repository is made where there is none.
+
+    Raises:
+        RuntimeError: The hub refuses it, or cannot be reached.
+    """
+    api = huggingface_hub.HfApi()
+    try:
+        address = str(api.create_repo(repo, exist_ok=True))
+        api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Publish with Trokens")
+    except Exception as error:  # as above
+        raise RuntimeError(f"{folder} could not be uploaded to {repo} ({_first_line(error)}); the same command tries "
+                           "again.") from error
+    return address
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def _find(name: str, repo: str, other_remedy: str = "", local: Path | None = None) -> Path:

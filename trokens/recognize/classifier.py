@@ -43,8 +43,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             "timm:NAME" or "timm:NAME:STAGE".
         reject: Share of right answers that may be lost so that a clip too far from its action is called "unknown", in
             (0, 0.5], such as 0.05; None never says so. It takes two examples of every action.
-        checkpoint: A checkpoint of a trained model, whose tokens are compared instead of descriptors; ``method`` and
-            ``backbone`` are then the model's own.
+        checkpoint: A trained model, whose tokens are compared instead of descriptors: what
+            `trokens.models.pretrained.find_pretrained` takes; ``method`` and ``backbone`` are then the model's own.
         cache: Folder where descriptions are kept, by the files' content; None is the user's cache folder, "" is none.
         workers: Processes that describe clips; 0 does it in this one; None is one a core, as far as memory allows, and
             none for one clip alone.
@@ -192,7 +192,12 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def from_pretrained(cls, checkpoint: str | os.PathLike, **options: Any) -> FewShotClassifier:
-        """A classifier that compares the tokens of a trained model; ``fit`` gives it its actions."""
+        """A classifier that compares the tokens of a trained model; ``fit`` gives it its actions.
+
+        Args:
+            checkpoint: A checkpoint, the folder of a run or of `trokens publish`, or "hf:owner/name".
+            options: The other options of the class.
+        """
         return cls(checkpoint=checkpoint, **options)
 
     def __sklearn_tags__(self):
@@ -223,8 +228,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     def _describer(self) -> Describer:
         cache = None if self.cache == "" else Cache(default_folder() if self.cache is None else self.cache)
         if self.checkpoint is not None:
+            from trokens.models.pretrained import find_pretrained
             from trokens.recognize.trained import TrainedDescriber
-            return TrainedDescriber(None, cache, Path(self.checkpoint))
+            return TrainedDescriber(None, cache, find_pretrained(self.checkpoint))
         if self.method == "motion":
             return Describer(None, cache)
         backbone = self.backbone_ if hasattr(self, "backbone_") else choose_backbone(self.backbone)

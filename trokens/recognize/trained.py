@@ -18,16 +18,14 @@ from torch import Tensor
 from trokens.clips.dataset import DATASETS, FPS
 from trokens.clips.reader import ClipReader
 from trokens.clips.split import Clip
-from trokens.config import load_cfg
 from trokens.extraction.extractor import Extractor, Options, extract_video
 from trokens.extraction.jobs import Job
 from trokens.fewshot.matchers import clip_features, pairwise_logits
 from trokens.fewshot.prototypes import feature_length
 from trokens.fewshot.task import matching_options
-from trokens.models.build import build_model
 from trokens.models.checkpoint import load_checkpoint
+from trokens.models.pretrained import build_pretrained
 from trokens.models.trokens import Trokens
-from trokens.models.weights import load_weights
 from trokens.recognize.cache import Content, content_of
 from trokens.recognize.calibrate import Calibration
 from trokens.recognize.describe import VERSION, Describer
@@ -119,24 +117,7 @@ def trained(checkpoint: Path, _key: str) -> Trained:
     Raises:
         ValueError: It keeps no config, or lacks parameters of the model.
     """
-    state = load_checkpoint(checkpoint)
-    if not state.get("cfg"):
-        raise ValueError(f"{checkpoint} keeps no config, so its model cannot be built; give a checkpoint that training "
-                         "wrote.")
-    with tempfile.TemporaryDirectory() as folder:
-        text = Path(folder) / "checkpoint.yaml"
-        text.write_text(state["cfg"], encoding="utf-8")
-        cfg = load_cfg(text, ["NUM_GPUS", 0])
-    if cfg.MODEL.NUM_CLASSES == 0:
-        cfg = cfg.clone()
-        cfg.defrost()
-        cfg.MODEL.NUM_CLASSES = len(state["model_state"]["head.bias"])
-        cfg.freeze()
-    model = build_model(cfg)
-    if missing := load_weights(model, state).missing:
-        raise ValueError(f"{checkpoint} lacks {len(missing)} parameters of its model (first: {missing[0]}); give a "
-                         "checkpoint that training wrote.")
-    return _from_config(cfg, model)
+    return _from_config(*build_pretrained(checkpoint, load_checkpoint(checkpoint)))
 
 
 def _from_config(cfg, model: Trokens) -> Trained:
@@ -146,7 +127,7 @@ def _from_config(cfg, model: Trokens) -> Trained:
     own = {"dino": cfg.MODEL.DINO_CONFIG, "timm": f"timm:{cfg.MODEL.TIMM_NAME}:{cfg.MODEL.TIMM_STAGE}"}.get(kind)
     fps = DATASETS.get(dataset).fps if dataset in DATASETS else FPS
     points = _point_options(cfg.POINT_INFO.NAME, own, cfg.MODEL.BACKBONE_WEIGHTS)
-    return Trained(model.eval(), ClipReader.from_config(cfg, (), augment=False), matching["aggregation"],
+    return Trained(model, ClipReader.from_config(cfg, (), augment=False), matching["aggregation"],
                    matching["matcher"], points, fps, cfg.SOLVER.TEMPRATURE / length)
 
 
