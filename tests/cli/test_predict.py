@@ -364,14 +364,14 @@ def test_columns_fit_names_of_wide_characters(run, tmp_path):
 # A trained model --------------------------------------------------------------------------------------------------
 
 def test_a_checkpoint_is_a_file_or_the_folder_of_a_training(tmp_path):
-    from trokens.cli.support import find_checkpoint
-    assert find_checkpoint("x.pyth") == "x.pyth"
+    from trokens.models.pretrained import find_pretrained
+    assert find_pretrained("x.pyth") == Path("x.pyth")
     (tmp_path / "run/checkpoints").mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match="'run' holds no checkpoint; give the folder that OUTPUT_DIR named"):
-        find_checkpoint("run")
+        find_pretrained("run")
     (tmp_path / "run/checkpoints/checkpoint_best.pyth").touch()
     for name in ("run", "run/checkpoints"):
-        assert find_checkpoint(name) == "run/checkpoints/checkpoint_best.pyth"
+        assert find_pretrained(name) == Path("run/checkpoints/checkpoint_best.pyth")
 
 
 def test_a_trained_model_answers_whole_clips(run, tiny_data, tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ def find_pretrained(name: str | os.PathLike) -> Path:
     if isinstance(name, str) and name.startswith(HUB):
         return published_model(name.removeprefix(HUB)) / WEIGHTS
     path = Path(name)
-    if not path.is_dir():
+    if not path.is_dir() or path.suffix == ".pyth":  # a folder in a file's place: who reads it says so
         return path
     for file in (path / WEIGHTS, path / BEST, checkpoint_dir(path) / BEST):
         if file.is_file():

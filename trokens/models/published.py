@@ -17,19 +17,18 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from trokens.config import dump
 from trokens.models.weights import read_state_dict
 from trokens.runtime.files import whole_file, write_json, write_text
 
 WEIGHTS, CONFIG, TRAINING, BACKBONE = "model.safetensors", "config.yaml", "training.json", "backbone.safetensors"
 
 
-def write_published(folder: Path, cfg, state: Mapping[str, Any], backbone: Path | None) -> None:
+def write_published(folder: Path, config: str, state: Mapping[str, Any], backbone: Path | None) -> None:
     """Write a model.
 
     Args:
         folder: Is made.
-        cfg: Of the training, without what belongs to a machine.
+        config: Of the training, as YAML, without what belongs to a machine.
         state: The checkpoint.
         backbone: File of weights that go with it.
 
@@ -42,7 +41,7 @@ def write_published(folder: Path, cfg, state: Mapping[str, Any], backbone: Path 
     (folder / BACKBONE).unlink(missing_ok=True)  # of what was published here before
     if backbone is not None:
         _write_tensors(folder / BACKBONE, read_state_dict(backbone))
-    write_text(folder / CONFIG, dump(cfg))
+    write_text(folder / CONFIG, config)
     norms = state.get("backbone")
     write_json(folder / TRAINING, {
         "epoch": state.get("epoch", -1), "backbone": None if norms is None else norms.tolist(),

@@ -14,7 +14,7 @@ INTERVALS = {"episodes": "other episodes of these clips", "clips": "other clips 
              "classes": "other classes and their clips"}
 
 
-def model_card(results: Mapping[str, Any], cfg, state: Mapping[str, Any], *, name: str, license: str,
+def build_card(results: Mapping[str, Any], cfg, state: Mapping[str, Any], *, name: str, license: str,
                own_backbone: bool) -> str:
     """README.md of a published model, with its YAML header.
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from trokens.config import OPTIONS
+from trokens.config import dump, without_machine
 from trokens.models.checkpoint import checkpoint_dir, load_checkpoint
 from trokens.models.pretrained import kept_cfg
 from trokens.models.published import write_published
-from trokens.report.card import model_card
+from trokens.report.card import build_card
 from trokens.report.run_folder import RunFolder
 from trokens.runtime.files import write_text
-
-BACKBONE_WEIGHTS = "MODEL.BACKBONE_WEIGHTS"
 
 
 def publish(run: RunFolder, folder: Path, *, name: str, license: str, checkpoint: Path | None = None) -> None:
@@ -37,8 +34,8 @@ def publish(run: RunFolder, folder: Path, *, name: str, license: str, checkpoint
     given = cfg.MODEL.BACKBONE_WEIGHTS
     has_file = given != "" and not given.startswith("package:") and not cfg.MODEL.APPEARANCE_MODULE_DISABLE
     cfg = without_machine(cfg)
-    write_published(folder, cfg, state, Path(given) if has_file else None)
-    card = model_card(run.results, cfg, state, name=name, license=license, own_backbone=has_file)
+    write_published(folder, dump(cfg), state, Path(given) if has_file else None)
+    card = build_card(run.results, cfg, state, name=name, license=license, own_backbone=has_file)
     write_text(folder / "README.md", card)
 
 
@@ -57,19 +54,3 @@ def tested_checkpoint(run: RunFolder, given: Path | None) -> Path:
             return path
     raise FileNotFoundError(f"The checkpoint that {run.path} was tested with is not at {tested}; say where it is now "
                             "(--checkpoint).")
-
-
-def without_machine(cfg):
-    """The config with the defaults of what belongs to a machine, but for a backbone that a package brings."""
-    cfg = cfg.clone()
-    cfg.defrost()
-    for key, option in OPTIONS.items():
-        keeps = key == BACKBONE_WEIGHTS and cfg.MODEL.BACKBONE_WEIGHTS.startswith("package:")
-        if (not option.results and not keeps) or key == "TEST.EPISODES":  # a path, too
-            *sections, last = key.split(".")
-            section: Any = cfg
-            for one in sections:
-                section = section[one]
-            section[last] = option.unset
-    cfg.freeze()
-    return cfg
