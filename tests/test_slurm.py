@@ -169,6 +169,7 @@ def carrying(variable: str) -> list[int]:
     return found
 
 
+@pytest.mark.slurm
 def test_a_job_of_a_real_slurm_that_is_requeued_ends_like_an_undisturbed_run(tiny_data, tmp_path, undisturbed, slurm):
     log = tmp_path / "job.log"
     job = slurm("sbatch", "--parsable", "--nodes=2", f"--output={log}", str(SCRIPT), "folder",
