@@ -186,7 +186,8 @@ def test_a_job_of_a_real_slurm_that_is_requeued_ends_like_an_undisturbed_run(tin
         wait_for_training(tmp_path / "out", is_alive)
         slurm(*ask, job)
         wait_for(lambda: state() == "PENDING" or not is_alive(), "the end of the job's turn", every=0.2)
-        slurm("scontrol", "update", f"JobId={job}", "StartTime=now")  # SLURM itself waits two minutes
+        # SLURM itself waits two minutes: nodes take a job that starts in the second of its end for the one that ended.
+        slurm("scontrol", "update", f"JobId={job}", "StartTime=now+3")
     wait_for(lambda: not is_alive(), "the end of the job", every=0.2)
     said = log.read_text()
     assert state() == "COMPLETED" and said.count("the same command goes on from there.") == 2, said
