@@ -142,8 +142,10 @@ def test_a_name_that_no_config_has_is_answered_with_those_there_are(tmp_path):
         assert done.returncode == 2 and not done.stdout
         assert done.stderr == ("ConfigError: hmbd cannot be read (No such file or directory); give the path of a YAML "
                                "file, or the name of one that comes with Trokens: finegym, folder, folder_small, "
-                               "folder_untrained, hmdb, k400, moving_shapes, ssv2_full, ssv2_small, ucf. Did you mean "
-                               "'hmdb'?\n")
+                               "folder_untrained, hmdb, k400, moving_shapes, ssv2_full, ssv2_small, ucf, "
+                               + ", ".join(f"tats/{name}" for name in ("finegym", "hmdb", "k400", "moving_shapes",
+                                                                       "ssv2_full", "ssv2_small", "ucf"))
+                               + ". Did you mean 'hmdb'?\n")
 
 
 def test_a_test_never_trains(capsys):
