@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from trokens.models.weights import read_state_dict
-from trokens.runtime.files import whole_file, write_json, write_text
+from trokens.runtime.files import write_bytes, write_json, write_text
 
 WEIGHTS, CONFIG, TRAINING, BACKBONE = "model.safetensors", "config.yaml", "training.json", "backbone.safetensors"
 
@@ -49,8 +49,8 @@ def write_published(folder: Path, config: str, state: Mapping[str, Any], backbon
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    with whole_file(path) as unfinished:  # a copy of each: what shares memory may not be written
-        save_file({name: value.clone().contiguous() for name, value in tensors.items()}, unfinished, {"format": "pt"})
+    # A copy of each: what shares memory may not be written.
+    write_bytes(path, save({name: value.clone().contiguous() for name, value in tensors.items()}, {"format": "pt"}))
 
 
 def read_published(path: Path) -> dict[str, Any]:
