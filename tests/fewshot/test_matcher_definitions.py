@@ -97,7 +97,7 @@ def test_otam_takes_the_cheapest_path_as_the_minimum_hardens(monkeypatch):
 
 def test_otam_chunks_do_not_change_logits(monkeypatch):
     whole = pairwise_logits(features(6), features(3, seed=1), matcher="otam")
-    monkeypatch.setattr(otam, "CHUNK", 2 * L * 3 * L + 1)
+    monkeypatch.setattr("trokens.fewshot.matchers.bi_mhm.CHUNK", 2 * L * 3 * L + 1)
     torch.testing.assert_close(pairwise_logits(features(6), features(3, seed=1), matcher="otam"), whole)
 
 

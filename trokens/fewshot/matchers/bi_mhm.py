@@ -6,6 +6,8 @@ Wang et al., "Hybrid Relation Guided Set Matching for Few-shot Action Recognitio
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from einops import rearrange
 from torch import Tensor
@@ -39,23 +41,24 @@ def distance_of_two(x: Tensor, y: Tensor) -> Tensor:
     return d.amin(1).sum() + d.amin(0).sum()
 
 
-@MATCHERS.register("bi_mhm")
-def bi_mhm(query: Tensor, proto: Tensor) -> Tensor:
-    """:func:`distance_of_two` of every query clip and class, as many clips at once as 256 MB hold.
+def of_token_distances(reduce: Callable[[Tensor], Tensor], query: Tensor, proto: Tensor) -> Tensor:
+    """What ``reduce`` makes of the token distances (..., Q, L, W, M) of all clips and classes, as many clips at once as
+    256 MB hold.
 
     Args:
+        reduce: Gives distances (..., Q, W).
         query: (..., Q, L, D).
         proto: (..., W, M, D).
-
-    Returns:
-        Distances (..., Q, W).
     """
     pairs_of_clip = query.shape[:-3].numel() * query.shape[-2] * proto.shape[-3:-1].numel()
-    parts = query.split(max(1, CHUNK // pairs_of_clip), dim=-3)
-    return torch.cat([_distances(part, proto) for part in parts], dim=-2)
+    found = []
+    for part in query.split(max(1, CHUNK // pairs_of_clip), dim=-3):
+        d = token_distance(rearrange(part, "... q l d -> ... (q l) d"), rearrange(proto, "... w m d -> ... (w m) d"))
+        found.append(reduce(rearrange(d, "... (q l) (w m) -> ... q l w m", q=part.shape[-3], w=proto.shape[-3])))
+    return torch.cat(found, dim=-2)
 
 
-def _distances(query: Tensor, proto: Tensor) -> Tensor:
-    d = token_distance(rearrange(query, "... q l d -> ... (q l) d"), rearrange(proto, "... w m d -> ... (w m) d"))
-    d = rearrange(d, "... (q l) (w m) -> ... q l w m", q=query.shape[-3], w=proto.shape[-3])
-    return d.amin(-1).sum(-2) + d.amin(-3).sum(-1)
+@MATCHERS.register("bi_mhm")
+def bi_mhm(query: Tensor, proto: Tensor) -> Tensor:
+    """:func:`distance_of_two` of every query clip (..., Q, L, D) and class (..., W, M, D): (..., Q, W)."""
+    return of_token_distances(lambda d: d.amin(-1).sum(-2) + d.amin(-3).sum(-1), query, proto)

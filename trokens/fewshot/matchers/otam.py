@@ -11,8 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from trokens.fewshot.matchers import MATCHERS
-from trokens.fewshot.matchers.bi_mhm import token_distance
-from trokens.fewshot.prototypes import CHUNK
+from trokens.fewshot.matchers.bi_mhm import of_token_distances, token_distance
 
 LAMBDA = 0.1  # smoothness of the minimum
 
@@ -62,23 +61,12 @@ def distance_of_two(x: Tensor, y: Tensor) -> Tensor:
 
 @MATCHERS.register("otam")
 def otam(query: Tensor, proto: Tensor) -> Tensor:
-    """:func:`distance_of_two` of every query clip and class, as many clips at once as 256 MB hold.
-
-    Args:
-        query: (..., Q, L, D).
-        proto: (..., W, M, D).
-
-    Returns:
-        Distances (..., Q, W).
-    """
-    pairs_of_clip = query.shape[:-3].numel() * query.shape[-2] * proto.shape[-3:-1].numel()
-    parts = query.split(max(1, CHUNK // pairs_of_clip), dim=-3)
-    return torch.cat([_distances(part, proto) for part in parts], dim=-2)
+    """:func:`distance_of_two` of every query clip (..., Q, L, D) and class (..., W, M, D): (..., Q, W)."""
+    return of_token_distances(_costs_both_ways, query, proto)
 
 
-def _distances(query: Tensor, proto: Tensor) -> Tensor:
-    d = token_distance(rearrange(query, "... q l d -> ... (q l) d"), rearrange(proto, "... w m d -> ... (w m) d"))
-    d = rearrange(d, "... (q l) (w m) -> l m ... q w", q=query.shape[-3], w=proto.shape[-3])
+def _costs_both_ways(d: Tensor) -> Tensor:
+    d = rearrange(d, "... q l w m -> l m ... q w")
     return path_costs(d) + path_costs(d.transpose(0, 1))
 
 
