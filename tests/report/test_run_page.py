@@ -162,6 +162,8 @@ def test_what_is_gone_costs_only_what_it_would_show(copy, tiny_data, tmp_path):
 def test_what_is_no_run_is_told(tmp_path, capsys):
     assert report.main([str(tmp_path)]) == 2
     assert "has no results.json" in capsys.readouterr().err
+    assert report.main([str(tmp_path), f"{tmp_path}/."]) == 2
+    assert "is named twice; name each run once." in capsys.readouterr().err
 
 
 # Beside others -----------------------------------------------------------------------------------------------------

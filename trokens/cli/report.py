@@ -47,6 +47,9 @@ def report(args: argparse.Namespace) -> int:
         check_writable(page)
         write_report(run, page, beside=beside, figures=args.figures)
     else:
+        folders = [path.resolve() for path in args.runs]
+        if twice := [str(path) for path in args.runs if folders.count(path.resolve()) > 1]:
+            raise ValueError(f"{twice[0]} is named twice; name each run once.")
         runs = [RunFolder.read(path) for path in args.runs]
         check_writable(page)
         write_comparison([*runs, *beside], page, figures=args.figures)
