@@ -113,7 +113,7 @@ def ways_to_look(model: Trokens, reader: ClipReader, sizes: Sizes, setting: Sett
         for clip in reader.clips:
             os.utime(clip.video)  # else what was found out about the files in the last turn would count
         sampler = episodes(sizes.clips, sizes.episodes, 1)
-        Evaluator("test", {1: sampler}, {1: list(sampler)}, MATCHING).run(embedder)
+        Evaluator("test", {1: list(sampler)}, MATCHING).run(embedder)
 
     videos = torch.cat([reader.read(index, with_video=True).video for index in range(sizes.clips)])
     batches = videos.split(embedder.batch_size)
