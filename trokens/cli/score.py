@@ -58,8 +58,9 @@ def score(args: argparse.Namespace) -> int:
 
 def tell_intervals(found: Intervals) -> None:
     """Print what each 95 % interval is over."""
-    asked = {"other episodes of these clips": found.episodes, "other clips of these classes": found.clips,
-             "other classes": found.classes}
-    for over, width in asked.items():
+    from trokens.fewshot.uncertainty import OVER
+
+    for kind, over in OVER.items():
+        width = getattr(found, kind)
         told = "not known: nothing can be left out" if width is None else f"± {100 * width:.2f} %"
         print(f"  {told}  over {over}")

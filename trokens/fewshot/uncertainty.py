@@ -25,6 +25,9 @@ from trokens.fewshot.metrics import mean_and_interval
 from trokens.fewshot.outcomes import Outcomes
 
 LEVEL = 0.95
+# What each of the first two questions' intervals is over, in words.
+OVER = {"episodes": "other episodes of these clips", "clips": "other clips of these classes",
+        "classes": "other classes"}
 
 
 @dataclass(frozen=True)

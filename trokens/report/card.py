@@ -9,9 +9,10 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from trokens.config import dataset_of
+from trokens.fewshot.uncertainty import OVER
+from trokens.report.figures import intervals_of
 
-INTERVALS = {"episodes": "other episodes of these clips", "clips": "other clips of these classes",
-             "classes": "other classes and their clips"}
+INTERVALS = OVER | {"classes": "other classes and their clips"}
 
 
 def build_card(results: Mapping[str, Any], cfg, state: Mapping[str, Any], *, name: str, license: str,
@@ -44,7 +45,7 @@ def build_card(results: Mapping[str, Any], cfg, state: Mapping[str, Any], *, nam
     text = page.get_template("card.md").render(
         name=name, cfg=cfg, results=results, tests=tests, trained=trained, backbone=backbone, is_dino=kind == "dino",
         own_backbone=own_backbone, parts=parts, epochs=state.get("epoch", -1) + 1, license=license,
-        has_cotracker="cotracker" in cfg.POINT_INFO.NAME.lower(), percent=_percent, intervals=_intervals,
+        has_cotracker="cotracker" in cfg.POINT_INFO.NAME.lower(), percent=_percent, intervals=intervals_of,
         interval_names=INTERVALS)
     return f"---\n{header.to_yaml()}\n---\n\n{text}"
 
@@ -56,12 +57,7 @@ def _measured(results: Mapping[str, Any], test: Mapping[str, Any]) -> EvalResult
         dataset_name=results["dataset"], dataset_split=results["split"], metric_type="accuracy",
         metric_name=f"{results['n_way']}-way {test['k_shot']}-shot accuracy", metric_value=test["accuracy"],
         metric_args={"n_way": results["n_way"], "k_shot": test["k_shot"], "episodes": results["episodes"],
-                     "intervals": _intervals(test)})
-
-
-def _intervals(test: Mapping[str, Any]) -> dict[str, float | None]:
-    """Half widths of the 95 % intervals; a run of an earlier version has that over episodes alone."""
-    return dict(test.get("intervals") or {"episodes": test["interval"]})
+                     "intervals": intervals_of(test)})
 
 
 def _percent(share: float | None) -> str:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trokens.config import changed_options
-from trokens.fewshot.uncertainty import Difference, class_accuracies, difference, over_seeds
+from trokens.fewshot.uncertainty import OVER, Difference, class_accuracies, difference, over_seeds
 from trokens.report.published import dataset_key, published_figure
 from trokens.report.run_folder import RunFolder
 
 # What an interval is over, and how its column is called.
-KINDS = {"episodes": "other episodes of these clips", "clips": "other clips of these classes",
-         "classes": "other classes", "seeds": "other trainings"}
+KINDS = OVER | {"seeds": "other trainings"}
 TABLE_POINTS = 256  # of the published tables
 PUBLISHED_WAYS = 5
 
@@ -60,11 +59,17 @@ def scores(run: RunFolder) -> dict[int, dict[str, Any]]:
     return {one["k_shot"]: one for one in run.results.get("by_k_shot", [run.results])}
 
 
+def intervals_of(test: Mapping[str, Any]) -> dict[str, float | None]:
+    """Half widths of the 95 % intervals of a test in results.json; one of an earlier version has that over episodes
+    alone."""
+    return dict(test.get("intervals") or {"episodes": test["interval"]})
+
+
 def standing(run: RunFolder, k_shot: int, name: str = "", first: RunFolder | None = None,
              seeds: Sequence[RunFolder] = ()) -> Standing:
     """A run's own, with how it differs from the ``first``, and over ``seeds``, trainings of the same setting."""
     one = scores(run)[k_shot]
-    widths = one.get("intervals") or {"episodes": one["interval"]}
+    widths = intervals_of(one)
     trainings = [scores(other)[k_shot]["accuracy"] for other in (run, *seeds) if k_shot in scores(other)]
     if len(trainings) > 1:
         widths = {**widths, "seeds": over_seeds(trainings)[2]}
